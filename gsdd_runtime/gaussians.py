@@ -1,0 +1,102 @@
+"""The parameters of a Gaussian: their order, their storage, their initial values.
+
+The layout and the constants are those of the render specification, version 1 (docs/render-spec.md); a test holds
+them to plugins/splat/constants.h.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from gsdd_runtime.errors import InputError
+
+ALPHA_THRESHOLD = 1.0 / 255.0
+ALPHA_LIMIT = 1.0
+CHOLESKY_BIAS = 0.5
+PIXEL_VARIANCE = 1.0 / 12.0
+DEFAULT_SUPERSAMPLE = 2
+SHAPE_PARAMETERS = 6
+MAX_SIDE = 16384
+MAX_SUPERSAMPLE = 8
+MAX_CHANNELS = 4
+
+POSITION = slice(0, 2)
+CHOLESKY = slice(2, 5)
+COLOR = slice(5, -1)
+OPACITY = -1
+
+# The spacing of bfloat16 just below 1: a smaller margin rounds onto the edge (render specification).
+BOUNDARY_MARGIN = 4e-3
+
+
+def parameters_per_gaussian(channels: int) -> int:
+    """``P = 6 + channels``: x, y, l11, l21, l22, the colour, the opacity."""
+    return SHAPE_PARAMETERS + channels
+
+
+def storage_budget(height: int, width: int, channels: int, ipc: int, gpc: int) -> int:
+    """Gaussians per image that ``gpc`` images may have in the storage of ``ipc`` float32 pixel images.
+
+    ``N = floor(H * W * C * IPC * 2 / (GPC * P))``: parameters are stored in 16 bits, pixels in 32
+    (GSDD, arXiv 2509.26219, section 4.1).
+
+    Args:
+        height, width, channels: of the real images.
+        ipc: images per class, the storage.
+        gpc: Gaussian images per class.
+
+    Raises:
+        InputError: a number below 1, or a budget that leaves no Gaussian for an image.
+    """
+    for name, value in (
+        ("height", height), ("width", width), ("channels", channels), ("ipc", ipc), ("gpc", gpc),
+    ):  # fmt: skip
+        if value < 1:
+            raise InputError(f"{name} must be at least 1, got {value}")
+    numbers = height * width * channels * ipc * 2
+    count = numbers // (gpc * parameters_per_gaussian(channels))
+    if count < 1:
+        most = numbers // parameters_per_gaussian(channels)
+        raise InputError(
+            f"the storage of {ipc} images of {height}x{width}x{channels} per class does not hold one Gaussian for each of "
+            f"{gpc} images: lower --gpc to at most {most}, or raise --ipc"
+        )
+    return count
+
+
+def initial_gaussians(
+    images: int, count: int, channels: int, height: int, width: int, generator: torch.Generator
+) -> Tensor:
+    """Fresh Gaussians, evenly wide and spread over the image at random, float32 ``[images, count, 6 + channels]``.
+
+    Positions are uniform; the factor is round, of the width at which ``count`` Gaussians just cover the image; colour
+    is small noise; opacity is 1 for all.
+    """
+    gaussians = torch.empty(images, count, parameters_per_gaussian(channels))
+    edge = 1.0 - 2 * BOUNDARY_MARGIN
+    gaussians[..., POSITION].uniform_(-edge, edge, generator=generator)
+    width_in_pixels = math.sqrt(height * width / (math.pi * max(count, 1)))
+    gaussians[..., CHOLESKY] = torch.tensor([width_in_pixels - CHOLESKY_BIAS, 0.0, width_in_pixels - CHOLESKY_BIAS])
+    gaussians[..., COLOR].normal_(0.0, 0.1, generator=generator)
+    gaussians[..., OPACITY] = 1.0
+    return gaussians
+
+
+def check_gaussians(gaussians: Tensor) -> int:
+    """Channels of a ``[batch, count, 6 + channels]`` tensor.
+
+    Raises:
+        InputError: another rank or a channel count out of 1 to 4.
+    """
+    if gaussians.dim() != 3:
+        raise InputError(f"gaussians must be [batch, count, 6 + channels], got shape {tuple(gaussians.shape)}")
+    channels = gaussians.shape[2] - SHAPE_PARAMETERS
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise InputError(
+            f"the last dimension of gaussians must be 6 + channels with 1 to {MAX_CHANNELS} channels, "
+            f"got {gaussians.shape[2]}"
+        )
+    return channels
