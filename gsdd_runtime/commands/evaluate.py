@@ -1,0 +1,55 @@
+"""``gsdd-rt eval``: train networks on a set and test them on real images."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gsdd_runtime.commands.shared import (
+    DataDirOption,
+    DatasetOption,
+    DeviceOption,
+    JsonOption,
+    SeedOption,
+    SetArgument,
+    SizeOption,
+    load_data,
+    print_json,
+    progress_bar,
+)
+
+
+def command(
+    path: SetArgument,
+    dataset: DatasetOption,
+    data_dir: DataDirOption = None,
+    size: SizeOption = None,
+    network: Annotated[str, typer.Option(help="Architecture to train.")] = "convnet3",
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the set.")] = 1000,
+    repeats: Annotated[int, typer.Option(min=1, help="Networks to train, each from its own seed.")] = 5,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Train fresh networks on a distilled set and report their accuracy on held-out real images."""
+    from gsdd_runtime.distilled_set import DistilledSet
+    from gsdd_runtime.evaluate import evaluate
+
+    with progress_bar() as progress:
+        result = evaluate(
+            DistilledSet.load(path),
+            load_data(dataset, data_dir, size),
+            network=network,
+            epochs=epochs,
+            repeats=repeats,
+            seed=seed,
+            device=device,
+            progress=progress,
+        )
+    if as_json:
+        print_json(result.to_dict())
+        return
+    print(f"{path}: {network}, {epochs} epochs, {repeats} networks")
+    print(f"  last iteration   {100 * result.last_mean:.2f} +- {100 * result.last_std:.2f} % test accuracy")
+    print(f"  best checkpoint  {100 * result.best_mean:.2f} +- {100 * result.best_std:.2f} % test accuracy")

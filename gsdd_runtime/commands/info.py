@@ -1,0 +1,28 @@
+"""``gsdd-rt info``: what a file holds."""
+
+from __future__ import annotations
+
+from gsdd_runtime.commands.shared import JsonOption, SetArgument, print_json
+
+
+def command(path: SetArgument, as_json: JsonOption = False) -> None:
+    """Say what a distilled set holds and how it was made."""
+    from gsdd_runtime.distilled_set import DistilledSet, description
+
+    facts = {"file": str(path), "file_bytes": None, **description(DistilledSet.load(path))}
+    facts["file_bytes"] = path.stat().st_size
+    if as_json:
+        print_json(facts)
+        return
+    width = max(len(name) for name in facts)
+    for name, value in facts.items():
+        if value is not None:
+            print(f"{name.replace('_', ' '):<{width}}  {_readable(value)}")
+
+
+def _readable(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={item}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(str(item) for item in value)
+    return str(value)

@@ -1,0 +1,29 @@
+"""``gsdd-rt train``: train one network on a distilled set and keep it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gsdd_runtime.commands.shared import DeviceOption, SeedOption, SetArgument, progress_bar
+
+
+def command(
+    path: SetArgument,
+    out: Annotated[Path, typer.Option("--out", metavar="MODEL", help="The file to write (.safetensors).")],
+    network: Annotated[str, typer.Option(help="Architecture to train.")] = "convnet3",
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the set.")] = 1000,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+) -> None:
+    """Train a network on a distilled set and write its weights."""
+    from gsdd_runtime.distilled_set import DistilledSet
+    from gsdd_runtime.training import save_model, train
+
+    with progress_bar() as progress:
+        distilled = DistilledSet.load(path)
+        model = train(distilled, network=network, epochs=epochs, seed=seed, device=device, progress=progress)
+    save_model(model, out, network=network, distilled_set=distilled)
+    print(f"{out}: {network} trained on {len(distilled)} images for {epochs} epochs")

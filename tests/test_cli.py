@@ -1,0 +1,85 @@
+"""What the command line says to wrong use: exit code 2 and one line that names the option, the value, the remedy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gsdd_runtime import __version__
+from gsdd_runtime.cli import run
+from gsdd_runtime.commands.shared import parse_range, parse_size
+from gsdd_runtime.errors import InputError
+
+
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"gsdd-rt {__version__}\n"
+    assert run(["--help"]) == 0
+    out = capsys.readouterr().out
+    for name in ("distill", "eval", "train", "export", "decode", "info", "bench", "doctor"):
+        assert f"\n  {name} " in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["frobnicate"], "frobnicate"),
+        (["distill"], "--dataset"),
+        (["distill", "--dataset", "fashion-mnist-sample"], "--out"),
+        (["distill", "--dataset", "fashion-mnist-sample", "--out", "x.safetensors", "--ipc", "zero"], "'zero'"),
+        (["distill", "--dataset", "fashion-mnist-sample", "--out", "x.safetensors", "--ipc", "0"], "--ipc"),
+        (["distill", "--dataset", "nonsense", "--out", "x.safetensors"], "nonsense"),
+        (["distill", "--dataset", "fashion-mnist", "--out", "x.safetensors"], "--data-dir"),
+        (["distill", "--dataset", "imagefolder:/nowhere", "--out", "x.safetensors"], "/nowhere"),
+        (["distill", "--dataset", "fashion-mnist-sample", "--out", "x.safetensors", "--method", "magic"], "magic"),
+        (["distill", "--dataset", "fashion-mnist-sample", "--out", "x.safetensors", "--network", "gpt"], "gpt"),
+        (["distill", "--dataset", "fashion-mnist-sample", "--out", "x.safetensors", "--device", "tpu"], "tpu"),
+        (["distill", "--dataset", "fashion-mnist-sample", "--out", "x.safetensors", "--gpc", "5000"], "5000"),
+        (["distill", "--dataset", "fashion-mnist-sample", "--out", "nowhere/x.safetensors"], "nowhere"),
+        (["eval", "missing.safetensors", "--dataset", "fashion-mnist-sample"], "missing.safetensors"),
+        (["info", "missing.safetensors"], "missing.safetensors"),
+        (["decode", "missing.safetensors", "--out", "x.npy"], "missing.safetensors"),
+        (["export", "missing.safetensors"], "--onnx"),
+        (["export", "missing.safetensors", "--onnx"], "missing.safetensors"),
+        (["bench", "coffee"], "coffee"),
+    ],
+)
+def test_wrong_use_is_one_line(
+    arguments: list[str], named: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith("gsdd-rt: ")
+    assert named in captured.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_does_not_import_torch() -> None:
+    program = "import sys, gsdd_runtime.cli; sys.exit('torch' in sys.modules or 'onnxruntime' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_sizes() -> None:
+    assert parse_size(None) is None
+    assert parse_size("32x24") == (32, 24)
+    assert parse_size("64") == (64, 64)
+    for text in ("", "0x3", "3x", "axb", "-1x2", "1x2x3"):
+        with pytest.raises(InputError, match="--size"):
+            parse_size(text)
+
+
+def test_ranges() -> None:
+    assert parse_range(None, 5) == range(5)
+    assert parse_range("1:3", 5) == range(1, 3)
+    assert parse_range(":3", 5) == range(3)
+    assert parse_range("3:", 5) == range(3, 5)
+    assert parse_range("4", 5) == range(4, 5)
+    for text in ("5", "3:3", "0:6", "x", "-1", "1:2:3"):
+        with pytest.raises(InputError, match="--indices"):
+            parse_range(text, 5)
