@@ -23,6 +23,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     if target.is_dir():
         raise InputError(f"{target} is a folder: give the name of a file")
+    if target.exists() and not target.is_file():
+        # Renaming over a device such as /dev/null would take it away from the whole machine.
+        raise InputError(f"{target} is not an ordinary file: choose another place")
     if not target.parent.is_dir():
         raise InputError(f"the folder {target.parent} does not exist: make it, or choose another place")
     try:
