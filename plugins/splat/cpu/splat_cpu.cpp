@@ -25,8 +25,8 @@ Range pixel_range(float center, float reach, int size) {
 template <typename Params>
 Grid grid_of(const Params& p) {
   return {static_cast<float>(p.height), static_cast<float>(p.width),
-          static_cast<float>(p.height) / static_cast<float>(p.native_height),
-          static_cast<float>(p.width) / static_cast<float>(p.native_width)};
+          static_cast<float>(p.width) / static_cast<float>(p.native_width),
+          static_cast<float>(p.height) / static_cast<float>(p.native_height)};
 }
 
 // Reads Gaussian `index` and places it; false where it draws nothing.
