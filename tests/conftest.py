@@ -1,0 +1,66 @@
+"""Markers that skip what this machine cannot run, and the fixtures that go over the doors."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+
+import pytest
+import torch
+from doors import DOORS, Door
+
+_TENSORRT = ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings")
+
+
+def _no_cuda() -> str | None:
+    return None if torch.cuda.is_available() else "torch finds no CUDA device"
+
+
+def _no_tensorrt() -> str | None:
+    return None if any(map(find_spec, _TENSORRT)) else f"none of {', '.join(_TENSORRT)} is installed"
+
+
+# Marker: why it cannot run here, and the variable that makes that a failure.
+_NEEDS = {
+    "cuda": (_no_cuda, "GSDD_REQUIRE_CUDA"),
+    "tensorrt": (_no_tensorrt, "GSDD_REQUIRE_TENSORRT"),
+}
+
+
+def _required(variable: str) -> bool:
+    return os.environ.get(variable, "") not in ("", "0")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker, (why_not, variable) in _NEEDS.items():
+        if item.get_closest_marker(marker) is None:
+            continue
+        reason = why_not()
+        if reason is not None and _required(variable):
+            pytest.fail(f"{reason}, and {variable} is set", pytrace=False)
+        if reason is not None:
+            pytest.skip(reason)
+
+
+_PARAMETERS = [pytest.param(d, id=d.name, marks=[getattr(pytest.mark, m) for m in d.marks]) for d in DOORS]
+
+
+@pytest.fixture(params=_PARAMETERS)
+def door(request: pytest.FixtureRequest) -> Door:
+    """Each door in turn; the test is skipped where the door cannot run."""
+    reason = request.param.missing()
+    if reason is not None:
+        pytest.skip(reason)
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def unavailable() -> dict[str, str]:
+    """Why each of the doors that cannot run here cannot, by name."""
+    reasons = {}
+    for door in DOORS:
+        whys = [_NEEDS[marker][0]() for marker in door.marks if marker in _NEEDS]
+        reason = next(filter(None, whys), None) or door.missing()
+        if reason:
+            reasons[door.name] = reason
+    return reasons

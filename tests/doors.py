@@ -1,0 +1,84 @@
+"""Every way to render: one entry a door. ``test_doors.py`` holds each to the reference on the awkward table.
+
+To add a door, add a :class:`Door` to ``DOORS``. Its functions take and return torch tensors on the CPU:
+
+- ``render(gaussians, height, width, native_size, supersample)``: float32 ``[B, N, 6 + C]``, not always
+  contiguous, to ``[B, C, H, W]``;
+- ``gradient(grad_images, gaussians, native_size, supersample)``: to ``[B, N, 6 + C]``; None if it has none;
+- ``missing()``: why it cannot run here, or None. A door that needs hardware carries its marker in ``marks``
+  instead: ``("cuda",)`` is skipped, or failed, by conftest where there is no device;
+- ``excluded``: the cases that it is known not to render, each with its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+import gsdd_runtime as gsdd
+from gsdd_runtime import reference
+from gsdd_runtime.errors import LibraryNotBuiltError
+
+Render = Callable[[Tensor, int, int, "tuple[int, int] | None", int], Tensor]
+Gradient = Callable[[Tensor, Tensor, "tuple[int, int] | None", int], Tensor]
+
+# For doors that compute everything in float32, whose largest number is 3.4e38.
+FLOAT32_RANGE = {
+    "enormous": "the determinant of the covariance leaves the range of float32",
+    "far-off-canvas": "the square of the distance leaves the range of float32",
+}
+
+
+@dataclass(frozen=True)
+class Door:
+    name: str
+    render: Render
+    gradient: Gradient | None = None
+    missing: Callable[[], str | None] = lambda: None
+    marks: tuple[str, ...] = ()
+    excluded: Mapping[str, str] = field(default_factory=dict)
+    image_absolute: float = 1e-3
+    gradient_relative: float = 1e-3
+
+
+def _by_autograd(render: Render) -> Gradient:
+    def gradient(
+        grad_images: Tensor, gaussians: Tensor, native_size: tuple[int, int] | None, supersample: int
+    ) -> Tensor:
+        gaussians = gaussians.detach().requires_grad_()
+        height, width = grad_images.shape[2:]
+        images = render(gaussians, height, width, native_size, supersample)
+        if not images.requires_grad:
+            return torch.zeros_like(gaussians)
+        return torch.autograd.grad(images, gaussians, grad_images)[0]
+
+    return gradient
+
+
+def _reference(
+    gaussians: Tensor, height: int, width: int, native_size: tuple[int, int] | None, supersample: int
+) -> Tensor:
+    return reference.splat(gaussians, height, width, native_size=native_size, supersample=supersample)
+
+
+def _native(
+    gaussians: Tensor, height: int, width: int, native_size: tuple[int, int] | None, supersample: int
+) -> Tensor:
+    return gsdd.splat(gaussians, height, width, native_size=native_size, supersample=supersample)
+
+
+def _native_missing() -> str | None:
+    try:
+        gsdd.plugin_library("torch")
+    except LibraryNotBuiltError as error:
+        return str(error)
+    return None
+
+
+DOORS: list[Door] = [
+    Door("reference-float32", _reference, _by_autograd(_reference), excluded=FLOAT32_RANGE),
+    Door("native", _native, _by_autograd(_native), missing=_native_missing),
+]
