@@ -1,7 +1,7 @@
 """The parameters of a Gaussian: their order, their storage, their initial values.
 
-The layout and the constants are those of the render specification, version 1 (docs/render-spec.md); a test holds
-them to plugins/splat/constants.h.
+The layout and the constants are those of the render specification, version 1 (docs/render-spec.md); a test
+holds them to plugins/splat/constants.h.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def storage_budget(height: int, width: int, channels: int, ipc: int, gpc: int) -
     if count < 1:
         most = numbers // parameters_per_gaussian(channels)
         raise InputError(
-            f"the storage of {ipc} images of {height}x{width}x{channels} per class does not hold one Gaussian for each of "
-            f"{gpc} images: lower --gpc to at most {most}, or raise --ipc"
+            f"the storage of {ipc} images of {height}x{width}x{channels} per class does not hold one "
+            f"Gaussian for each of {gpc} images: lower --gpc to at most {most}, or raise --ipc"
         )
     return count
 
@@ -70,16 +70,18 @@ def storage_budget(height: int, width: int, channels: int, ipc: int, gpc: int) -
 def initial_gaussians(
     images: int, count: int, channels: int, height: int, width: int, generator: torch.Generator
 ) -> Tensor:
-    """Fresh Gaussians, evenly wide and spread over the image at random, float32 ``[images, count, 6 + channels]``.
+    """Fresh Gaussians, evenly wide and spread over the image at random, ``[images, count, 6 + channels]``.
 
-    Positions are uniform; the factor is round, of the width at which ``count`` Gaussians just cover the image; colour
-    is small noise; opacity is 1 for all.
+    Float32. Positions are uniform; the factor is round, of the width at which ``count`` Gaussians just cover
+    the image; colour is small noise; opacity is 1 for all.
     """
     gaussians = torch.empty(images, count, parameters_per_gaussian(channels))
     edge = 1.0 - 2 * BOUNDARY_MARGIN
     gaussians[..., POSITION].uniform_(-edge, edge, generator=generator)
     width_in_pixels = math.sqrt(height * width / (math.pi * max(count, 1)))
-    gaussians[..., CHOLESKY] = torch.tensor([width_in_pixels - CHOLESKY_BIAS, 0.0, width_in_pixels - CHOLESKY_BIAS])
+    gaussians[..., CHOLESKY] = torch.tensor(
+        [width_in_pixels - CHOLESKY_BIAS, 0.0, width_in_pixels - CHOLESKY_BIAS]
+    )
     gaussians[..., COLOR].normal_(0.0, 0.1, generator=generator)
     gaussians[..., OPACITY] = 1.0
     return gaussians
@@ -92,7 +94,9 @@ def check_gaussians(gaussians: Tensor) -> int:
         InputError: another rank or a channel count out of 1 to 4.
     """
     if gaussians.dim() != 3:
-        raise InputError(f"gaussians must be [batch, count, 6 + channels], got shape {tuple(gaussians.shape)}")
+        raise InputError(
+            f"gaussians must be [batch, count, 6 + channels], got shape {tuple(gaussians.shape)}"
+        )
     channels = gaussians.shape[2] - SHAPE_PARAMETERS
     if not 1 <= channels <= MAX_CHANNELS:
         raise InputError(
@@ -100,3 +104,24 @@ def check_gaussians(gaussians: Tensor) -> int:
             f"got {gaussians.shape[2]}"
         )
     return channels
+
+
+def check_sizes(
+    height: int, width: int, native_size: tuple[int, int] | None, supersample: int
+) -> tuple[int, int]:
+    """The native size, ``(height, width)`` where it is None.
+
+    Raises:
+        InputError: a side not in 1 to 16384, a native side below 1, or supersample not in 1 to 8.
+    """
+    native_height, native_width = native_size if native_size is not None else (height, width)
+    for name, value, limit in (
+        ("height", height, MAX_SIDE),
+        ("width", width, MAX_SIDE),
+        ("supersample", supersample, MAX_SUPERSAMPLE),
+    ):
+        if not 1 <= value <= limit:
+            raise InputError(f"{name} must be 1 to {limit}, got {value}")
+    if native_height < 1 or native_width < 1:
+        raise InputError(f"native_size must be at least 1 by 1, got {native_height} by {native_width}")
+    return native_height, native_width

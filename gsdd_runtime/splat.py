@@ -1,7 +1,7 @@
 """The op: ``gsdd.splat`` over the native library, with its fake kernels and its gradient.
 
-Importing this module registers ``torch.ops.gsdd.splat`` and ``torch.ops.gsdd.splat_backward`` where the library is
-built; without it, calling raises LibraryNotBuiltError.
+Importing this module registers ``torch.ops.gsdd.splat`` and ``torch.ops.gsdd.splat_backward`` where the
+library is built; without it, calling raises LibraryNotBuiltError.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gsdd_runtime.errors import LibraryNotBuiltError
-from gsdd_runtime.gaussians import SHAPE_PARAMETERS, check_gaussians
+from gsdd_runtime.errors import InputError, LibraryNotBuiltError
+from gsdd_runtime.gaussians import SHAPE_PARAMETERS, check_gaussians, check_sizes
 from gsdd_runtime.native import load_torch_library
+
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def splat(
@@ -31,8 +33,8 @@ def splat(
     """Renders a batch of Gaussian images with the native kernel (render specification, version 1).
 
     Args:
-        gaussians: ``[B, N, 6 + C]``, float32, float16 or bfloat16: x, y in [-1, 1]; the Cholesky factor l11, l21, l22
-            in pixels of the native size; C colours; opacity.
+        gaussians: ``[B, N, 6 + C]``, float32, float16 or bfloat16: x, y in [-1, 1]; the Cholesky factor
+            l11, l21, l22 in pixels of the native size; C colours; opacity.
         height, width: of the output, in pixels, 1 to 16384.
         native_size: ``(height, width)`` that the factors are measured in; the output's size if left out.
         supersample: samples per pixel and axis, 1 to 8.
@@ -44,14 +46,19 @@ def splat(
         ``[B, C, H, W]``. Differentiable once in ``gaussians``; the gradient is computed in float32.
 
     Raises:
-        InputError: gaussians of another shape.
+        InputError: gaussians of another shape or dtype, or a size out of range.
         LibraryNotBuiltError: the native library is not installed.
-        RuntimeError: a size or dtype out of range.
+        RuntimeError: the kernel refuses the rest: a dtype of the output, mean or std of another length.
     """
     check_gaussians(gaussians)
+    if gaussians.dtype not in DTYPES:
+        raise InputError(
+            f"gaussians must be float32, float16 or bfloat16, got {gaussians.dtype}: convert them, "
+            "or call gsdd_runtime.reference.splat, which takes any floating dtype"
+        )
+    native_height, native_width = check_sizes(height, width, native_size, supersample)
     if not _registered:
         load_torch_library()
-    native_height, native_width = native_size if native_size is not None else (height, width)
     if mean is not None:
         mean = mean.to(gaussians.device, torch.float32)
     inverse_std = None if std is None else std.to(gaussians.device, torch.float32).reciprocal()
@@ -104,6 +111,12 @@ def _backward(ctx: Any, grad_images: Tensor) -> tuple[Tensor | None, ...]:
     return (grad.to(gaussians.dtype), *[None] * 9)
 
 
+def _backward_of_backward(ctx: Any, grad: Tensor) -> None:
+    raise NotImplementedError(
+        "gsdd.splat is differentiable once; for second derivatives use gsdd_runtime.reference.splat"
+    )
+
+
 def _register() -> bool:
     try:
         load_torch_library()
@@ -112,6 +125,7 @@ def _register() -> bool:
     torch.library.register_fake("gsdd::splat", _fake_splat)
     torch.library.register_fake("gsdd::splat_backward", _fake_splat_backward)
     torch.library.register_autograd("gsdd::splat", _backward, setup_context=_setup_context)
+    torch.library.register_autograd("gsdd::splat_backward", _backward_of_backward)
     return True
 
 
