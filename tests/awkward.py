@@ -232,14 +232,15 @@ def _() -> Inputs:
 
 @case("many-gaussians")
 def _() -> Inputs:
-    gaussians = ordinary(1, 3000, 3, 64, 53)
-    gaussians[..., 5:8] *= 0.2
-    return Inputs(gaussians, 24, 24, (64, 64))
+    # Small in the output, so that most pixels stay clear of samples at the threshold.
+    gaussians = ordinary(1, 100_000, 3, 400, 53)
+    gaussians[..., 5:8] *= 0.1
+    return Inputs(gaussians, 12, 12, (400, 400), 1)
 
 
 @case("many-images")
 def _() -> Inputs:
-    return Inputs(ordinary(3000, 3, 1, 4, 54), 4, 5)
+    return Inputs(ordinary(100_000, 2, 1, 3, 54), 3, 2, None, 1)
 
 
 @case("wide-image")
