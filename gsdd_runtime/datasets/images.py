@@ -1,0 +1,117 @@
+"""One image file: its header, and its pixels at a given size, by Pillow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from gsdd_runtime.errors import InputError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
+# Only these decoders are reachable, whatever the bytes in a file: none of them starts another program.
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+# Pillow's own limit against files that unpack to far more than they promise.
+MAX_IMAGE_PIXELS = 89_478_485
+_GRAY = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"})
+_TURNED = (5, 6, 7, 8)
+_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What a file says before its pixels: ``(height, width)``, and whether it is stored as gray."""
+
+    size: tuple[int, int]
+    gray: bool
+
+
+def read_header(path: Path, *, upright: bool) -> ImageHeader:
+    """Reads the header of an image file.
+
+    Args:
+        path: the file.
+        upright: give the size as shown, not as stored; for a PNG that costs reading all of it.
+
+    Raises:
+        InputError: it cannot be read, is no image, or has more pixels than ``MAX_IMAGE_PIXELS``.
+    """
+    with _opened(path) as image:
+        width, height = image.size
+        if upright and image.getexif().get(_ORIENTATION) in _TURNED:
+            width, height = height, width
+        return ImageHeader((height, width), _is_gray(image))
+
+
+def read_image(path: Path, size: tuple[int, int], channels: int) -> Tensor:
+    """The pixels, uint8 ``[channels, height, width]``, upright; of an animation, the first picture.
+
+    A picture of another size is scaled (bilinearly, over the area of a pixel) until it covers ``size``, and
+    cut around its centre. Transparent parts are laid over white. 16-bit gray keeps its upper eight bits.
+
+    Raises:
+        InputError: as ``read_header``, or the pixel data is damaged or ends early.
+    """
+    with _opened(path) as image:
+        image.load()
+        picture = _flat(ImageOps.exif_transpose(image), "L" if channels == 1 else "RGB")
+        if picture.size != (size[1], size[0]):
+            picture = ImageOps.fit(picture, (size[1], size[0]), Image.Resampling.BILINEAR)
+        pixels = torch.from_numpy(np.array(picture))
+    return pixels.unsqueeze(0) if channels == 1 else pixels.permute(2, 0, 1)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    try:
+        with open(path, "rb") as file, Image.open(file, formats=_FORMATS) as image:
+            if image.width * image.height > MAX_IMAGE_PIXELS:
+                raise InputError(
+                    f"{path} has {image.width}x{image.height} pixels, at most {MAX_IMAGE_PIXELS} are read: "
+                    "shrink it first"
+                )
+            yield image
+    except InputError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{path} has more than {MAX_IMAGE_PIXELS} pixels: shrink it first") from error
+    except Image.UnidentifiedImageError as error:
+        raise InputError(
+            f"{path} is no image that can be read ({', '.join(_FORMATS)}): repair or remove it"
+        ) from error
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    # Pillow's decoders raise nearly anything on damaged data.
+    except Exception as error:
+        raise InputError(
+            f"{path} is a damaged image ({' '.join(str(error).split())[:200]}): repair or remove it"
+        ) from error
+
+
+def _is_gray(image: Image.Image) -> bool:
+    if image.mode != "P":
+        return image.mode in _GRAY
+    palette = np.array(image.getpalette("RGB") or [0, 0, 0]).reshape(-1, 3)
+    return bool((palette == palette[:, :1]).all())
+
+
+def _flat(image: Image.Image, mode: str) -> Image.Image:
+    """``image`` in ``mode``, ``L`` or ``RGB``, without transparency."""
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        if values.size and (values.min() < 0 or values.max() > 65535):
+            raise ValueError("gray values beyond 16 bits")
+        return Image.fromarray((values >> 8).astype(np.uint8)).convert(mode)
+    if image.mode == "F":
+        raise ValueError("floating-point pixels: convert it to 8 bits")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image)
+    return image.convert(mode)

@@ -1,0 +1,120 @@
+"""Real data in memory, its statistics and its fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+# Bytes handed to the hash at once.
+_HASH_PART = 1 << 24
+
+
+@dataclass(frozen=True)
+class RealData:
+    """A labelled dataset with a training and a test part.
+
+    Attributes:
+        name: as given to ``load_dataset``.
+        train_images, test_images: uint8 ``[M, C, H, W]``.
+        train_labels, test_labels: int64 ``[M]``, positions in ``class_names``.
+        mean, std: a number a channel, of the training images in pixel units [0, 1].
+        fingerprint: ``sha256:`` and the digest of pixels, labels and class names: equal data, equal
+            fingerprint.
+    """
+
+    name: str
+    train_images: Tensor
+    train_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+    class_names: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    fingerprint: str
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        train: tuple[Tensor, Tensor],
+        test: tuple[Tensor, Tensor],
+        class_names: tuple[str, ...],
+    ) -> RealData:
+        """Real data from ``(images, labels)`` pairs, with its statistics and fingerprint computed."""
+        mean, std = channel_statistics(train[0])
+        digest = fingerprint(train, test, class_names)
+        return cls(name, *train, *test, class_names, mean, std, digest)
+
+    @property
+    def channels(self) -> int:
+        return self.train_images.shape[1]
+
+    @property
+    def height(self) -> int:
+        return self.train_images.shape[2]
+
+    @property
+    def width(self) -> int:
+        return self.train_images.shape[3]
+
+    @property
+    def classes(self) -> int:
+        return len(self.class_names)
+
+    def normalized(self, images: Tensor) -> Tensor:
+        """``(images / 255 - mean) / std`` in float32, for uint8 images ``[M, C, H, W]`` on any device."""
+        mean = torch.tensor(self.mean, device=images.device).view(1, -1, 1, 1)
+        std = torch.tensor(self.std, device=images.device).view(1, -1, 1, 1)
+        return images.float().div_(255.0).sub_(mean).div_(std)
+
+
+def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation a channel of uint8 ``[M, C, H, W]``, in pixel units [0, 1].
+
+    From exact counts of the 256 values, so that the result does not depend on threads or order. A channel of
+    one single value gets a deviation of 1: it can be divided by.
+    """
+    values = np.arange(256, dtype=np.float64) / 255.0
+    means, deviations = [], []
+    for channel in range(images.shape[1]):
+        counts = np.zeros(256, dtype=np.int64)
+        for part in images[:, channel].split(4096):
+            counts += np.bincount(part.numpy().reshape(-1), minlength=256)
+        total = int(counts.sum())
+        mean = float((counts * values).sum() / total)
+        variance = float((counts * (values - mean) ** 2).sum() / total)
+        means.append(mean)
+        deviations.append(math.sqrt(variance) if np.count_nonzero(counts) > 1 else 1.0)
+    return tuple(means), tuple(deviations)
+
+
+def fingerprint(
+    train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], class_names: tuple[str, ...]
+) -> str:
+    """``sha256:`` of the shapes and class names as JSON, then pixels and labels, training part first."""
+    shapes = [list(images.shape) for images, _ in (train, test)]
+    digest = hashlib.sha256(json.dumps({"class_names": list(class_names), "shapes": shapes}).encode())
+    for images, labels in (train, test):
+        for tensor in (images, labels):
+            flat = tensor.contiguous().view(-1)
+            for part in flat.split(_HASH_PART):
+                digest.update(part.numpy().data)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def resized(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """uint8 gray images ``[M, 1, H, W]`` scaled to ``size`` by Pillow's area-aware bilinear filter."""
+    if tuple(images.shape[2:]) == tuple(size):
+        return images
+    result = torch.empty(images.shape[0], 1, *size, dtype=torch.uint8)
+    for index, image in enumerate(images):
+        picture = Image.fromarray(image[0].numpy()).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        result[index, 0] = torch.from_numpy(np.array(picture))
+    return result

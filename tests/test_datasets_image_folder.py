@@ -1,0 +1,303 @@
+"""A folder of folders of images: layouts, modes, sizes, order; and each way that it can be unusable."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gsdd_runtime.datasets import RealData, load_dataset
+from gsdd_runtime.datasets.image_folder import load_image_folder
+from gsdd_runtime.errors import InputError
+
+
+def pixels(seed: int, size: tuple[int, int] = (6, 8), mode: str = "RGB") -> Image.Image:
+    shape = (*size, 3) if mode == "RGB" else size
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8))
+
+
+def fill(folder: Path, names: list[str], mode: str = "RGB", size: tuple[int, int] = (6, 8)) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, name in enumerate(names):
+        pixels(index + len(folder.name), size, mode).save(folder / name)
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two classes of six images."""
+    for name in ("cat", "dog"):
+        fill(tmp_path / name, [f"{index}.png" for index in range(6)])
+    return tmp_path
+
+
+def load(root: Path, **options: object) -> RealData:
+    return load_dataset(f"imagefolder:{root}", **options)  # type: ignore[arg-type]
+
+
+def refused(root: Path, *words: str, **options: object) -> None:
+    with pytest.raises(InputError) as caught:
+        load(root, **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message, message
+
+
+# What is read
+
+
+def test_every_fifth_by_name_is_held_out(root: Path) -> None:
+    data = load(root)
+    assert data.class_names == ("cat", "dog")
+    assert data.train_images.shape == (10, 3, 6, 8)
+    assert data.train_labels.tolist() == [0] * 5 + [1] * 5
+    assert data.test_labels.tolist() == [0, 1]
+    held_out = np.asarray(Image.open(root / "dog" / "4.png")).transpose(2, 0, 1)
+    assert np.array_equal(data.test_images[1].numpy(), held_out)
+    kept = np.asarray(Image.open(root / "dog" / "5.png")).transpose(2, 0, 1)
+    assert np.array_equal(data.train_images[9].numpy(), kept)
+    assert data.name == f"imagefolder:{root}"
+
+
+@pytest.mark.parametrize(("count", "held_out"), [(2, 1), (4, 1), (5, 1), (9, 1), (10, 2)])
+def test_a_small_class_holds_out_at_least_one(tmp_path: Path, count: int, held_out: int) -> None:
+    fill(tmp_path / "cat", [f"{index:02}.png" for index in range(count)])
+    data = load(tmp_path)
+    assert (len(data.train_labels), len(data.test_labels)) == (count - held_out, held_out)
+
+
+@pytest.mark.parametrize("test_name", ["test", "val"])
+def test_train_and_test_folders(tmp_path: Path, test_name: str) -> None:
+    fill(tmp_path / "train" / "a", ["1.png", "2.png"])
+    fill(tmp_path / "train" / "b", ["1.png"])
+    fill(tmp_path / test_name / "a", ["1.png"])
+    fill(tmp_path / test_name / "b", ["1.png", "2.png", "3.png"])
+    data = load(tmp_path)
+    assert data.class_names == ("a", "b")
+    assert data.train_labels.tolist() == [0, 0, 1]
+    assert data.test_labels.tolist() == [0, 1, 1, 1]
+
+
+def test_a_test_folder_without_classes_is_passed_over_for_val(tmp_path: Path) -> None:
+    fill(tmp_path / "train" / "a", ["1.png"])
+    fill(tmp_path / "test", ["1.png", "2.png"])
+    fill(tmp_path / "val" / "a", ["1.png", "2.png"])
+    assert load(tmp_path).test_labels.tolist() == [0, 0]
+
+
+def test_a_train_folder_alone_holds_out(tmp_path: Path) -> None:
+    fill(tmp_path / "train" / "a", [f"{index}.png" for index in range(5)])
+    data = load(tmp_path)
+    assert (len(data.train_labels), len(data.test_labels)) == (4, 1)
+
+
+def test_a_class_named_train_is_a_class(tmp_path: Path) -> None:
+    for name in ("bus", "train"):
+        fill(tmp_path / name, ["1.png", "2.png"])
+    assert load(tmp_path).class_names == ("bus", "train")
+
+
+def test_gray_where_all_are_gray(tmp_path: Path) -> None:
+    fill(tmp_path / "a", ["1.png", "2.png"], mode="L")
+    assert load(tmp_path).channels == 1
+    fill(tmp_path / "b", ["1.jpg", "2.png"])
+    assert load(tmp_path).channels == 3
+    assert load(tmp_path, channels=1).channels == 1
+
+
+def test_gray_asked_as_colour_has_equal_channels(tmp_path: Path) -> None:
+    fill(tmp_path / "a", ["1.png", "2.png"], mode="L")
+    images = load(tmp_path, channels=3).train_images
+    assert images.shape[1] == 3
+    assert torch.equal(images[:, 0], images[:, 2])
+
+
+def test_kinds_of_pixels(tmp_path: Path) -> None:
+    """Palette, 16 bits, one bit, transparency over white, CMYK: each as a person would see it."""
+    folder = tmp_path / "a"
+    folder.mkdir()
+    Image.new("P", (2, 2), 1).save(folder / "0.png")
+    with Image.open(folder / "0.png") as image:
+        image.putpalette([0, 0, 0, 200, 100, 50])
+        image.save(folder / "0.png")
+    Image.fromarray(np.full((2, 2), 0xAB12, dtype=np.uint16)).save(folder / "1.png")
+    Image.new("1", (2, 2), 1).save(folder / "2.png")
+    Image.new("RGBA", (2, 2), (10, 20, 30, 0)).save(folder / "3.png")
+    Image.new("L", (2, 2), 0).save(folder / "4.png")
+    Image.new("CMYK", (2, 2), (0, 0, 0, 255)).save(folder / "5.jpg", quality=100)
+    images = load(tmp_path, channels=3).train_images
+    expected = [(200, 100, 50), (0xAB,) * 3, (255,) * 3, (255,) * 3, (0, 0, 0)]
+    for image, color in zip(images, expected, strict=True):
+        assert image[:, 0, 0].tolist() == list(color)
+
+
+def test_images_are_turned_upright(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "a", ["1.png"], size=(8, 6))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pixels(5, (6, 8)).save(folder / "0.png", exif=exif)
+    data = load(tmp_path)
+    turned = np.asarray(pixels(5, (6, 8))).transpose(2, 0, 1)
+    assert np.array_equal(data.train_images[0].numpy(), np.rot90(turned, k=-1, axes=(1, 2)))
+
+
+def test_scaling_covers_the_size_and_cuts_the_centre(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    folder.mkdir()
+    wide = np.zeros((4, 12, 3), dtype=np.uint8)
+    wide[:, 4:8] = 255
+    for index in range(2):
+        Image.fromarray(wide).save(folder / f"{index}.png")
+    data = load(tmp_path, size=(4, 4))
+    assert data.train_images.shape == (1, 3, 4, 4)
+    assert int(data.train_images.min()) == 255
+
+
+def test_the_order_is_that_of_names_and_the_result_the_same_each_time(root: Path) -> None:
+    first = load(root)
+    assert load(root).fingerprint == first.fingerprint
+    (root / "cat" / "3.png").rename(root / "cat" / "10.png")
+    assert load(root).fingerprint != first.fingerprint
+
+
+def test_hidden_and_other_files_are_left_out(root: Path) -> None:
+    expected = load(root).fingerprint
+    (root / ".hidden").mkdir()
+    (root / "README.txt").write_text("about")
+    (root / "cat" / ".thumb.png").write_bytes(b"no image")
+    (root / "cat" / "list.txt").write_text("1 2 3")
+    fill(root / "cat" / ".cache", ["1.png"])
+    assert load(root).fingerprint == expected
+
+
+def test_folders_in_a_class_are_read_links_to_folders_are_not(root: Path) -> None:
+    fill(root / "cat" / "more", ["1.png", "2.png"])
+    (root / "dog" / "loop").symlink_to(root, target_is_directory=True)
+    (root / "loop").symlink_to(root, target_is_directory=True)
+    data = load(root)
+    assert data.class_names == ("cat", "dog")
+    assert len(data.train_labels) + len(data.test_labels) == 14
+
+
+def test_class_folders_and_files_may_be_links(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = fill(tmp_path_factory.mktemp("elsewhere") / "bird", ["1.png", "2.png"])
+    (root / "bird").symlink_to(elsewhere, target_is_directory=True)
+    (root / "cat" / "7.png").symlink_to(elsewhere / "1.png")
+    assert load(root).class_names == ("bird", "cat", "dog")
+
+
+# What is refused
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    refused(tmp_path / "none", str(tmp_path / "none"), "does not exist")
+
+
+def test_no_class_folder(tmp_path: Path) -> None:
+    (tmp_path / "1.png").write_bytes(b"")
+    refused(tmp_path, str(tmp_path), "no folder of images")
+
+
+def test_an_empty_class(root: Path) -> None:
+    (root / "bird").mkdir()
+    refused(root, str(root / "bird"), "holds no image")
+
+
+def test_a_class_of_one_image(root: Path) -> None:
+    fill(root / "bird", ["1.png"])
+    refused(root, "bird", "one image")
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"), [("train", "is in train but not in test"), ("test", "is in test")]
+)
+def test_classes_that_differ_between_parts(tmp_path: Path, folder: str, words: str) -> None:
+    for part in ("train", "test"):
+        fill(tmp_path / part / "a", ["1.png"])
+    fill(tmp_path / folder / "b", ["1.png"])
+    refused(tmp_path, "class b", words)
+
+
+def test_sizes_that_differ_ask_for_a_size(root: Path) -> None:
+    fill(root / "dog", ["9.png"], size=(5, 5))
+    refused(root, str(root / "dog" / "9.png"), "5x5", "6x8", "--size HxW")
+    assert load(root, size=(5, 5)).height == 5
+
+
+def test_a_file_that_is_no_image(root: Path) -> None:
+    (root / "cat" / "2.png").write_bytes(b"<html>")
+    refused(root, str(root / "cat" / "2.png"), "no image")
+    (root / "cat" / "2.png").write_bytes(b"")
+    refused(root, str(root / "cat" / "2.png"), "no image")
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "gif", "tif", "webp", "ppm"])
+def test_a_truncated_image(root: Path, suffix: str) -> None:
+    path = root / "cat" / f"9.{suffix}"
+    pixels(1, (60, 80)).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    refused(root, str(path), size=(6, 8))
+
+
+def test_corrupt_pixels(root: Path) -> None:
+    path = root / "cat" / "2.png"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    refused(root, str(path), "damaged")
+
+
+def test_a_broken_link(root: Path) -> None:
+    (root / "cat" / "2.png").unlink()
+    (root / "cat" / "2.png").symlink_to(root / "nowhere.png")
+    refused(root, str(root / "cat" / "2.png"), "No such file")
+
+
+def test_an_image_that_unpacks_to_far_too_much(root: Path) -> None:
+    """A PNG header that says 60000x60000: refused before memory is sized from it."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    for side in (10_000, 60_000):
+        header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+        body = chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+        (root / "cat" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + body)
+        refused(root, str(root / "cat" / "2.png"), "89478485", size=(6, 8))
+
+
+def test_a_program_in_an_image_file_is_not_run(root: Path) -> None:
+    """PostScript would go to an interpreter: only picture formats are reachable, whatever the name says."""
+    buffer = io.BytesIO()
+    pixels(1).save(buffer, format="EPS")
+    (root / "cat" / "2.png").write_bytes(buffer.getvalue())
+    refused(root, str(root / "cat" / "2.png"), "no image")
+
+
+def test_pixels_of_floating_point(root: Path) -> None:
+    Image.fromarray(np.zeros((6, 8), dtype=np.float32)).save(root / "cat" / "2.tif")
+    refused(root, str(root / "cat" / "2.tif"), "8 bits")
+
+
+def test_more_than_the_memory_of_the_machine(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 10}[name])
+    refused(root, "more than this machine has", "--size", size=(100, 100))
+
+
+def test_a_class_name_that_is_no_text(root: Path) -> None:
+    os.mkdir(os.fsencode(root) + b"/\xff")
+    refused(root, "not valid Unicode")
+
+
+@pytest.mark.parametrize("channels", [0, 2, 4])
+def test_channels_out_of_range(root: Path, channels: int) -> None:
+    with pytest.raises(InputError, match="1 or 3"):
+        load_image_folder(root, channels=channels)
