@@ -15,9 +15,7 @@ REAL_PIXEL_BYTES = 1
 FIELD_PIXEL_BYTES = 4
 
 
-def real_images_in(
-    data: RealData, storage_bytes_per_class: int, *, pixel_bytes: int = REAL_PIXEL_BYTES
-) -> int:
+def real_images_in(data: RealData, storage_bytes_per_class: int, *, pixel_bytes: int = REAL_PIXEL_BYTES) -> int:
     """Real images of a class that fit in a storage, if each pixel and channel takes ``pixel_bytes``.
 
     The fair count for real images is 1 byte; the field's papers count them as 32-bit numbers,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import statistics
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,11 +21,14 @@ from gsdd_runtime.errors import InputError
 from gsdd_runtime.networks import Size
 from gsdd_runtime.progress import Progress, Reporter, silent
 from gsdd_runtime.seeds import derived_generator
+from gsdd_runtime.side_by_side import Stop, run_side_by_side, threads_of_each
 from gsdd_runtime.training import Examples, Recipe, is_reported, train_network
 
 # Times that a network is tested while it trains: the best of them is the "best checkpoint".
 CHECKPOINTS = 20
 _TEST_BATCH = 256
+# Pixels of a batch up to which networks train side by side on a CPU: beyond, one fills the machine, and its memory.
+SMALL_BATCH = 256 * 32 * 32
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class EvaluationResult:
     Attributes:
         repeats: one network each; repeat ``i`` draws its weights and batches from ``seed`` and ``i``.
         network, recipe, size, seed, checkpoints: what was asked for.
-        device, threads: what it ran on; with ``versions`` they decide the last digits.
+        device, threads: what each network ran on; with ``versions`` they decide the last digits.
         distilled, data: which set and which real data.
     """
 
@@ -147,7 +152,8 @@ def evaluate(
         device: ``auto``, ``cpu`` or ``cuda``.
         size: height and width that the set is decoded at; its own if None. The data must have it.
         checkpoints: tests of each network, evenly over the epochs; the last is at the end.
-        progress: told of every part of the training, a phase for each network.
+        progress: told of every part of the training, a phase for each network. Small networks train side by
+            side, in several threads; it is called from one of them at a time.
 
     Raises:
         InputError: a set and data that do not fit together, an unknown network or device, a number out of
@@ -162,14 +168,17 @@ def evaluate(
     check_fit(distilled_set, data, shape)
     distilled_set = with_statistics(distilled_set, data)
     examples = Examples(distilled_set, where, shape)
-    results = []
+    test = _Test(distilled_set, data, where)
+    lock = threading.Lock()
+    jobs = []
     for index in range(repeats):
+        # Networks are made here, one after the other: making one borrows PyTorch's global generator.
         generator = derived_generator(seed, "evaluate", index)
         fresh = networks.build(network, data.channels, data.classes, shape, generator).to(where)
-        tell = _teller(f"network {index + 1} of {repeats}", epochs, progress)
-        results.append(
-            _repeat(fresh, examples, recipe, generator, _Test(distilled_set, data, where), checkpoints, tell)
-        )
+        tell = _teller(f"network {index + 1} of {repeats}", epochs, progress, lock)
+        jobs.append(partial(_repeat, fresh, examples, recipe, generator, test, checkpoints, tell))
+    at_once = where.type == "cpu" and min(batch_size, len(examples)) * shape[0] * shape[1] <= SMALL_BATCH
+    results = run_side_by_side(jobs) if at_once else [job(Stop()) for job in jobs]
     return EvaluationResult(
         repeats=tuple(results),
         network=network,
@@ -178,7 +187,7 @@ def evaluate(
         seed=seed,
         checkpoints=len(results[0].epochs),
         device=str(where) if where.type == "cpu" else torch.cuda.get_device_name(where),
-        threads=torch.get_num_threads(),
+        threads=threads_of_each(repeats) if at_once else torch.get_num_threads(),
         versions={"gsdd-rt": gsdd_runtime.__version__, "torch": torch.__version__},
         distilled=_facts_of_set(distilled_set),
         data={"name": data.name, "test_images": len(data.test_labels), "fingerprint": data.fingerprint},
@@ -250,10 +259,11 @@ class _Test:
         return int(right) / len(self._labels)
 
 
-def _teller(phase: str, epochs: int, progress: Reporter) -> Callable[[int, Tensor], None]:
+def _teller(phase: str, epochs: int, progress: Reporter, lock: threading.Lock) -> Callable[[int, Tensor], None]:
     def tell(epoch: int, loss: Tensor) -> None:
         if is_reported(epoch, epochs):
-            progress(Progress(phase, epoch, epochs, float(loss)))
+            with lock:
+                progress(Progress(phase, epoch, epochs, float(loss)))
 
     return tell
 
@@ -266,12 +276,14 @@ def _repeat(
     test: _Test,
     checkpoints: int,
     tell: Callable[[int, Tensor], None],
+    stop: Stop,
 ) -> Repeat:
     tested = sorted({max(1, recipe.epochs * part // checkpoints) for part in range(1, checkpoints + 1)})
     accuracies: list[float] = []
     losses: list[Tensor] = []
 
     def after_epoch(epoch: int, loss: Tensor) -> None:
+        stop.check()
         if epoch in tested:
             accuracies.append(test.accuracy(network))
         losses[:] = [loss]
