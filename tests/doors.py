@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor
@@ -78,7 +79,31 @@ def _native_missing() -> str | None:
     return None
 
 
+def _onnx_missing() -> str | None:
+    needed = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
+    return f"{', '.join(needed)} not installed: pip install 'gsdd-rt[onnx]'" if needed else None
+
+
+def _onnx_function(
+    gaussians: Tensor, height: int, width: int, native_size: tuple[int, int] | None, supersample: int
+) -> Tensor:
+    from onnx_models import render_with_onnxruntime
+
+    return render_with_onnxruntime(gaussians, height, width, native_size, supersample, library=False)
+
+
+def _onnx_evaluator(
+    gaussians: Tensor, height: int, width: int, native_size: tuple[int, int] | None, supersample: int
+) -> Tensor:
+    from onnx_models import render_with_reference_evaluator
+
+    return render_with_reference_evaluator(gaussians, height, width, native_size, supersample)
+
+
 DOORS: list[Door] = [
     Door("reference-float32", _reference, _by_autograd(_reference), excluded=FLOAT32_RANGE),
     Door("native", _native, _by_autograd(_native), missing=_native_missing),
+    # Worst of the table: 1.3e-6, along a needle.
+    Door("onnx-function", _onnx_function, missing=_onnx_missing, image_absolute=1e-5),
+    Door("onnx-reference-evaluator", _onnx_evaluator, missing=_onnx_missing, image_absolute=1e-5),
 ]

@@ -1,0 +1,248 @@
+"""A distilled set as an ONNX model: ``indices`` in, ``images`` and ``labels`` out.
+
+The parameters are bfloat16 initialisers, the splatting is one node ``gsdd::GaussianSplat``. The model carries a
+function of that name in standard operators, so that any ONNX runtime runs it; a runtime with our library registered
+takes the native kernel instead.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from gsdd_runtime import __version__, contract
+from gsdd_runtime.atomic import atomic_path
+from gsdd_runtime.errors import GsddError, InputError
+from gsdd_runtime.gaussians import DEFAULT_SUPERSAMPLE, MAX_SIDE
+
+if TYPE_CHECKING:
+    import onnx
+
+    from gsdd_runtime.distilled_set import DistilledSet
+
+# Read by every onnxruntime from 1.18 on.
+IR_VERSION = 9
+OPSET = 18
+
+# Key of the description among the model's metadata, as in the set's own file.
+METADATA_KEY = "gsdd"
+
+# A protobuf message ends at 2 GiB; the rest is for the graph and the description.
+_MAX_PAYLOAD = (1 << 31) - (1 << 24)
+
+
+def require_onnx() -> Any:
+    """The modules ``onnx`` and ``onnxscript``, checked; returns ``onnx``.
+
+    Raises:
+        GsddError: one of them is not installed.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise GsddError(f"exporting to ONNX needs {error.name}: pip install 'gsdd-rt[onnx]'") from error
+    return onnx
+
+
+def export_onnx(
+    distilled_set: DistilledSet,
+    out: str | os.PathLike[str],
+    *,
+    normalize: bool = False,
+    size: tuple[int, int] | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Path:
+    """Writes the decoder of a set, whole or not at all; the file is as large as the set plus a few kilobytes.
+
+    Input: ``indices`` int64 ``[batch]``, dynamic, 0 included; from -M to M - 1, the negative ones counting from the end
+    as ONNX's Gather has it; onnxruntime's CPU provider raises on others. Outputs: ``images`` ``[batch, C, H, W]``, and
+    ``labels``: int64 ``[batch]``, or float16 ``[batch, classes]`` where they are soft.
+
+    Args:
+        distilled_set: of Gaussians; a set of pixels has nothing to decode.
+        out: the file.
+        normalize: images come out as ``(image - mean) / std``; those of a set with ``zca`` are so as they are.
+        size: ``(height, width)`` of the images; the set's native size if left out.
+        dtype: of the images: float32, float16 or bfloat16.
+
+    Raises:
+        InputError: a set of pixels, a size or dtype out of range, no mean to normalise with, a set of more than 2 GB,
+            a file that cannot be written.
+        GsddError: onnx or onnxscript is not installed.
+    """
+    onnx = require_onnx()
+    model = decoder_model(distilled_set, normalize=normalize, size=size, dtype=dtype)
+    target = Path(out)
+    # By a file object: onnx would otherwise choose the format by the temporary name's suffix.
+    with atomic_path(target) as temporary, open(temporary, "wb") as file:
+        onnx.save_model(model, file)
+    return target
+
+
+def decoder_model(
+    distilled_set: DistilledSet,
+    *,
+    normalize: bool = False,
+    size: tuple[int, int] | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> onnx.ModelProto:
+    """The model that :func:`export_onnx` writes, checked by onnx with full shape inference."""
+    onnx = require_onnx()
+    from gsdd_runtime.export.splat_function import splat_function
+
+    gaussians = _gaussians(distilled_set)
+    height, width = _size(distilled_set, size)
+    image_type = _image_type(dtype)
+    normalization = _normalization(distilled_set, normalize)
+    labels = distilled_set.labels
+    channels = distilled_set.channels
+    helper, types = onnx.helper, onnx.TensorProto
+
+    initializers = [tensor("parameters", gaussians), tensor("all_labels", labels)]
+    nodes = [
+        helper.make_node("Gather", ["parameters", "indices"], ["gaussians"], axis=0),
+        helper.make_node("Gather", ["all_labels", "indices"], ["labels"], axis=0),
+    ]
+    if normalization is None:
+        nodes.append(splat_node("gaussians", "images", distilled_set, height, width, image_type))
+    else:
+        # Normalised in float32, and rounded once.
+        initializers += [tensor(name, value.view(1, -1, 1, 1)) for name, value in normalization.items()]
+        nodes += [
+            splat_node("gaussians", "pixels", distilled_set, height, width, types.FLOAT),
+            helper.make_node("Sub", ["pixels", "mean"], ["centered"]),
+            helper.make_node("Div", ["centered", "std"], ["normalized"]),
+            helper.make_node("Cast", ["normalized"], ["images"], to=image_type),
+        ]
+    label_type = types.INT64 if labels.dim() == 1 else types.FLOAT16
+    graph = helper.make_graph(
+        nodes,
+        "gsdd_decoder",
+        [helper.make_tensor_value_info("indices", types.INT64, ["batch"])],
+        [
+            helper.make_tensor_value_info("images", image_type, ["batch", channels, height, width]),
+            helper.make_tensor_value_info("labels", label_type, ["batch", *labels.shape[1:]]),
+        ],
+        initializer=initializers,
+        doc_string="Decodes a distilled set: images and labels by index.",
+    )
+    return finished_model(graph, [splat_function()], describe(distilled_set, normalize, height, width))
+
+
+def finished_model(
+    graph: onnx.GraphProto, functions: list[onnx.FunctionProto], description: dict[str, Any]
+) -> onnx.ModelProto:
+    """A model of the graph and the functions of our domain, with its description, checked."""
+    onnx = require_onnx()
+    helper = onnx.helper
+    model = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(contract.DOMAIN, contract.VERSION)],
+        functions=functions,
+        ir_version=IR_VERSION,
+        producer_name="gsdd-rt",
+        producer_version=__version__,
+    )
+    helper.set_model_props(model, {METADATA_KEY: json.dumps(description, sort_keys=True)})
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def splat_node(
+    gaussians: str, images: str, distilled_set: DistilledSet, height: int, width: int, image_type: int
+) -> onnx.NodeProto:
+    """One ``GaussianSplat`` node with all of its attributes, those that TensorRT looks a plugin up by included."""
+    return require_onnx().helper.make_node(
+        contract.FORWARD,
+        [gaussians],
+        [images],
+        name="decode",
+        domain=contract.DOMAIN,
+        height=height,
+        width=width,
+        native_height=distilled_set.height,
+        native_width=distilled_set.width,
+        supersample=DEFAULT_SUPERSAMPLE,
+        dtype=image_type,
+        **contract.read()["node_attributes"],
+    )
+
+
+def tensor(name: str, value: Tensor) -> onnx.TensorProto:
+    """A tensor of any dtype as an initialiser, bit for bit."""
+    onnx = require_onnx()
+    codes = {
+        torch.float32: onnx.TensorProto.FLOAT,
+        torch.float16: onnx.TensorProto.FLOAT16,
+        torch.bfloat16: onnx.TensorProto.BFLOAT16,
+        torch.int64: onnx.TensorProto.INT64,
+    }
+    stored = value.detach().cpu().contiguous()
+    raw = stored.view(-1).view(torch.uint8).numpy().tobytes() if stored.numel() else b""
+    return onnx.helper.make_tensor(name, codes[value.dtype], list(value.shape), raw, raw=True)
+
+
+def describe(distilled_set: DistilledSet, normalize: bool, height: int, width: int) -> dict[str, Any]:
+    """What a reader of the model may want to know of the set: how it was made, and what its images are."""
+    return {
+        "height": height,
+        "width": width,
+        "native_height": distilled_set.height,
+        "native_width": distilled_set.width,
+        "channels": distilled_set.channels,
+        "images": len(distilled_set),
+        "classes": distilled_set.classes,
+        "class_names": distilled_set.class_names,
+        "normalized": normalize,
+        "whitened": distilled_set.zca is not None,
+        "mean": distilled_set.mean,
+        "std": distilled_set.std,
+        "ipc": distilled_set.ipc,
+        "gpc": distilled_set.gpc,
+        "method": distilled_set.method,
+        "options": distilled_set.options,
+        "seed": distilled_set.seed,
+        "fingerprint": distilled_set.fingerprint,
+        "versions": distilled_set.versions,
+    }
+
+
+def _gaussians(distilled_set: DistilledSet) -> Tensor:
+    if distilled_set.gaussians is None:
+        raise InputError("the set holds pixels, not Gaussians: there is nothing to decode, so nothing to export")
+    if distilled_set.nbytes > _MAX_PAYLOAD:
+        raise InputError(
+            f"the set takes {distilled_set.nbytes / 1e9:.1f} GB and an ONNX file holds at most 2: export parts of it"
+        )
+    distilled_set.verify()
+    return distilled_set.gaussians
+
+
+def _size(distilled_set: DistilledSet, size: tuple[int, int] | None) -> tuple[int, int]:
+    height, width = size or (distilled_set.height, distilled_set.width)
+    for name, side in (("height", height), ("width", width)):
+        if not isinstance(side, int) or not 1 <= side <= MAX_SIDE:
+            raise InputError(f"the {name} of the images must be 1 to {MAX_SIDE}, got {side!r}")
+    return height, width
+
+
+def _image_type(dtype: torch.dtype) -> int:
+    name = str(dtype).removeprefix("torch.")
+    types = contract.read()["ops"][contract.FORWARD]["attributes"]["dtype"]["values"]
+    if name not in types:
+        raise InputError(f"images can be {', '.join(types)}, not {name}")
+    return types[name]
+
+
+def _normalization(distilled_set: DistilledSet, normalize: bool) -> dict[str, Tensor] | None:
+    if not normalize or distilled_set.zca is not None:
+        return None
+    if distilled_set.mean is None or distilled_set.std is None:
+        raise InputError("the set has no mean and std to normalise with: export it without normalize")
+    return {"mean": torch.tensor(distilled_set.mean), "std": torch.tensor(distilled_set.std)}

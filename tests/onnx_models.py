@@ -1,0 +1,65 @@
+"""ONNX models of one ``GaussianSplat`` node over given Gaussians, for the doors and the tests of the operator."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+from onnx import TensorProto, helper
+from torch import Tensor
+
+from gsdd_runtime import contract
+from gsdd_runtime.decoders.onnxruntime import session_options
+from gsdd_runtime.export.onnx import IR_VERSION, OPSET
+from gsdd_runtime.export.splat_function import splat_function
+
+
+def splat_model(
+    channels: int, height: int, width: int, native_size: tuple[int, int] | None, supersample: int,
+    *, gaussian_type: int = TensorProto.FLOAT, image_type: int = TensorProto.FLOAT, function: bool = True,
+    **attributes: object,
+) -> onnx.ModelProto:  # fmt: skip
+    """``gaussians [batch, count, 6 + channels]`` to ``images``; without ``function`` only the library can run it."""
+    native_height, native_width = native_size or (height, width)
+    given = {
+        "height": height, "width": width, "native_height": native_height, "native_width": native_width,
+        "supersample": supersample, "dtype": image_type, **attributes,
+    }  # fmt: skip
+    node = helper.make_node(contract.FORWARD, ["gaussians"], ["images"], domain=contract.DOMAIN, **given)
+    graph = helper.make_graph(
+        [node],
+        "splat",
+        [helper.make_tensor_value_info("gaussians", gaussian_type, ["batch", "count", 6 + channels])],
+        [helper.make_tensor_value_info("images", image_type, ["batch", channels, height, width])],
+    )
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(contract.DOMAIN, contract.VERSION)]
+    functions = [splat_function()] if function else []
+    return helper.make_model(graph, opset_imports=opsets, functions=functions, ir_version=IR_VERSION)
+
+
+def session(model: onnx.ModelProto, *, library: bool, threads: int = 2) -> ort.InferenceSession:
+    options = session_options(library=library, threads=threads)
+    options.log_severity_level = 3
+    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def render_with_onnxruntime(
+    gaussians: Tensor, height: int, width: int, native_size: tuple[int, int] | None, supersample: int,
+    *, library: bool,
+) -> Tensor:  # fmt: skip
+    model = splat_model(gaussians.shape[2] - 6, height, width, native_size, supersample, function=not library)
+    running = session(model, library=library)
+    return torch.from_numpy(running.run(None, {"gaussians": gaussians.contiguous().numpy()})[0])
+
+
+def render_with_reference_evaluator(
+    gaussians: Tensor, height: int, width: int, native_size: tuple[int, int] | None, supersample: int
+) -> Tensor:
+    from onnx.reference import ReferenceEvaluator
+
+    evaluator = ReferenceEvaluator(splat_model(gaussians.shape[2] - 6, height, width, native_size, supersample))
+    # Far off the canvas a number leaves float32 on purpose; numpy would warn.
+    with np.errstate(over="ignore", invalid="ignore"):
+        images = evaluator.run(None, {"gaussians": gaussians.contiguous().numpy()})[0]
+    return torch.from_numpy(np.ascontiguousarray(images))
