@@ -1,0 +1,57 @@
+"""Decoding with the native PyTorch op, on the CPU or a CUDA device."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gsdd_runtime.distilled_set import DistilledSet, Indices, select
+
+
+class TorchDecoder:
+    """Decodes a set held on ``device``; the arguments are those of :meth:`DistilledSet.decode`.
+
+    On the CPU a set that was opened from a file stays memory-mapped; another device gets a copy of the parameters.
+
+    Raises:
+        InputError: a size or dtype out of range, or no mean to normalise with.
+        LibraryNotBuiltError: the native library is not installed.
+    """
+
+    def __init__(
+        self,
+        distilled_set: DistilledSet,
+        *,
+        device: str | torch.device = "cpu",
+        normalize: bool = False,
+        size: tuple[int, int] | None = None,
+        dtype: torch.dtype = torch.float32,
+        channels_last: bool = False,
+    ) -> None:
+        self._set = distilled_set.to(device)
+        self.device = self._set.device
+        self.channels = distilled_set.channels
+        self.classes = distilled_set.classes
+        self.height, self.width = size or (distilled_set.height, distilled_set.width)
+        self.dtype = dtype
+        self._normalize = normalize
+        self._channels_last = channels_last
+        # Options are refused here, not at the first batch.
+        self.decode([])
+
+    def __len__(self) -> int:
+        return len(self._set)
+
+    def decode(self, indices: Indices) -> tuple[Tensor, Tensor]:
+        """Images ``[B, C, H, W]`` and labels, int64 ``[B]`` or float16 ``[B, classes]``, on the device.
+
+        Raises:
+            InputError: an index that is no whole number, or out of 0 to M - 1; a damaged file.
+        """
+        chosen = select(indices, len(self._set))
+        images = self._set.decode(
+            chosen, self.height, self.width,
+            normalize=self._normalize, dtype=self.dtype, channels_last=self._channels_last,
+        )  # fmt: skip
+        labels = self._set.labels
+        return images, labels[chosen if isinstance(chosen, slice) else chosen.to(labels.device)]
