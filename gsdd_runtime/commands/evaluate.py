@@ -15,6 +15,7 @@ from gsdd_runtime.commands.shared import (
     SetArgument,
     SizeOption,
     load_data,
+    parse_size,
     print_json,
     progress_bar,
 )
@@ -45,6 +46,7 @@ def command(
             repeats=repeats,
             seed=seed,
             device=device,
+            size=parse_size(size),
             progress=progress,
         )
     if as_json:

@@ -20,10 +20,12 @@ def command(
 ) -> None:
     """Train a network on a distilled set and write its weights."""
     from gsdd_runtime.distilled_set import DistilledSet
-    from gsdd_runtime.training import save_model, train
+    from gsdd_runtime.model_file import save_model
+    from gsdd_runtime.training import train
 
     with progress_bar() as progress:
         distilled = DistilledSet.load(path)
         model = train(distilled, network=network, epochs=epochs, seed=seed, device=device, progress=progress)
-    save_model(model, out, network=network, distilled_set=distilled)
+    facts = {"epochs": epochs, "seed": seed, "set": path.name}
+    save_model(model, out, network=network, distilled_set=distilled, training=facts)
     print(f"{out}: {network} trained on {len(distilled)} images for {epochs} epochs")
