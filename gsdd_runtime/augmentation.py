@@ -55,8 +55,7 @@ class DsaDraw:
         """
         if images.dim() != 4 or not images.is_floating_point():
             raise InputError(
-                "DSA takes floating-point images [batch, C, H, W], "
-                f"got {images.dtype} of shape {tuple(images.shape)}"
+                f"DSA takes floating-point images [batch, C, H, W], got {images.dtype} of shape {tuple(images.shape)}"
             )
         drawn = self.amounts.shape[1]
         if drawn not in (1, images.shape[0]):
@@ -102,8 +101,7 @@ def _kinds_of(strategy: str) -> list[str]:
     for kind in kinds:
         if kind not in _KINDS:
             raise InputError(
-                f"unknown DSA kind {kind!r} in {strategy!r}: "
-                f"join some of {', '.join(_KINDS)} with underscores"
+                f"unknown DSA kind {kind!r} in {strategy!r}: join some of {', '.join(_KINDS)} with underscores"
             )
     return kinds
 
@@ -147,9 +145,7 @@ def _shift(images: Tensor, axis: int, amount: Tensor) -> Tensor:
     inside = ((source >= 0) & (source < side)).reshape(shape)
     # Wrapped round, the index is a permutation: its gradient is one too, with no two writers for a pixel.
     index = (source % side).reshape(shape).expand(images.shape)
-    return torch.where(
-        inside, images.gather(axis, index), torch.zeros((), dtype=images.dtype, device=images.device)
-    )
+    return torch.where(inside, images.gather(axis, index), torch.zeros((), dtype=images.dtype, device=images.device))
 
 
 def _cutout(images: Tensor, amounts: Tensor) -> Tensor:
@@ -179,12 +175,14 @@ def _rotate(images: Tensor, amounts: Tensor) -> Tensor:
 
 
 def _affine(images: Tensor, rows: list[Tensor]) -> Tensor:
-    theta = torch.stack(rows, dim=1).reshape(-1, 2, 3).to(images.dtype)
-    size = list(images.shape)
-    grid = functional.affine_grid(theta, [theta.shape[0], *size[1:]], align_corners=False)
+    # Half precision cannot tell neighbouring pixels apart in coordinates of -1 to 1.
+    wide = images if images.dtype == torch.float64 else images.float()
+    theta = torch.stack(rows, dim=1).reshape(-1, 2, 3).to(wide.dtype)
+    grid = functional.affine_grid(theta, [theta.shape[0], *images.shape[1:]], align_corners=False)
     if images.is_cuda and images.requires_grad:
-        return _sample_by_gather(images, grid)
-    return functional.grid_sample(images, grid.expand(size[0], -1, -1, -1), align_corners=False)
+        return _sample_by_gather(wide, grid).to(images.dtype)
+    grid = grid.expand(images.shape[0], -1, -1, -1)
+    return functional.grid_sample(wide, grid, align_corners=False).to(images.dtype)
 
 
 def _sample_by_gather(images: Tensor, grid: Tensor) -> Tensor:
