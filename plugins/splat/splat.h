@@ -74,6 +74,10 @@ struct ParallelFor {
 Status check(const SplatParams& params);
 Status check(const SplatGradParams& params);
 
+// The instruction set that the CPU kernel was chosen for: "baseline", "avx2" or "avx512". The environment variable
+// GSDD_CPU_ISA, read once, asks for a lower one.
+const char* cpu_kernel_name();
+
 Status splat_cpu(const SplatParams& params, const ParallelFor& parallel);
 Status splat_backward_cpu(const SplatGradParams& params, const ParallelFor& parallel);
 

@@ -1,0 +1,135 @@
+// Vectors of floats for one instruction set. Every translation unit that includes this defines GSDD_ISA, the
+// namespace that keeps its code apart: nothing here may be shared between units compiled with different flags.
+#pragma once
+
+#ifndef GSDD_ISA
+#error "define GSDD_ISA before including the kernel"
+#endif
+
+#include <cstdint>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#define GSDD_INLINE static inline __attribute__((always_inline))
+
+namespace gsdd::cpu::GSDD_ISA {
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16;
+#elif defined(__AVX2__)
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
+#endif
+
+// A vector covers a tile of kTileColumns x kTileRows pixels, row after row.
+constexpr int kTileColumns = kLanes < 8 ? kLanes : 8;
+constexpr int kTileRows = kLanes / kTileColumns;
+
+typedef float Vec __attribute__((vector_size(kLanes * 4)));
+typedef int32_t IntVec __attribute__((vector_size(kLanes * 4)));
+typedef float Vec4 __attribute__((vector_size(16)));
+
+GSDD_INLINE Vec vec(float value) { return Vec{} + value; }
+GSDD_INLINE Vec load(const float* from) {
+  Vec v;
+  __builtin_memcpy(&v, from, sizeof v);
+  return v;
+}
+GSDD_INLINE void store(float* to, Vec v) { __builtin_memcpy(to, &v, sizeof v); }
+
+GSDD_INLINE float minimum(float a, float b) { return a < b ? a : b; }
+GSDD_INLINE float maximum(float a, float b) { return a > b ? a : b; }
+GSDD_INLINE int minimum(int a, int b) { return a < b ? a : b; }
+GSDD_INLINE int maximum(int a, int b) { return a > b ? a : b; }
+GSDD_INLINE int64_t minimum(int64_t a, int64_t b) { return a < b ? a : b; }
+GSDD_INLINE Vec minimum(Vec a, Vec b) { return a < b ? a : b; }
+GSDD_INLINE Vec maximum(Vec a, Vec b) { return a > b ? a : b; }
+
+// The lanes of `value` where `test >= limit`; zero elsewhere.
+GSDD_INLINE Vec keep_ge(Vec test, Vec limit, Vec value) {
+#if defined(__AVX512F__)
+  return (Vec)_mm512_maskz_mov_ps(_mm512_cmp_ps_mask((__m512)test, (__m512)limit, _CMP_GE_OQ), (__m512)value);
+#elif defined(__AVX2__)
+  return (Vec)_mm256_and_ps(_mm256_cmp_ps((__m256)test, (__m256)limit, _CMP_GE_OQ), (__m256)value);
+#else
+  return test >= limit ? value : Vec{};
+#endif
+}
+
+// sum + value in the lanes where `test >= limit`; sum elsewhere.
+GSDD_INLINE Vec add_where_ge(Vec sum, Vec value, Vec test, Vec limit) {
+#if defined(__AVX512F__)
+  return (Vec)_mm512_mask_add_ps((__m512)sum, _mm512_cmp_ps_mask((__m512)test, (__m512)limit, _CMP_GE_OQ), (__m512)sum,
+                                 (__m512)value);
+#else
+  return sum + keep_ge(test, limit, value);
+#endif
+}
+
+// 2^x to 1.5e-7, relative; x is clamped to the normal numbers.
+GSDD_INLINE Vec exp2(Vec x) {
+  x = maximum(minimum(x, vec(126.0f)), vec(-126.0f));
+#if defined(__AVX512F__)
+  const Vec whole = (Vec)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
+  // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
+  const Vec shifted = x + 12582912.0f;
+  const Vec whole = shifted - 12582912.0f;
+#endif
+  const Vec f = x - whole;
+  Vec r = vec(0.001327647129073739f);
+  r = r * f + 0.009675540961325169f;
+  r = r * f + 0.05550713092088699f;
+  r = r * f + 0.24022120237350464f;
+  r = r * f + 0.6931469440460205f;
+  r = r * f + 1.0000001192092896f;
+#if defined(__AVX512F__)
+  return (Vec)_mm512_scalef_ps((__m512)r, (__m512)whole);
+#else
+  return (Vec)((IntVec)r + ((IntVec)shifted << 23));
+#endif
+}
+
+// 2^x - 1 to 4e-7, relative, for x <= 0.
+GSDD_INLINE Vec exp2_less_1(Vec x) {
+  const Vec y = x * 0.69314718f;
+  Vec r = 1.0f + y * (1.0f / 7.0f);
+  for (int k = 6; k > 1; --k) r = 1.0f + y * r / static_cast<float>(k);
+  return x > -0.5f ? y * r : exp2(x) - 1.0f;
+}
+
+// log2(x) to 1e-4, absolute, for normal positive x: enough to bound an ellipse.
+GSDD_INLINE Vec log2_rough(Vec x) {
+  const IntVec bits = (IntVec)x;
+  const IntVec exponent = (bits >> 23) - 127;
+  const Vec m = (Vec)((bits & 0x007fffff) | 0x3f800000);
+  const Vec z = (m - 1.41421356f) / (m + 1.41421356f), zz = z * z;
+  return __builtin_convertvector(exponent, Vec) + 0.5f + z * (2.88539008f + zz * (0.961796694f + zz * 0.577078016f));
+}
+
+GSDD_INLINE float sum(Vec v) {
+  float total = 0.0f;
+#if defined(__AVX512F__)
+  total = _mm512_reduce_add_ps((__m512)v);
+#else
+  for (int i = 0; i < kLanes; ++i) total += v[i];
+#endif
+  return total;
+}
+
+GSDD_INLINE Vec lane_columns() {
+  Vec v{};
+  for (int i = 0; i < kLanes; ++i) v[i] = static_cast<float>(i % kTileColumns);
+  return v;
+}
+
+GSDD_INLINE Vec lane_rows() {
+  Vec v{};
+  for (int i = 0; i < kLanes; ++i) v[i] = static_cast<float>(i / kTileColumns);
+  return v;
+}
+
+}  // namespace gsdd::cpu::GSDD_ISA
