@@ -1,0 +1,110 @@
+"""Distilled sets for an ordinary ``torch.utils.data.DataLoader``, with workers or without."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from gsdd_runtime.decoders import Decoder
+from gsdd_runtime.distilled_set import DistilledSet
+from gsdd_runtime.errors import InputError
+from gsdd_runtime.prefetch import Batch, decode_ahead
+
+Sample = tuple[Tensor, Tensor] | dict[str, Tensor] | Tensor
+
+
+class DistilledDataset(Dataset[Sample]):
+    """A map-style dataset of ``(image, label)``: what DataLoader, Lightning and Trainer take as it is.
+
+    A whole batch is decoded at once (``__getitems__``), on the CPU, in whichever process asks: CUDA is never touched in
+    a worker. To decode on the device, let workers hand over indices (``indices_only=True``) and wrap the DataLoader in
+    :func:`decoded`.
+
+    Args:
+        set_or_path: a DistilledSet on the CPU, or the path of one. A path is opened anew in each worker, memory-mapped.
+        normalize, size, dtype: as :meth:`DistilledSet.decode` takes them.
+        as_dict: samples are ``{"pixel_values": image, "labels": label}``, as Hugging Face's Trainer takes them.
+        indices_only: samples are int64 indices.
+
+    Raises:
+        InputError: a set that cannot be opened, or that has no mean and std to normalise with.
+    """
+
+    def __init__(
+        self,
+        set_or_path: DistilledSet | str | os.PathLike[str],
+        *,
+        normalize: bool = True,
+        size: tuple[int, int] | None = None,
+        dtype: torch.dtype = torch.float32,
+        as_dict: bool = False,
+        indices_only: bool = False,
+    ) -> None:
+        self.distilled_set = set_or_path if isinstance(set_or_path, DistilledSet) else DistilledSet.load(set_or_path)
+        if self.distilled_set.device.type != "cpu":
+            raise InputError("DistilledDataset decodes on the CPU: give a set on the CPU, or use DistilledLoader")
+        if normalize:
+            check_normalizable(self.distilled_set)
+        self._labels = self.distilled_set.labels
+        self._normalize, self._size, self._dtype = normalize, size, dtype
+        self._as_dict, self._indices_only = as_dict, indices_only
+
+    def __len__(self) -> int:
+        return len(self.distilled_set)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Sample]:
+        """One sample an index; the images of all are decoded in one call.
+
+        Raises:
+            InputError: an index out of range, or a file that changed while it was mapped.
+        """
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        if self._indices_only:
+            return list(chosen)
+        height, width = self._size or (None, None)
+        images = self.distilled_set.decode(chosen, height, width, normalize=self._normalize, dtype=self._dtype)
+        pairs = zip(images, self._labels[chosen], strict=True)
+        if self._as_dict:
+            return [{"pixel_values": image, "labels": label} for image, label in pairs]
+        return list(pairs)
+
+    def __getstate__(self) -> dict[str, object]:
+        state = dict(self.__dict__)
+        path = self.distilled_set.path
+        if path is not None:
+            # A worker maps the file itself: nothing is copied to it, however large the set.
+            state["distilled_set"] = state["_labels"] = None
+            state["_path"] = str(path)
+        return state
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        path = state.pop("_path", None)
+        self.__dict__.update(state)
+        if path is not None:
+            self.distilled_set = DistilledSet.load(str(path))
+            self._labels = self.distilled_set.labels
+
+
+def decoded(
+    index_batches: Iterable[Tensor], decoder: Decoder, device: torch.device, prefetch: int = 2
+) -> Iterator[Batch]:
+    """Batches of images and labels for batches of indices, decoded in this process and, on CUDA, ahead of use.
+
+    ``index_batches`` may be a DataLoader over ``DistilledDataset(..., indices_only=True)`` with any sampler and any
+    number of workers.
+    """
+    for _, batch in decode_ahead(iter(index_batches), decoder.decode, device, prefetch):
+        yield batch
+
+
+def check_normalizable(distilled_set: DistilledSet) -> None:
+    """Raises InputError where a set has nothing to normalise with."""
+    if distilled_set.zca is None and (distilled_set.mean is None or distilled_set.std is None):
+        raise InputError("the set has no mean and std to normalise with: give normalize=False")
