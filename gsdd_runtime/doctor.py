@@ -107,7 +107,9 @@ def _cuda() -> Finding:
     import torch
 
     if not torch.cuda.is_available():
-        return Finding("cuda", "missing", f"torch {torch.__version__} sees no CUDA device", "nothing, unless there is one")
+        return Finding(
+            "cuda", "missing", f"torch {torch.__version__} sees no CUDA device", "nothing, unless there is one"
+        )
     from gsdd_runtime.splat import splat
 
     def difference() -> float:
@@ -153,9 +155,7 @@ def _onnxruntime_decode() -> Finding:
 
         gaussians = _sample()
         with tempfile.TemporaryDirectory() as folder:
-            model = export_onnx(
-                DistilledSet(gaussians, torch.tensor([0, 1]), 24, 24), Path(folder, "decoder.onnx")
-            )
+            model = export_onnx(DistilledSet(gaussians, torch.tensor([0, 1]), 24, 24), Path(folder, "decoder.onnx"))
             images, _ = OnnxRuntimeDecoder(model).decode(torch.tensor([0, 1]))
         return (torch.as_tensor(images).double() - _reference(gaussians)).abs().max().item()
 

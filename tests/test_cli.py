@@ -29,14 +29,26 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         (["frobnicate"], "frobnicate"),
         (["distill"], "--dataset"),
         (["distill", "--dataset", "fashion-mnist-sample"], "--out"),
-        (["distill", "--dataset", "fashion-mnist-sample", "--out", "x.safetensors", "--ipc", "zero"], "'zero'"),
+        (
+            ["distill", "--dataset", "fashion-mnist-sample", "--out", "x.safetensors", "--ipc", "zero"],
+            "'zero'",
+        ),
         (["distill", "--dataset", "fashion-mnist-sample", "--out", "x.safetensors", "--ipc", "0"], "--ipc"),
         (["distill", "--dataset", "nonsense", "--out", "x.safetensors"], "nonsense"),
         (["distill", "--dataset", "fashion-mnist", "--out", "x.safetensors"], "--data-dir"),
         (["distill", "--dataset", "imagefolder:/nowhere", "--out", "x.safetensors"], "/nowhere"),
-        (["distill", "--dataset", "fashion-mnist-sample", "--out", "x.safetensors", "--method", "magic"], "magic"),
-        (["distill", "--dataset", "fashion-mnist-sample", "--out", "x.safetensors", "--network", "gpt"], "gpt"),
-        (["distill", "--dataset", "fashion-mnist-sample", "--out", "x.safetensors", "--device", "tpu"], "tpu"),
+        (
+            ["distill", "--dataset", "fashion-mnist-sample", "--out", "x.safetensors", "--method", "magic"],
+            "magic",
+        ),
+        (
+            ["distill", "--dataset", "fashion-mnist-sample", "--out", "x.safetensors", "--network", "gpt"],
+            "gpt",
+        ),
+        (
+            ["distill", "--dataset", "fashion-mnist-sample", "--out", "x.safetensors", "--device", "tpu"],
+            "tpu",
+        ),
         (["distill", "--dataset", "fashion-mnist-sample", "--out", "x.safetensors", "--gpc", "5000"], "5000"),
         (["distill", "--dataset", "fashion-mnist-sample", "--out", "nowhere/x.safetensors"], "nowhere"),
         (["eval", "missing.safetensors", "--dataset", "fashion-mnist-sample"], "missing.safetensors"),
@@ -48,7 +60,11 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_wrong_use_is_one_line(
-    arguments: list[str], named: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str],
+    named: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run(arguments) == 2

@@ -1,0 +1,71 @@
+"""The wheel, built from this checkout and installed into an empty environment, works away from the checkout."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parent.parent
+
+PROGRAM = """
+import pathlib, torch
+import gsdd_runtime as gsdd
+
+assert pathlib.Path(gsdd.__file__).is_relative_to(pathlib.Path(__import__("sys").prefix)), gsdd.__file__
+gaussians = torch.tensor([[[0.0, 0.0, 3.0, 0.0, 3.0, 0.5, 1.0]]], dtype=torch.bfloat16)
+image = gsdd.splat(gaussians, 16, 16)
+assert (image - gsdd.reference.splat(gaussians.float(), 16, 16)).abs().max() < 1e-3
+distilled = gsdd.DistilledSet(gaussians, torch.tensor([0]), 16, 16)
+distilled.save("set.safetensors")
+assert torch.equal(gsdd.DistilledSet.load("set.safetensors").decode(), image)
+"""
+
+
+def run(arguments: list[str | Path], folder: Path) -> str:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "GSDD_"))}
+    done = subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    run([sys.executable, "-m", "build", "--wheel", "--no-isolation", f"-Cbuild-dir={folder}/build", "--outdir", folder,
+         CHECKOUT], folder)  # fmt: skip
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def test_contents(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    for needed in (
+        "gsdd_runtime/py.typed",
+        "gsdd_runtime/op_contract.json",
+        "gsdd_runtime/lib/libgsdd_torch.so",
+        "gsdd_runtime/export/onnx.py",
+    ):
+        assert needed in names
+    assert not [name for name in names if name.startswith(("tests/", "plugins/", "benchmarks/"))]
+    assert wheel.stat().st_size < 12_000_000
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_empty_environment(wheel: Path, tmp_path: Path) -> None:
+    environment = tmp_path / "environment"
+    venv.create(environment, with_pip=True)
+    binaries = environment / "bin"
+    constraints = CHECKOUT / "constraints.txt"
+    # torch first and alone: an open range would take the newest build, gigabytes of it.
+    run([binaries / "pip", "install", "--quiet", "--constraint", constraints, "torch"], tmp_path)
+    run([binaries / "pip", "install", "--quiet", "--constraint", constraints, wheel], tmp_path)
+    run([binaries / "python", "-c", PROGRAM], tmp_path)
+    assert "1 images" in run([binaries / "gsdd-rt", "decode", "set.safetensors", "--out", "set.npy"], tmp_path)
+    assert "ok       torch library" in run([binaries / "gsdd-rt", "doctor"], tmp_path)
