@@ -1,8 +1,9 @@
 """Fetches the TensorRT headers from the package index: ``python plugins/tensorrt/fetch_headers.py [FOLDER]``.
 
-TensorRT's own wheels carry no headers. An installed TensorRT has them, and so has NVIDIA's open-source repository
-(Apache-2.0); where neither is at hand, the wheel named here carries unmodified ones. It is downloaded by pip,
-checked against its hash and unpacked, not installed. CMake looks for them where this puts them.
+TensorRT's own wheels carry no headers. An installed TensorRT has them, and so has NVIDIA's open-source
+repository (Apache-2.0); where neither is at hand, the wheel named here carries unmodified ones. It is
+downloaded by pip, checked against its hash and unpacked, not installed. CMake looks for them where this puts
+them.
 """
 
 from __future__ import annotations
@@ -13,9 +14,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-REQUIREMENT = (
-    "kernel-lens==2.0.1 --hash=sha256:07cc714e8b5e7f34b672f7c7fad93febe7c747be5837ba276b1527370134ffe0"
-)
+REQUIREMENT = "kernel-lens==2.0.1 --hash=sha256:07cc714e8b5e7f34b672f7c7fad93febe7c747be5837ba276b1527370134ffe0"
 INSIDE = "kernel_lens/include/tensorrt/"
 FOLDER = Path(__file__).resolve().parents[2] / "build" / "tensorrt-headers"
 

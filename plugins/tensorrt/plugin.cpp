@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "log.h"
+#include "splat_cuda.h"
 
 namespace gsdd::tensorrt {
 
@@ -57,7 +58,7 @@ bool Plugin::check_gaussians(const nvinfer1::Dims& gaussians) const {
 bool Plugin::report(Status status, int cuda_error) const {
   if (status == Status::kOk) return true;
   if (status == Status::kLaunchFailed) {
-    log_error(name_, "%s (cudaError_t %d)", message(status), cuda_error);
+    log_error(name_, "%s: %s", message(status), cuda::error_text(cuda_error));
   } else {
     log_error(name_, "%s", message(status));
   }

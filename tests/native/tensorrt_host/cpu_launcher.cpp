@@ -16,4 +16,7 @@ Status splat_cuda(const SplatParams& params, void*, int*) { return splat_cpu(par
 
 Status splat_backward_cuda(const SplatGradParams& params, void*, int*) { return splat_backward_cpu(params, serial()); }
 
+// The CPU kernel launches nothing that could fail.
+const char* cuda::error_text(int) { return "no CUDA"; }
+
 }  // namespace gsdd

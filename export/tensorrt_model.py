@@ -1,0 +1,106 @@
+"""ONNX models made ready for a TensorRT parser: our operators as plugins, the batch between limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gsdd_runtime import contract
+from gsdd_runtime.errors import InputError
+from gsdd_runtime.export.onnx import require_onnx
+
+if TYPE_CHECKING:
+    import onnx
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The batch sizes that an engine takes, and the one that it is tuned for."""
+
+    minimum: int
+    optimum: int
+    maximum: int
+
+    @classmethod
+    def checked(cls, minimum: int, optimum: int | None, maximum: int) -> Profile:
+        optimum = min(max(minimum, 64), maximum) if optimum is None else optimum
+        if not 1 <= minimum <= optimum <= maximum:
+            raise InputError(
+                f"batch sizes must be 1 <= min <= opt <= max, got min {minimum}, opt {optimum}, max {maximum}"
+            )
+        return cls(minimum, optimum, maximum)
+
+
+def plugin_model(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of a model whose nodes of our operators can only become plugins.
+
+    A parser takes a model's own function before a plugin of that name: from TensorRT 10.0 on always, in later
+    versions unless the node names the plugin's namespace. So the functions go, and the nodes name it.
+
+    Raises:
+        InputError: the model has no such node.
+    """
+    copy = type(model)()
+    copy.CopyFrom(model)
+    operators = contract.read()["ops"]
+    kept = [f for f in copy.functions if not (f.domain == contract.DOMAIN and f.name in operators)]
+    del copy.functions[:]
+    copy.functions.extend(kept)
+    nodes = plugin_nodes(copy)
+    if not nodes:
+        names = " or ".join(f"{contract.DOMAIN}::{name}" for name in operators)
+        raise InputError(f"the model has no node {names}: export one by `gsdd-rt export --onnx`")
+    helper = require_onnx().helper
+    for node in nodes:
+        present = {attribute.name for attribute in node.attribute}
+        wanted = contract.read()["node_attributes"]
+        node.attribute.extend(helper.make_attribute(k, v) for k, v in wanted.items() if k not in present)
+    return copy
+
+
+def plugin_nodes(model: onnx.ModelProto) -> list[onnx.NodeProto]:
+    """The nodes of our operators, those in branches and loops included."""
+    found = []
+    waiting = list(model.graph.node)
+    while waiting:
+        node = waiting.pop(0)
+        if node.domain == contract.DOMAIN and node.op_type in contract.read()["ops"]:
+            found.append(node)
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                waiting.extend(graph.node)
+    return found
+
+
+def input_shapes(model: onnx.ModelProto, profile: Profile) -> dict[str, dict[str, list[int]]]:
+    """The smallest, the usual and the largest shape of each input with a dynamic batch.
+
+    Raises:
+        InputError: another dimension is dynamic.
+    """
+    initializers = {tensor.name for tensor in model.graph.initializer}
+    shapes = {}
+    for value in model.graph.input:
+        if value.name in initializers:
+            continue
+        # A dimension without a value is dynamic.
+        dims = [d.dim_value if d.HasField("dim_value") else -1 for d in value.type.tensor_type.shape.dim]
+        if -1 in dims[1:]:
+            raise InputError(f"the input {value.name} of the model is dynamic beyond its batch: fix its other sizes")
+        if dims and dims[0] == -1:
+            batches = {"min": profile.minimum, "opt": profile.optimum, "max": profile.maximum}
+            shapes[value.name] = {which: [batch, *dims[1:]] for which, batch in batches.items()}
+    return shapes
+
+
+def describe_plugin(node: onnx.NodeProto) -> dict[str, Any]:
+    """What an engine's description says of one plugin in it."""
+    helper = require_onnx().helper
+    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    declared = contract.read()["ops"][node.op_type]["attributes"]
+    return {
+        "name": node.op_type,
+        "namespace": contract.DOMAIN,
+        "version": str(contract.VERSION),
+        "attributes": {name: attributes[name] for name in declared if name in attributes},
+    }
