@@ -97,9 +97,7 @@ class DistilledSet:
             self.channels = checks.check_pixel_tensor(where, tensors["pixels"], self.height, self.width)
         stated = fields.get("channels", self.channels)
         if not checks.is_integer(stated) or stated != self.channels:
-            raise InputError(
-                f"{where}: the description says {stated!r} channels, the tensor has {self.channels}"
-            )
+            raise InputError(f"{where}: the description says {stated!r} channels, the tensor has {self.channels}")
         self._labels = tensors["labels"]
         checks.check_label_tensor(where, self._labels, len(self))
         self.zca = tensors.get("zca")
@@ -134,9 +132,7 @@ class DistilledSet:
         if not checks.is_integer(classes) or not 1 <= classes <= checks.MAX_CLASSES:
             raise InputError(f"{self._where}: classes must be 1 to {checks.MAX_CLASSES}, got {classes!r}")
         if soft is not None and soft != classes:
-            raise InputError(
-                f"{self._where}: soft labels are of {soft} classes, the description says {classes}"
-            )
+            raise InputError(f"{self._where}: soft labels are of {soft} classes, the description says {classes}")
         return int(classes)
 
     @classmethod
@@ -189,9 +185,9 @@ class DistilledSet:
 
     def _check_values(self) -> None:
         self._check_source()
-        checks.check_image_values(self._where, self.representation, self._images)
+        checks.check_finite(self._where, self.representation, self._images)
         if self.zca is not None:
-            checks.check_image_values(self._where, "zca", self.zca)
+            checks.check_finite(self._where, "zca", self.zca)
         checks.check_label_values(self._where, self._labels, self.classes)
         self._verified = self._labels_verified = True
 
@@ -271,11 +267,10 @@ class DistilledSet:
         chosen = select(indices, len(self))
         self._check_source()
         images = self._images
-        part = (
-            images[chosen] if isinstance(chosen, slice) else images.index_select(0, chosen.to(images.device))
-        )
+        part = images[chosen] if isinstance(chosen, slice) else images.index_select(0, chosen.to(images.device))
         if not self._verified:
-            checks.check_image_values(self._where, f"{self.representation} (rows asked for)", part)
+            numbers = range(chosen.start, chosen.stop) if isinstance(chosen, slice) else chosen
+            checks.check_finite(self._where, self.representation, part, numbers)
         return part
 
     def decode(
@@ -308,15 +303,11 @@ class DistilledSet:
         size = (output_side("height", height, self.height), output_side("width", width, self.width))
         dtype = dtype or torch.float32
         if dtype not in _OUTPUT_DTYPES:
-            raise InputError(
-                f"images decode to float32, float16 or bfloat16, not {str(dtype).removeprefix('torch.')}"
-            )
+            raise InputError(f"images decode to float32, float16 or bfloat16, not {str(dtype).removeprefix('torch.')}")
         mean = std = None
         if normalize and self.zca is None:
             if self.mean is None or self.std is None:
-                raise InputError(
-                    f"{self._where} has no mean and std to normalise with: decode without normalize"
-                )
+                raise InputError(f"{self._where} has no mean and std to normalise with: decode without normalize")
             mean, std = torch.tensor(self.mean), torch.tensor(self.std)
         rows = self.rows(indices)
         check_memory(rows.shape[0], self.channels * size[0] * size[1] * dtype.itemsize, rows.device)

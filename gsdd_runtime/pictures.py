@@ -21,7 +21,7 @@ from torch import Tensor
 from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.distilled_set import DistilledSet
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.set_rows import Indices, select
+from gsdd_runtime.set_rows import Indices, output_side, select
 
 # Bytes of decoded images held at once while files are written.
 PART_BYTES = 1 << 26
@@ -50,9 +50,7 @@ def to_pictures(images: Tensor) -> list[Image.Image]:
     return [Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array) for array in arrays]
 
 
-def grid(
-    images: Tensor, columns: int, row_names: Sequence[str] | None = None, scale: int | None = None
-) -> Image.Image:
+def grid(images: Tensor, columns: int, row_names: Sequence[str] | None = None, scale: int | None = None) -> Image.Image:
     """One picture of ``[B, C, H, W]``, ``columns`` images a row, each row's name at its left.
 
     Args:
@@ -70,9 +68,7 @@ def grid(
     if row_names is not None and len(row_names) != len(starts):
         raise InputError(f"{len(row_names)} row names for {len(starts)} rows")
     names = row_names or [""] * len(starts)
-    return _compose(
-        [(name, images[at : at + columns]) for name, at in zip(names, starts, strict=True)], scale
-    )
+    return _compose([(name, images[at : at + columns]) for name, at in zip(names, starts, strict=True)], scale)
 
 
 def picture_of(
@@ -84,7 +80,7 @@ def picture_of(
         InputError: an index or size out of range, no images, or a picture of more than 100 million pixels.
     """
     chosen = _as_tensor(indices, len(distilled_set))
-    height, width = size or (distilled_set.height, distilled_set.width)
+    height, width = _output_size(distilled_set, size)
     if chosen.numel() * height * width > MAX_PICTURE_PIXELS:
         raise InputError(
             f"{chosen.numel()} images of {height}x{width} are too many for one picture: "
@@ -123,6 +119,7 @@ def write_decoded(
     """
     path = Path(out)
     chosen = _as_tensor(indices, len(distilled_set))
+    size = _output_size(distilled_set, size)
     if path.suffix.lower() == ".npy":
         _write_array(distilled_set, path, chosen, size)
     elif path.suffix.lower() == ".png":
@@ -140,11 +137,8 @@ def class_name(distilled_set: DistilledSet, label: int) -> str:
     return distilled_set.class_names[label] if distilled_set.class_names else f"class {label}"
 
 
-def _write_array(
-    distilled_set: DistilledSet, path: Path, chosen: Tensor, size: tuple[int, int] | None
-) -> None:
-    height, width = size or (distilled_set.height, distilled_set.width)
-    shape = (chosen.numel(), distilled_set.channels, height, width)
+def _write_array(distilled_set: DistilledSet, path: Path, chosen: Tensor, size: tuple[int, int]) -> None:
+    shape = (chosen.numel(), distilled_set.channels, *size)
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         # The header that numpy.save writes, then the numbers part by part: memory stays bounded.
         header = {"descr": "<f4", "fortran_order": False, "shape": shape}
@@ -153,9 +147,7 @@ def _write_array(
             file.write(images.numpy().data)
 
 
-def _write_folder(
-    distilled_set: DistilledSet, path: Path, chosen: Tensor, size: tuple[int, int] | None
-) -> None:
+def _write_folder(distilled_set: DistilledSet, path: Path, chosen: Tensor, size: tuple[int, int]) -> None:
     digits = len(str(len(distilled_set) - 1))
     labels = distilled_set.hard_labels
     with _atomic_folder(path) as temporary:
@@ -167,12 +159,11 @@ def _write_folder(
 
 
 def _decoded_parts(
-    distilled_set: DistilledSet, chosen: Tensor, size: tuple[int, int] | None
+    distilled_set: DistilledSet, chosen: Tensor, size: tuple[int, int]
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    height, width = size or (distilled_set.height, distilled_set.width)
-    step = max(1, PART_BYTES // (4 * distilled_set.channels * height * width))
+    step = max(1, PART_BYTES // (4 * distilled_set.channels * size[0] * size[1]))
     for positions in chosen.split(step):
-        yield positions, distilled_set.decode(positions, height, width).cpu()
+        yield positions, distilled_set.decode(positions, *size).cpu()
 
 
 @contextmanager
@@ -197,6 +188,14 @@ def _atomic_folder(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _output_size(distilled_set: DistilledSet, size: tuple[int, int] | None) -> tuple[int, int]:
+    height, width = size or (None, None)
+    return (
+        output_side("height", height, distilled_set.height),
+        output_side("width", width, distilled_set.width),
+    )
 
 
 def _as_tensor(indices: Indices, count: int) -> Tensor:
@@ -226,9 +225,7 @@ def _compose(rows: Sequence[tuple[str, Tensor]], scale: int | None) -> Image.Ima
         2 * _MARGIN + len(rows) * (cell[1] + _GAP) - _GAP,
     )
     if total[0] * total[1] > MAX_PICTURE_PIXELS:
-        raise InputError(
-            f"a picture of {total[0]}x{total[1]} pixels is too large: choose fewer or smaller images"
-        )
+        raise InputError(f"a picture of {total[0]}x{total[1]} pixels is too large: choose fewer or smaller images")
     colored = rows[0][1].shape[1] >= 3
     picture = Image.new("RGB" if colored else "L", total, "white")
     draw = ImageDraw.Draw(picture)

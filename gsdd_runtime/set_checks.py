@@ -6,7 +6,7 @@ Messages start with ``where``: the file's name, or "the distilled set" for one m
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from gsdd_runtime.errors import InputError
 from gsdd_runtime.gaussians import MAX_CHANNELS, MAX_SIDE, SHAPE_PARAMETERS
 
 MAX_CLASSES = 1_000_000
-# Values that one call to isfinite looks at: bounds the memory of a check by 4 MiB.
+# Values that one step of a check looks at: bounds its memory.
 _PART = 1 << 22
 
 
@@ -118,24 +118,22 @@ def check_description(where: str, fields: Mapping[str, Any]) -> None:
             raise InputError(f"{where}: {name} must be text, got {type(value).__name__}")
     for name in ("options", "versions"):
         value = fields.get(name)
-        if value is not None and (
-            not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value)
-        ):
+        if value is not None and (not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value)):
             raise InputError(f"{where}: {name} must map names to values, got {type(value).__name__}")
 
 
-def check_image_values(where: str, name: str, images: Tensor) -> None:
-    """No NaN and no infinity in ``images``, gaussians or pixels ``[M, ...]``."""
+def check_finite(where: str, name: str, images: Tensor, numbers: Sequence[int] | Tensor | None = None) -> None:
+    """No NaN and no infinity in the rows of ``images``; ``numbers`` are theirs in the set, if not 0, 1, 2, ..."""
     flat = images.reshape(images.shape[0], -1)
     step = max(1, _PART // max(1, flat.shape[1]))
     for first in range(0, flat.shape[0], step):
-        bad = ~torch.isfinite(flat[first : first + step])
-        if bad.any():
-            image = first + int(bad.any(dim=1).nonzero()[0])
-            raise InputError(
-                f"{where}: {name} holds a NaN or an infinity in image {image}: the set is damaged, distill "
-                "again"
-            )
+        part = flat[first : first + step]
+        # NaN goes through aminmax, which reads each number once: several times faster than isfinite of all.
+        if part.numel() == 0 or bool(torch.isfinite(torch.stack(part.aminmax())).all()):
+            continue
+        image = first + int((~torch.isfinite(part)).any(dim=1).nonzero()[0])
+        number = image if numbers is None else int(numbers[image])
+        raise InputError(f"{where}: {name}[{number}] holds a NaN or an infinity: the set is damaged, distill again")
 
 
 def check_label_values(where: str, labels: Tensor, classes: int) -> None:

@@ -52,9 +52,7 @@ class MappedFile:
         if length < 2 or length > max(MAX_HEADER_BYTES, self.size):
             raise InputError(f"{self.path} is not a .safetensors file: {_NOT_A_SET}")
         if length > MAX_HEADER_BYTES:
-            raise InputError(
-                f"{self.path}: the header has {length} bytes, at most {MAX_HEADER_BYTES} are allowed"
-            )
+            raise InputError(f"{self.path}: the header has {length} bytes, at most {MAX_HEADER_BYTES} are allowed")
         if 8 + length > self.size:
             raise InputError(f"{self.path} ends in its header: it was cut short, copy it again")
         header = parse_json(str(self.path), "the header", self._file.read(length))
@@ -67,8 +65,7 @@ class MappedFile:
         now = os.fstat(self._file.fileno()).st_size
         if now < self.size:
             raise InputError(
-                f"{self.path} was cut short while in use ({self.size} bytes, now {now}): restore and reopen "
-                "it"
+                f"{self.path} was cut short while in use ({self.size} bytes, now {now}): restore and reopen it"
             )
 
 
@@ -135,13 +132,9 @@ def write_set_file(path: str | os.PathLike[str], fields: dict[str, Any], tensors
         text = json.dumps(fields, allow_nan=False, sort_keys=True, separators=(",", ":"))
         parse_json("the distilled set", "the description", text)
     except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"the description of the set cannot be written as JSON: {_one_line(error)}"
-        ) from error
+        raise InputError(f"the description of the set cannot be written as JSON: {_one_line(error)}") from error
     if len(text) > MAX_HEADER_BYTES // 2:
-        raise InputError(
-            f"the description of the set is too long: {len(text)} bytes, at most {MAX_HEADER_BYTES // 2}"
-        )
+        raise InputError(f"the description of the set is too long: {len(text)} bytes, at most {MAX_HEADER_BYTES // 2}")
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
         try:
@@ -215,8 +208,7 @@ def _description(path: Path, header: dict[str, Any]) -> dict[str, Any]:
     text = metadata.get(METADATA_KEY) if isinstance(metadata, dict) else None
     if not isinstance(text, str):
         raise InputError(
-            f"{path} is a .safetensors file but not a distilled set (no metadata {METADATA_KEY!r}): "
-            f"{_NOT_A_SET}"
+            f"{path} is a .safetensors file but not a distilled set (no metadata {METADATA_KEY!r}): {_NOT_A_SET}"
         )
     fields = parse_json(str(path), f"the metadata {METADATA_KEY!r}", text)
     if not isinstance(fields, dict):
@@ -226,8 +218,7 @@ def _description(path: Path, header: dict[str, Any]) -> dict[str, Any]:
         raise InputError(f"{path}: the format version must be a whole number from 1, got {version!r}")
     if version > FORMAT_VERSION:
         raise InputError(
-            f"{path} is of format version {version}, this gsdd-rt reads up to {FORMAT_VERSION}: upgrade "
-            "gsdd-rt"
+            f"{path} is of format version {version}, this gsdd-rt reads up to {FORMAT_VERSION}: upgrade gsdd-rt"
         )
     return fields
 
@@ -243,8 +234,7 @@ def _tensor_names(path: Path, header: dict[str, Any]) -> list[str]:
     for first, second in (("gaussians", "pixels"), ("labels", "soft_labels")):
         if (first in names) == (second in names):
             raise InputError(
-                f"{path}: must hold either the tensor {first} or {second}, holds "
-                f"{'both' if first in names else 'none'}"
+                f"{path}: must hold either the tensor {first} or {second}, holds {'both' if first in names else 'none'}"
             )
     return names
 

@@ -51,9 +51,7 @@ def select(indices: Indices, count: int) -> slice | Tensor:
 
 def _check_bounds(low: int, high: int, count: int) -> None:
     if low < 0 or high >= count:
-        raise InputError(
-            f"index {low if low < 0 else high} is out of range: the set has images 0 to {count - 1}"
-        )
+        raise InputError(f"index {low if low < 0 else high} is out of range: the set has images 0 to {count - 1}")
 
 
 def output_side(name: str, value: int | None, native: int) -> int:
@@ -74,8 +72,7 @@ def check_memory(images: int, bytes_an_image: int, device: torch.device) -> None
     needed = images * bytes_an_image
     if device.type == "cpu" and needed > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
         raise InputError(
-            f"{images} images of this size take {needed / 1e9:.1f} GB, more than this machine has: decode "
-            "fewer at once"
+            f"{images} images of this size take {needed / 1e9:.1f} GB, more than this machine has: decode fewer at once"
         )
 
 
@@ -90,9 +87,7 @@ def scaled_pixels(
     """Pixels ``[B, C, H, W]`` at ``size`` by bilinear scaling over the area of a pixel, then normalised."""
     images = rows.float()
     if tuple(images.shape[2:]) != size:
-        images = torch.nn.functional.interpolate(
-            images, size, mode="bilinear", align_corners=False, antialias=True
-        )
+        images = torch.nn.functional.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
     if mean is not None and std is not None:
         images = (images - mean.to(images.device).view(1, -1, 1, 1)) / std.to(images.device).view(1, -1, 1, 1)
     layout = torch.channels_last if channels_last else torch.contiguous_format

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from gsdd_runtime.distilled_set import DistilledSet
+from gsdd_runtime.errors import InputError
 
 Header = dict[str, Any]
 
@@ -40,6 +42,15 @@ def some_set(images: int = 6, classes: int = 3, channels: int = 1, **options: An
     }
     labels = torch.arange(images) % classes
     return DistilledSet(some_gaussians(images, channels=channels), labels, 12, 10, **{**settings, **options})
+
+
+def pixel_set(images: int = 6, channels: int = 3) -> DistilledSet:
+    """A pixel set of 12x10 pixels."""
+    generator = torch.Generator().manual_seed(1)
+    pixels = torch.rand(images, channels, 12, 10, generator=generator).to(torch.bfloat16)
+    return DistilledSet(
+        None, torch.arange(images) % 3, 12, 10, pixels=pixels, mean=[0.25] * channels, std=[0.5] * channels
+    )
 
 
 def saved(folder: Path, distilled_set: DistilledSet | None = None) -> Path:
@@ -82,3 +93,14 @@ def with_tensor(path: Path, **tensors: torch.Tensor | None) -> Path:
     present = {name: tensor.clone() for name, tensor in merged.items() if tensor is not None}
     safetensors.torch.save_file(present, path, metadata=header["__metadata__"])
     return path
+
+
+def refused(path: Path, *words: str) -> None:
+    """Loading raises InputError: one line that names the file and says ``words``."""
+    with pytest.raises(InputError) as caught:
+        DistilledSet.load(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert str(path) in message
+    for word in words:
+        assert word in message, message

@@ -1,0 +1,101 @@
+"""Damage drawn at random: a file loads as a valid set or raises InputError, and nothing else happens."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from set_files import join_file, pixel_set, saved, some_gaussians, some_set, split_file
+
+from gsdd_runtime.distilled_set import DistilledSet, description
+from gsdd_runtime.errors import InputError
+
+_FUZZ = settings(
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=6,
+)
+
+
+def check(path: Path) -> None:
+    """Loads, and if that succeeds uses all that a set offers."""
+    refusal = ""
+    try:
+        distilled_set = DistilledSet.load(path)
+    except InputError as error:
+        refusal = str(error)
+    if refusal:
+        assert "\n" not in refusal
+        assert str(path) in refusal
+        return
+    assert distilled_set.labels.shape[0] == len(distilled_set)
+    assert 0 <= int(distilled_set.hard_labels.min()) <= int(distilled_set.hard_labels.max()) < distilled_set.classes
+    assert torch.isfinite(distilled_set.rows().float()).all()
+    distilled_set.decode([0], height=4, width=4, normalize=distilled_set.mean is not None)
+    json.dumps(description(distilled_set))
+    distilled_set.save(path.with_name("again.safetensors"))
+
+
+@pytest.fixture(params=["gaussians", "pixels", "soft labels"])
+def original(request: pytest.FixtureRequest, tmp_path: Path) -> bytes:
+    sets = {
+        "gaussians": some_set,
+        "pixels": pixel_set,
+        "soft labels": lambda: DistilledSet(some_gaussians(), torch.ones(6, 3, dtype=torch.float16), 12, 10),
+    }
+    return saved(tmp_path, sets[request.param]()).read_bytes()
+
+
+@_FUZZ
+@given(data=st.data())
+def test_flipped_bits(original: bytes, tmp_path: Path, data: st.DataObject) -> None:
+    spoilt = bytearray(original)
+    for _ in range(data.draw(st.integers(1, 4))):
+        # Most of what can break is in the header: half of the flips go there.
+        end = data.draw(st.sampled_from([len(original), 8 + struct.unpack("<Q", original[:8])[0], 16]))
+        spoilt[data.draw(st.integers(0, end - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    path = tmp_path / "spoilt.safetensors"
+    path.write_bytes(spoilt)
+    check(path)
+
+
+@_FUZZ
+@given(data=st.data())
+def test_bytes_cut_out_or_put_in(original: bytes, tmp_path: Path, data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(original)))
+    until = data.draw(st.integers(at, len(original)))
+    path = tmp_path / "spoilt.safetensors"
+    path.write_bytes(original[:at] + data.draw(st.binary(max_size=20)) + original[until:])
+    check(path)
+
+
+@_FUZZ
+@given(data=st.data())
+def test_any_json_in_the_place_of_any_field(original: bytes, tmp_path: Path, data: st.DataObject) -> None:
+    path = tmp_path / "spoilt.safetensors"
+    path.write_bytes(original)
+    header, payload = split_file(path)
+    fields: dict[str, Any] = json.loads(header["__metadata__"]["gsdd"])
+    value = data.draw(_JSON)
+    where = data.draw(st.sampled_from(["metadata", "header", "tensor", *fields]))
+    if where == "metadata":
+        header["__metadata__"] = {"gsdd": json.dumps(value)}
+    elif where == "header":
+        header = value
+    elif where == "tensor":
+        name = data.draw(st.sampled_from([key for key in header if key != "__metadata__"]))
+        header[name][data.draw(st.sampled_from(["dtype", "shape", "data_offsets"]))] = value
+    else:
+        fields[where] = value
+        header["__metadata__"]["gsdd"] = json.dumps(fields)
+    check(join_file(path, header, payload))
