@@ -1,5 +1,4 @@
-"""The sample of Fashion-MNIST in the package, the command that makes it, and what RealData says of any "
-"data."""
+"""The sample of Fashion-MNIST in the package, the command that makes it, and what RealData says of any data."""
 
 from __future__ import annotations
 
@@ -62,15 +61,13 @@ def test_the_sample_is_small_and_comes_with_its_licence() -> None:
 def test_normalised_images_have_mean_0_and_deviation_1(sample: RealData) -> None:
     images = sample.normalized(sample.train_images)
     assert images.dtype == torch.float32
-    # Worst seen: 3e-7 for the mean, 1e-7 for the deviation.
+    # Worst seen: 2.2e-8 for the mean, 5.2e-8 for the deviation.
     assert abs(float(images.double().mean())) < 1e-5
     assert abs(float(images.double().std(correction=0)) - 1) < 1e-5
 
 
 def test_statistics_are_those_of_numpy() -> None:
-    images = torch.randint(
-        0, 256, (7, 3, 5, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
-    )
+    images = torch.randint(0, 256, (7, 3, 5, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     mean, std = channel_statistics(images)
     expected = images.numpy().astype(np.float64) / 255
     # Worst seen: 1e-16.
@@ -99,7 +96,7 @@ def test_the_fingerprint_tells_pixels_labels_names_and_parts_apart() -> None:
 def test_the_sample_at_another_size() -> None:
     scaled = load_dataset("fashion-mnist-sample", size=(14, 20))
     assert scaled.train_images.shape == (6000, 1, 14, 20)
-    # The mean of all pixels hardly changes: worst seen 4e-4.
+    # The mean of all pixels hardly changes: worst seen 1.5e-3.
     assert abs(scaled.mean[0] - load_dataset("fashion-mnist-sample").mean[0]) < 5e-3
     assert scaled.fingerprint != FINGERPRINT
 

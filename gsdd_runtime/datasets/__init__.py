@@ -55,8 +55,7 @@ def load_dataset(
     if name == "fashion-mnist-sample":
         if data_dir is not None:
             raise InputError(
-                "fashion-mnist-sample is part of the package: leave the data directory out, or use "
-                "fashion-mnist"
+                "fashion-mnist-sample is part of the package: leave the data directory out, or use fashion-mnist"
             )
         return load_sample(size=size)
     if name == "fashion-mnist":

@@ -39,9 +39,7 @@ def load_sample(size: tuple[int, int] | None = None) -> RealData:
     return _load("fashion-mnist-sample", labels_file.parent, size)
 
 
-def load_fashion_mnist(
-    data_dir: str | os.PathLike[str] | None, size: tuple[int, int] | None = None
-) -> RealData:
+def load_fashion_mnist(data_dir: str | os.PathLike[str] | None, size: tuple[int, int] | None = None) -> RealData:
     """The whole of Fashion-MNIST from the four official IDX files in ``data_dir``, gzip-compressed or not.
 
     Raises:
@@ -51,9 +49,7 @@ def load_fashion_mnist(
         raise InputError(f"fashion-mnist needs the folder of its files (--data-dir DIR); {_WHERE}")
     folder = Path(data_dir)
     if not folder.is_dir():
-        raise InputError(
-            f"the folder {folder} does not exist: give the one with the Fashion-MNIST files; {_WHERE}"
-        )
+        raise InputError(f"the folder {folder} does not exist: give the one with the Fashion-MNIST files; {_WHERE}")
     return _load("fashion-mnist", folder, size)
 
 

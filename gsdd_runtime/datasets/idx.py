@@ -64,8 +64,7 @@ def _read(file: IO[bytes] | gzip.GzipFile, path: Path, dimensions: int) -> Tenso
         expected *= length
     if not 0 < expected <= MAX_PAYLOAD:
         raise InputError(
-            f"{path}: the header says {'x'.join(map(str, shape))} numbers, out of 1 to {MAX_PAYLOAD}: "
-            f"{_REMEDY}"
+            f"{path}: the header says {'x'.join(map(str, shape))} numbers, out of 1 to {MAX_PAYLOAD}: {_REMEDY}"
         )
     payload = bytearray()
     while len(payload) <= expected:
@@ -74,11 +73,7 @@ def _read(file: IO[bytes] | gzip.GzipFile, path: Path, dimensions: int) -> Tenso
             break
         payload += part
     if len(payload) < expected:
-        raise InputError(
-            f"{path} ends early: {expected} bytes should follow the header, {len(payload)} do: {_REMEDY}"
-        )
+        raise InputError(f"{path} ends early: {expected} bytes should follow the header, {len(payload)} do: {_REMEDY}")
     if len(payload) > expected:
-        raise InputError(
-            f"{path} goes on after its last number: {expected} bytes should follow the header: {_REMEDY}"
-        )
+        raise InputError(f"{path} goes on after its last number: {expected} bytes should follow the header: {_REMEDY}")
     return torch.frombuffer(payload, dtype=torch.uint8).view(shape)

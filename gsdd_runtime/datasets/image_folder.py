@@ -51,8 +51,7 @@ def load_image_folder(
         raise InputError(f"channels must be 1 or 3, got {channels}")
     if not root.is_dir():
         raise InputError(
-            f"the folder {root} does not exist or is no folder: give one with a folder of images for each "
-            "class"
+            f"the folder {root} does not exist or is no folder: give one with a folder of images for each class"
         )
     class_names, train_files, test_files = _find_files(root)
     every_file = [path for files in (*train_files, *test_files) for path in files]
@@ -87,9 +86,7 @@ def _find_files(root: Path) -> tuple[tuple[str, ...], list[list[Path]], list[lis
         if set(test_classes) != set(classes):
             odd = sorted(set(test_classes) ^ set(classes))[0]
             here, missing = (name, "train") if odd in test_classes else ("train", name)
-            raise InputError(
-                f"{root}: class {odd} is in {here} but not in {missing}: both need the same folders"
-            )
+            raise InputError(f"{root}: class {odd} is in {here} but not in {missing}: both need the same folders")
         return tuple(classes), train_files, [_images_of(test_classes[key]) for key in classes]
     return _split(tuple(classes), train_files)
 
@@ -116,15 +113,9 @@ def _images_of(folder: Path) -> list[Path]:
     files = []
     for place, folders, names in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        files += [
-            Path(place, name)
-            for name in names
-            if not name.startswith(".") and name.lower().endswith(SUFFIXES)
-        ]
+        files += [Path(place, name) for name in names if not name.startswith(".") and name.lower().endswith(SUFFIXES)]
     if not files:
-        raise InputError(
-            f"the class folder {folder} holds no image ({' '.join(SUFFIXES)}): fill it or remove it"
-        )
+        raise InputError(f"the class folder {folder} holds no image ({' '.join(SUFFIXES)}): fill it or remove it")
     return sorted(files, key=lambda path: path.relative_to(folder).as_posix())
 
 
@@ -142,8 +133,7 @@ def _split(
     for name, paths in zip(class_names, files, strict=True):
         if len(paths) < 2:
             raise InputError(
-                f"class {name} has one image ({paths[0]}): at least one to train on and one to test on are "
-                "needed"
+                f"class {name} has one image ({paths[0]}): at least one to train on and one to test on are needed"
             )
         held_out = set(paths[HOLD_OUT - 1 :: HOLD_OUT]) or {paths[-1]}
         train.append([path for path in paths if path not in held_out])
@@ -183,9 +173,7 @@ def _check_memory(images: int, channels: int, size: tuple[int, int]) -> None:
 
 def _read_part(files: list[list[Path]], size: tuple[int, int], channels: int) -> tuple[Tensor, Tensor]:
     paths = [path for class_files in files for path in class_files]
-    labels = torch.tensor(
-        [label for label, class_files in enumerate(files) for _ in class_files], dtype=torch.int64
-    )
+    labels = torch.tensor([label for label, class_files in enumerate(files) for _ in class_files], dtype=torch.int64)
     images = torch.empty(len(paths), channels, *size, dtype=torch.uint8)
 
     def read(index: int) -> None:

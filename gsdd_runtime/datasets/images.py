@@ -82,9 +82,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except Image.DecompressionBombError as error:
         raise InputError(f"{path} has more than {MAX_IMAGE_PIXELS} pixels: shrink it first") from error
     except Image.UnidentifiedImageError as error:
-        raise InputError(
-            f"{path} is no image that can be read ({', '.join(_FORMATS)}): repair or remove it"
-        ) from error
+        raise InputError(f"{path} is no image that can be read ({', '.join(_FORMATS)}): repair or remove it") from error
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     # Pillow's decoders raise nearly anything on damaged data.

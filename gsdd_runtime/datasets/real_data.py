@@ -95,9 +95,7 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, 
     return tuple(means), tuple(deviations)
 
 
-def fingerprint(
-    train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], class_names: tuple[str, ...]
-) -> str:
+def fingerprint(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], class_names: tuple[str, ...]) -> str:
     """``sha256:`` of the shapes and class names as JSON, then pixels and labels, training part first."""
     shapes = [list(images.shape) for images, _ in (train, test)]
     digest = hashlib.sha256(json.dumps({"class_names": list(class_names), "shapes": shapes}).encode())
