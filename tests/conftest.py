@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from importlib.util import find_spec
 
 import pytest
@@ -42,16 +43,27 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(reason)
 
 
-_PARAMETERS = [pytest.param(d, id=d.name, marks=[getattr(pytest.mark, m) for m in d.marks]) for d in DOORS]
+def _parameters(doors: Iterable[Door]) -> list:
+    return [pytest.param(d, id=d.name, marks=[getattr(pytest.mark, m) for m in d.marks]) for d in doors]
 
 
-@pytest.fixture(params=_PARAMETERS)
-def door(request: pytest.FixtureRequest) -> Door:
-    """Each door in turn; the test is skipped where the door cannot run."""
-    reason = request.param.missing()
+def _runnable(door: Door) -> Door:
+    reason = door.missing()
     if reason is not None:
         pytest.skip(reason)
-    return request.param
+    return door
+
+
+@pytest.fixture(params=_parameters(DOORS))
+def door(request: pytest.FixtureRequest) -> Door:
+    """Each door in turn; the test is skipped where the door cannot run."""
+    return _runnable(request.param)
+
+
+@pytest.fixture(params=_parameters(door for door in DOORS if door.gradient))
+def gradient_door(request: pytest.FixtureRequest) -> Door:
+    """Each door that has a gradient."""
+    return _runnable(request.param)
 
 
 @pytest.fixture(scope="session")
