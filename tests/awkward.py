@@ -235,7 +235,7 @@ def _() -> Inputs:
     # Small in the output, so that most pixels stay clear of samples at the threshold.
     gaussians = ordinary(1, 100_000, 3, 400, 53)
     gaussians[..., 5:8] *= 0.1
-    return Inputs(gaussians, 12, 12, (400, 400), 1)
+    return Inputs(gaussians, 8, 8, (400, 400), 1)
 
 
 @case("many-images")
