@@ -200,6 +200,10 @@ def test_a_second_derivative_is_refused() -> None:
         gradient.sum().backward()
 
 
+def test_the_chosen_instruction_set_has_a_name() -> None:
+    assert torch.ops.gsdd.cpu_kernel() in ("avx512", "avx2", "baseline")
+
+
 @pytest.mark.parametrize(
     ("gaussians", "options", "message"),
     [

@@ -7,6 +7,7 @@
 #include <torch/headeronly/core/ScalarType.h>
 
 #include <optional>
+#include <string>
 
 #include "../splat/splat.h"
 
@@ -114,9 +115,13 @@ Tensor splat_backward(const Tensor& grad_images_in, const Tensor& gaussians_in, 
   return grad;
 }
 
+// The instruction set that the CPU kernel chose.
+std::string cpu_kernel() { return gsdd::cpu_kernel_name(); }
+
 }  // namespace
 
 STABLE_TORCH_LIBRARY(gsdd, m) {
+  m.def("cpu_kernel() -> str");
   m.def(
       "splat(Tensor gaussians, SymInt height, SymInt width, SymInt native_height, SymInt native_width, "
       "int supersample=2, Tensor? mean=None, Tensor? inverse_std=None, ScalarType? dtype=None, "
@@ -125,6 +130,8 @@ STABLE_TORCH_LIBRARY(gsdd, m) {
       "splat_backward(Tensor grad_images, Tensor gaussians, SymInt native_height, SymInt native_width, "
       "int supersample=2) -> Tensor");
 }
+
+STABLE_TORCH_LIBRARY_IMPL(gsdd, CompositeExplicitAutograd, m) { m.impl("cpu_kernel", TORCH_BOX(&cpu_kernel)); }
 
 STABLE_TORCH_LIBRARY_IMPL(gsdd, CPU, m) {
   m.impl("splat", TORCH_BOX(&splat));
