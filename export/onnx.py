@@ -109,10 +109,13 @@ def decoder_model(
         helper.make_node("Gather", ["parameters", "indices"], ["gaussians"], axis=0),
         helper.make_node("Gather", ["all_labels", "indices"], ["labels"], axis=0),
     ]
+    between = []
     if normalization is None:
         nodes.append(splat_node("gaussians", "images", distilled_set, height, width, image_type))
     else:
-        # Normalised in float32, and rounded once.
+        # Normalised in float32, and rounded once. Older versions of onnxruntime want the type of a custom operator's
+        # output declared: they derive none from an attribute.
+        between = [helper.make_tensor_value_info("pixels", types.FLOAT, ["batch", channels, height, width])]
         initializers += [tensor(name, value.view(1, -1, 1, 1)) for name, value in normalization.items()]
         nodes += [
             splat_node("gaussians", "pixels", distilled_set, height, width, types.FLOAT),
@@ -130,6 +133,7 @@ def decoder_model(
             helper.make_tensor_value_info("labels", label_type, ["batch", *labels.shape[1:]]),
         ],
         initializer=initializers,
+        value_info=between,
         doc_string="Decodes a distilled set: images and labels by index.",
     )
     return finished_model(graph, [splat_function()], describe(distilled_set, normalize, height, width))

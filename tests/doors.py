@@ -92,6 +92,31 @@ def _onnx_function(
     return render_with_onnxruntime(gaussians, height, width, native_size, supersample, library=False)
 
 
+def _onnx_library_missing() -> str | None:
+    reason = _onnx_missing()
+    try:
+        gsdd.plugin_library("onnxruntime")
+    except LibraryNotBuiltError as error:
+        return reason or str(error)
+    return reason
+
+
+def _onnx_library(
+    gaussians: Tensor, height: int, width: int, native_size: tuple[int, int] | None, supersample: int
+) -> Tensor:
+    from onnx_models import render_with_onnxruntime
+
+    return render_with_onnxruntime(gaussians, height, width, native_size, supersample, library=True)
+
+
+def _onnx_library_gradient(
+    grad_images: Tensor, gaussians: Tensor, native_size: tuple[int, int] | None, supersample: int
+) -> Tensor:
+    from onnx_models import gradient_with_onnxruntime
+
+    return gradient_with_onnxruntime(grad_images, gaussians, native_size, supersample)
+
+
 def _onnx_evaluator(
     gaussians: Tensor, height: int, width: int, native_size: tuple[int, int] | None, supersample: int
 ) -> Tensor:
@@ -105,5 +130,6 @@ DOORS: list[Door] = [
     Door("native", _native, _by_autograd(_native), missing=_native_missing),
     # Worst of the table: 1.3e-6, along a needle.
     Door("onnx-function", _onnx_function, missing=_onnx_missing, image_absolute=1e-5),
+    Door("onnxruntime-library", _onnx_library, _onnx_library_gradient, missing=_onnx_library_missing),
     Door("onnx-reference-evaluator", _onnx_evaluator, missing=_onnx_missing, image_absolute=1e-5),
 ]

@@ -17,7 +17,7 @@ from gsdd_runtime.export.splat_function import splat_function
 
 def splat_model(
     channels: int, height: int, width: int, native_size: tuple[int, int] | None, supersample: int,
-    *, gaussian_type: int = TensorProto.FLOAT, image_type: int = TensorProto.FLOAT, function: bool = True,
+    /, *, gaussian_type: int = TensorProto.FLOAT, image_type: int = TensorProto.FLOAT, function: bool = True,
     **attributes: object,
 ) -> onnx.ModelProto:  # fmt: skip
     """``gaussians [batch, count, 6 + channels]`` to ``images``; without ``function`` only the library can run it."""
@@ -38,6 +38,29 @@ def splat_model(
     return helper.make_model(graph, opset_imports=opsets, functions=functions, ir_version=IR_VERSION)
 
 
+def gradient_model(
+    channels: int, native_size: tuple[int, int], supersample: int, *, gaussian_type: int = TensorProto.FLOAT,
+    **attributes: object,
+) -> onnx.ModelProto:  # fmt: skip
+    """``grad_images`` and ``gaussians`` to ``grad_gaussians``, all float32 but the Gaussians."""
+    given = {
+        "native_height": native_size[0], "native_width": native_size[1], "supersample": supersample, **attributes,
+    }  # fmt: skip
+    inputs = ["grad_images", "gaussians"]
+    node = helper.make_node(contract.BACKWARD, inputs, ["grad_gaussians"], domain=contract.DOMAIN, **given)
+    graph = helper.make_graph(
+        [node],
+        "splat_gradient",
+        [
+            helper.make_tensor_value_info("grad_images", TensorProto.FLOAT, ["batch", channels, "height", "width"]),
+            helper.make_tensor_value_info("gaussians", gaussian_type, ["batch", "count", 6 + channels]),
+        ],
+        [helper.make_tensor_value_info("grad_gaussians", TensorProto.FLOAT, ["batch", "count", 6 + channels])],
+    )
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(contract.DOMAIN, contract.VERSION)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+
+
 def session(model: onnx.ModelProto, *, library: bool, threads: int = 2) -> ort.InferenceSession:
     options = session_options(library=library, threads=threads)
     options.log_severity_level = 3
@@ -51,6 +74,16 @@ def render_with_onnxruntime(
     model = splat_model(gaussians.shape[2] - 6, height, width, native_size, supersample, function=not library)
     running = session(model, library=library)
     return torch.from_numpy(running.run(None, {"gaussians": gaussians.contiguous().numpy()})[0])
+
+
+def gradient_with_onnxruntime(
+    grad_images: Tensor, gaussians: Tensor, native_size: tuple[int, int] | None, supersample: int
+) -> Tensor:
+    height, width = grad_images.shape[2:]
+    model = gradient_model(gaussians.shape[2] - 6, native_size or (height, width), supersample)
+    running = session(model, library=True)
+    fed = {"grad_images": grad_images.contiguous().numpy(), "gaussians": gaussians.contiguous().numpy()}
+    return torch.from_numpy(running.run(None, fed)[0])
 
 
 def render_with_reference_evaluator(
