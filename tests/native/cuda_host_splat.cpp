@@ -1,0 +1,71 @@
+// The CUDA kernels, compiled for the CPU, behind a C interface that a Python test calls: the plan, the kernels and
+// the shared math are the device's own source; cuda_host_simt.h stands in for its threads.
+#include <xmmintrin.h>
+
+#include "../../plugins/splat/cuda/plan.h"
+
+namespace {
+
+using namespace gsdd;
+using namespace gsdd::cuda;
+
+// The device flushes results below 2^-126 to zero, and reads such arguments as zero.
+struct FlushToZero {
+  unsigned before = _mm_getcsr();
+  FlushToZero() { _mm_setcsr(before | 0x8040u); }
+  ~FlushToZero() { _mm_setcsr(before); }
+};
+
+}  // namespace
+
+extern "C" {
+
+// The status of the launcher's own check; the batch is drawn if it is 0.
+__attribute__((visibility("default"))) int gsdd_host_forward(const void* gaussians, int gaussian_dtype, int64_t batch,
+                                                             int64_t count, int channels, int height, int width,
+                                                             int native_height, int native_width, int supersample,
+                                                             void* images, int image_dtype, int channels_last,
+                                                             const float* mean, const float* inverse_std,
+                                                             const int32_t* offsets, const int32_t* ids,
+                                                             int64_t id_count, int order) {
+  SplatParams p;
+  p.gaussians = gaussians, p.gaussian_dtype = static_cast<DType>(gaussian_dtype);
+  p.batch = batch, p.count = count, p.channels = channels, p.height = height, p.width = width;
+  p.native_height = native_height, p.native_width = native_width, p.supersample = supersample;
+  p.images = images, p.image_dtype = static_cast<DType>(image_dtype), p.channels_last = channels_last != 0;
+  p.mean = mean, p.inverse_std = inverse_std;
+  if (const Status status = check(p); status != Status::kOk) return static_cast<int>(status);
+  ForwardArgs args;
+  const Launch launch = plan_forward(p, {offsets, ids, id_count}, &args);
+  FlushToZero flush;
+  dispatch(channels, supersample, [&](auto variant) {
+    using V = decltype(variant);
+    simt::host::run_grid(launch.blocks, launch.threads, launch.shared_bytes, order,
+                         [&args] { splat_tile<V::colors, V::samples>(args); });
+  });
+  return 0;
+}
+
+__attribute__((visibility("default"))) int gsdd_host_backward(const float* grad_images, const void* gaussians,
+                                                              int gaussian_dtype, int64_t batch, int64_t count,
+                                                              int channels, int height, int width, int native_height,
+                                                              int native_width, int supersample, float* grad_gaussians,
+                                                              int order) {
+  SplatGradParams p;
+  p.gaussians = gaussians, p.gaussian_dtype = static_cast<DType>(gaussian_dtype);
+  p.batch = batch, p.count = count, p.channels = channels, p.height = height, p.width = width;
+  p.native_height = native_height, p.native_width = native_width, p.supersample = supersample;
+  p.grad_images = grad_images, p.grad_gaussians = grad_gaussians;
+  if (const Status status = check(p); status != Status::kOk) return static_cast<int>(status);
+  BackwardArgs args;
+  const Launch launch = plan_backward(p, &args);
+  FlushToZero flush;
+  dispatch(channels, supersample, [&](auto variant) {
+    using V = decltype(variant);
+    simt::host::run_grid(launch.blocks, launch.threads, launch.shared_bytes, order,
+                         [&args] { gather_gradient<V::colors, V::samples>(args); });
+  });
+  return 0;
+}
+
+}  // extern "C"
