@@ -235,6 +235,17 @@ def test_a_field_out_of_its_range(path: Path, name: str, value: Any, words: str)
     refused(edited(path, lambda fields: fields.update({name: value})), words)
 
 
+def test_fields_that_may_be_left_out(path: Path) -> None:
+    needed = {"format_version", "representation", "height", "width", "channels", "classes"}
+
+    def leave_out(fields: dict[str, Any]) -> None:
+        for name in set(fields) - needed:
+            del fields[name]
+
+    loaded = DistilledSet.load(edited(path, leave_out))
+    assert (loaded.class_names, loaded.mean, loaded.ipc, loaded.options) == (None, None, None, {})
+
+
 def test_unknown_fields_and_other_metadata_keys_are_let_be(path: Path) -> None:
     edited(path, lambda fields: fields.update(comment="made by hand"))
     header, payload = split_file(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -104,6 +105,17 @@ def test_the_file_is_the_tensors_and_a_short_header(tmp_path: Path) -> None:
         "ipc": 1, "gpc": 2, "method": "dm", "options": {"iterations": 10, "augmentation": ["crop", "flip"]},
         "seed": 7, "fingerprint": "sha256:00", "versions": {"gsdd-rt": "0.1.0"},
     }  # fmt: skip
+
+
+def test_the_example_in_the_documentation_reads_a_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "file-format.md").read_text()
+    example = text.split("```python\n")[1].split("```")[0]
+    saved(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(example, names)
+    assert names["description"]["classes"] == 3
+    assert torch.equal(names["gaussians"], some_gaussians())
 
 
 def test_equal_sets_give_equal_bytes(tmp_path: Path) -> None:
