@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,7 +58,11 @@ def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:
         some_set().save(tmp_path)
 
 
-def test_a_device_is_not_replaced() -> None:
+def test_what_is_no_ordinary_file_is_not_replaced(tmp_path: Path) -> None:
+    """A pipe stands for a device here: a renamed file in the place of /dev/null would harm the whole machine."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
     with pytest.raises(InputError, match="not an ordinary file"):
-        some_set().save("/dev/null")
-    assert Path("/dev/null").is_char_device()
+        some_set().save(pipe)
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
