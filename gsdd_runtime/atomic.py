@@ -21,13 +21,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         InputError: the folder is missing or cannot be written, or the disk is full.
     """
     target = Path(path)
-    if target.is_dir():
-        raise InputError(f"{target} is a folder: give the name of a file")
-    if target.exists() and not target.is_file():
-        # Renaming over a device such as /dev/null would take it away from the whole machine.
-        raise InputError(f"{target} is not an ordinary file: choose another place")
-    if not target.parent.is_dir():
-        raise InputError(f"the folder {target.parent} does not exist: make it, or choose another place")
+    check_place(target)
     try:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".partial")
     except OSError as error:
@@ -48,6 +42,24 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def check_place(path: str | os.PathLike[str]) -> None:
+    """Before long work: can ``path`` be written at all?
+
+    Raises:
+        InputError: it is a folder or a device, or its folder is missing or cannot be written.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise InputError(f"{target} is a folder: give the name of a file")
+    if target.exists() and not target.is_file():
+        # Renaming over a device such as /dev/null would take it away from the whole machine.
+        raise InputError(f"{target} is not an ordinary file: choose another place")
+    if not target.parent.is_dir():
+        raise InputError(f"the folder {target.parent} does not exist: make it, or choose another place")
+    if not os.access(target.parent, os.W_OK):
+        raise InputError(f"the folder {target.parent} cannot be written: choose another place")
 
 
 def _sync_folder(folder: Path) -> None:

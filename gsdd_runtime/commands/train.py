@@ -19,10 +19,12 @@ def command(
     device: DeviceOption = "auto",
 ) -> None:
     """Train a network on a distilled set and write its weights."""
+    from gsdd_runtime.atomic import check_place
     from gsdd_runtime.distilled_set import DistilledSet
     from gsdd_runtime.model_file import save_model
     from gsdd_runtime.training import train
 
+    check_place(out)
     with progress_bar() as progress:
         distilled = DistilledSet.load(path)
         model = train(distilled, network=network, epochs=epochs, seed=seed, device=device, progress=progress)
