@@ -99,9 +99,7 @@ def _check(name: str, channels: int, classes: int, size: Size) -> None:
     if not 1 <= classes <= 10**6:
         raise InputError(f"network {name}: needs 1 to 1000000 classes, got {classes}")
     if not all(1 <= side <= MAX_SIDE for side in size):
-        raise InputError(
-            f"network {name}: images have sides of 1 to {MAX_SIDE} pixels, got {size[0]}x{size[1]}"
-        )
+        raise InputError(f"network {name}: images have sides of 1 to {MAX_SIDE} pixels, got {size[0]}x{size[1]}")
 
 
 def _maker(name: str) -> Callable[[int, int, Size], Network]:
@@ -151,9 +149,7 @@ def _convnet(channels: int, classes: int, size: Size, depth: int, width: int) ->
     return Network(nn.Sequential(*layers), width * sides[0] * sides[1], classes)
 
 
-def _sized(
-    name: str, features: nn.Sequential, channels: int, classes: int, size: Size, least: int
-) -> Network:
+def _sized(name: str, features: nn.Sequential, channels: int, classes: int, size: Size, least: int) -> Network:
     """A network over ``features``, whose count is taken from a dry run of one image without arithmetic."""
     if min(size) < least:
         raise _too_small(name, size, f"it needs sides of {least} or more")
@@ -167,8 +163,7 @@ def _shape_after(features: nn.Sequential, channels: int, size: Size) -> torch.Si
     for layer in features:
         if isinstance(layer, (nn.Conv2d, nn.MaxPool2d)):
             kernel, stride, padding = (
-                v if isinstance(v, int) else int(v[0])
-                for v in (layer.kernel_size, layer.stride, layer.padding)
+                v if isinstance(v, int) else int(v[0]) for v in (layer.kernel_size, layer.stride, layer.padding)
             )
             shape = [(side + 2 * padding - kernel) // stride + 1 for side in shape]
         if isinstance(layer, nn.Conv2d):
@@ -178,9 +173,7 @@ def _shape_after(features: nn.Sequential, channels: int, size: Size) -> torch.Si
 
 def _mlp(channels: int, classes: int, size: Size) -> Network:
     first = _linear(channels * size[0] * size[1], 128)
-    features = nn.Sequential(
-        nn.Flatten(), first, nn.ReLU(inplace=True), nn.Linear(128, 128), nn.ReLU(inplace=True)
-    )
+    features = nn.Sequential(nn.Flatten(), first, nn.ReLU(inplace=True), nn.Linear(128, 128), nn.ReLU(inplace=True))
     return Network(features, 128, classes)
 
 
@@ -245,9 +238,7 @@ class _Block(nn.Module):
         )
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), _norm(outputs)
-            )
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), _norm(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(self.body(x) + self.shortcut(x))

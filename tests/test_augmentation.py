@@ -211,3 +211,17 @@ def test_unknown_strategies_list_the_kinds(strategy: str) -> None:
 def test_other_images_are_refused(images: Tensor) -> None:
     with pytest.raises(InputError):
         some_draw("flip", 2).apply(images)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("kind", KINDS)
+def test_cuda_changes_images_as_the_cpu_does_and_the_same_every_time(kind: str) -> None:
+    draw = some_draw(kind, 8)
+    on_cpu = some_images((8, 3, 32, 32)).requires_grad_()
+    cotangent = some_images((8, 3, 32, 32)).flip(0)
+    on_cuda = on_cpu.detach().cuda().requires_grad_()
+    torch.testing.assert_close(draw.apply(on_cuda).cpu(), draw.apply(on_cpu), rtol=0, atol=1e-12)
+    expected = torch.autograd.grad(draw.apply(on_cpu), on_cpu, cotangent)[0]
+    gradients = [torch.autograd.grad(draw.apply(on_cuda), on_cuda, cotangent.cuda())[0] for _ in range(3)]
+    torch.testing.assert_close(gradients[0].cpu(), expected, rtol=0, atol=1e-12)
+    assert all(torch.equal(gradient, gradients[0]) for gradient in gradients)

@@ -231,3 +231,11 @@ def test_data_without_test_images_is_refused() -> None:
     data = easy_data(test=without_test(*easy_images(3, 1, 1)))
     with pytest.raises(InputError, match="no test images"):
         evaluate(easy_set(DATA), data, **FAST)
+
+
+@pytest.mark.cuda
+def test_cuda_learns_and_the_seed_fixes_it() -> None:
+    options = {**FAST, "device": "cuda", "augment": "dsa", "epochs": 200}
+    first, second = (evaluate(easy_set(DATA), DATA, **options) for _ in range(2))
+    assert first == second
+    assert first.last_mean > 0.9
