@@ -27,8 +27,9 @@ from gsdd_runtime.training import Examples, Recipe, is_reported, train_network
 # Times that a network is tested while it trains: the best of them is the "best checkpoint".
 CHECKPOINTS = 20
 _TEST_BATCH = 256
-# Pixels of a batch up to which networks train side by side on a CPU: beyond, one fills the machine, and its memory.
-SMALL_BATCH = 256 * 32 * 32
+# Pixels of a batch up to which networks train side by side on a CPU: beyond, one fills the machine, and several
+# its memory (a ConvNet with 128 filters takes about half a gigabyte here).
+SMALL_BATCH = 128 * 32 * 32
 
 
 @dataclass(frozen=True)
