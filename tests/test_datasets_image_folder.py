@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -216,9 +218,7 @@ def test_a_class_of_one_image(root: Path) -> None:
     refused(root, "bird", "one image")
 
 
-@pytest.mark.parametrize(
-    ("folder", "words"), [("train", "is in train but not in test"), ("test", "is in test")]
-)
+@pytest.mark.parametrize(("folder", "words"), [("train", "is in train but not in test"), ("test", "is in test")])
 def test_classes_that_differ_between_parts(tmp_path: Path, folder: str, words: str) -> None:
     for part in ("train", "test"):
         fill(tmp_path / part / "a", ["1.png"])
@@ -253,6 +253,23 @@ def test_corrupt_pixels(root: Path) -> None:
     data[len(data) // 2] ^= 0xFF
     path.write_bytes(data)
     refused(root, str(path), "damaged")
+
+
+def test_what_pillow_logs_of_damage_is_not_a_second_line(root: Path) -> None:
+    path = root / "cat" / "2.tif"
+    pixels(1).save(path)
+    data = path.read_bytes()
+    tag = struct.pack("<HH", 277, 3)
+    at = data.index(tag) + 8
+    path.write_bytes(data[:at] + struct.pack("<H", 2048) + data[at + 2 :])
+    script = (
+        "from gsdd_runtime.datasets import load_dataset\n"
+        f"try: load_dataset('imagefolder:{root}', size=(6, 8))\n"
+        "except ValueError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert str(path) in done.stdout
+    assert done.stderr == ""
 
 
 def test_a_broken_link(root: Path) -> None:
