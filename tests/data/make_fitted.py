@@ -18,10 +18,10 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-import gsdd_runtime as gsdd
-from gsdd_runtime.gaussians import BOUNDARY_MARGIN, POSITION, initial_gaussians
+from gsdd_runtime.distill.fit import fit_images
 
 HERE = Path(__file__).parent
+STEPS = 1500
 PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
 
 
@@ -39,39 +39,13 @@ def photographs(folder: Path, side: int) -> Tensor:
         image = Image.open(folder / name).convert("RGB")
         edge = min(image.size)
         left, top = (image.width - edge) // 2, (image.height - edge) // 2
-        square = image.crop((left, top, left + edge, top + edge)).resize(
-            (side, side), Image.Resampling.LANCZOS
-        )
+        square = image.crop((left, top, left + edge, top + edge)).resize((side, side), Image.Resampling.LANCZOS)
         images.append(torch.from_numpy(np.array(square)).permute(2, 0, 1).float() / 255)
     return torch.stack(images)
 
 
-def fit(images: Tensor, count: int, steps: int, seed: int) -> Tensor:
-    """Adam on the squared error of the bfloat16 rounding, gradient straight through; ``[M, N, 6 + C]``."""
-    _, channels, height, width = images.shape
-    generator = torch.Generator().manual_seed(seed)
-    master = initial_gaussians(len(images), count, channels, height, width, generator).requires_grad_()
-    optimizer = torch.optim.Adam([master], lr=0.02)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, 0.002)
-    for _ in range(steps):
-        rounded = master + (master.bfloat16().float() - master).detach()
-        loss = ((gsdd.splat(rounded, height, width) - images) ** 2).mean(dim=(1, 2, 3)).sum()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        with torch.no_grad():
-            master[..., POSITION].clamp_(-1 + BOUNDARY_MARGIN, 1 - BOUNDARY_MARGIN)
-    result = master.detach().bfloat16()
-    error = ((gsdd.splat(result, height, width) - images) ** 2).mean(dim=(1, 2, 3))
-    print(f"{tuple(images.shape)} with {count}: PSNR {[f'{-10 * e.log10():.1f}' for e in error]} dB")
-    return result
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fashion-mnist", type=Path, required=True, help="t10k-images-idx3-ubyte.gz")
     parser.add_argument("--photos", type=Path, required=True, help="folder of the photographs")
     options = parser.parse_args()
@@ -81,7 +55,9 @@ def main() -> None:
         "fitted-color-64": (photographs(options.photos, 64), 54),
     }
     for seed, (name, (images, count)) in enumerate(sets.items()):
-        save_file({"gaussians": fit(images, count, 1500, seed)}, HERE / f"{name}.safetensors")
+        fitted = fit_images(images, count, steps=STEPS, seed=seed, device="cpu")
+        save_file({"gaussians": fitted.gaussians.bfloat16()}, HERE / f"{name}.safetensors")
+        print(name, "PSNR in dB:", ", ".join(f"{value:.1f}" for value in fitted.psnr))
 
 
 if __name__ == "__main__":
