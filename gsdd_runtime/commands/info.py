@@ -16,7 +16,7 @@ def command(path: SetArgument, as_json: JsonOption = False) -> None:
         return
     width = max(len(name) for name in facts)
     for name, value in facts.items():
-        if value is not None:
+        if value is not None and value != {}:
             print(f"{name.replace('_', ' '):<{width}}  {_readable(value)}")
 
 
