@@ -35,6 +35,7 @@ def describe_machine() -> dict[str, Any]:
         "cores": usable_cores(),
         "torch_cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "gsdd_kernel": kernel_path(),
+        "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -100,8 +100,9 @@ def _short(value: float) -> str:
 
 def _machine_line(result: dict[str, Any]) -> str:
     machine, settings = result["machine"], result["settings"]
+    load = f", load {machine['load_average'][0]:.1f} at the start" if machine["load_average"] else ""
     return (
-        f"{machine['processor']}, {machine['cores']} cores; gsdd-rt {machine['gsdd_rt']}, kernel "
+        f"{machine['processor']}, {machine['cores']} cores{load}; gsdd-rt {machine['gsdd_rt']}, kernel "
         f"{machine['gsdd_kernel']}; torch {machine['torch']} ({machine['torch_cpu_capability']}); "
         f"{settings['jpeg']}; {settings['rounds']} interleaved rounds"
     )
