@@ -18,7 +18,8 @@ from torch import Tensor
 from gsdd_runtime import __version__, contract
 from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.errors import GsddError, InputError
-from gsdd_runtime.gaussians import DEFAULT_SUPERSAMPLE, MAX_SIDE
+from gsdd_runtime.export.description import METADATA_KEY, check_gaussians, check_size, describe, normalization
+from gsdd_runtime.gaussians import DEFAULT_SUPERSAMPLE
 
 if TYPE_CHECKING:
     import onnx
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 # Read by every onnxruntime from 1.18 on.
 IR_VERSION = 9
 OPSET = 18
-
-# Key of the description among the model's metadata, as in the set's own file.
-METADATA_KEY = "gsdd"
 
 # A protobuf message ends at 2 GiB; the rest is for the graph and the description.
 _MAX_PAYLOAD = (1 << 31) - (1 << 24)
@@ -97,9 +95,9 @@ def decoder_model(
     from gsdd_runtime.export.splat_function import splat_function
 
     gaussians = _gaussians(distilled_set)
-    height, width = _size(distilled_set, size)
+    height, width = check_size(distilled_set, size)
     image_type = _image_type(dtype)
-    normalization = _normalization(distilled_set, normalize)
+    normal = normalization(distilled_set, normalize)
     labels = distilled_set.labels
     channels = distilled_set.channels
     helper, types = onnx.helper, onnx.TensorProto
@@ -110,13 +108,13 @@ def decoder_model(
         helper.make_node("Gather", ["all_labels", "indices"], ["labels"], axis=0),
     ]
     between = []
-    if normalization is None:
+    if normal is None:
         nodes.append(splat_node("gaussians", "images", distilled_set, height, width, image_type))
     else:
         # Normalised in float32, and rounded once. Older versions of onnxruntime want the type of a custom operator's
         # output declared: they derive none from an attribute.
         between = [helper.make_tensor_value_info("pixels", types.FLOAT, ["batch", channels, height, width])]
-        initializers += [tensor(name, value.view(1, -1, 1, 1)) for name, value in normalization.items()]
+        initializers += [tensor(name, value.view(1, -1, 1, 1)) for name, value in normal.items()]
         nodes += [
             splat_node("gaussians", "pixels", distilled_set, height, width, types.FLOAT),
             helper.make_node("Sub", ["pixels", "mean"], ["centered"]),
@@ -192,48 +190,12 @@ def tensor(name: str, value: Tensor) -> onnx.TensorProto:
     return onnx.helper.make_tensor(name, codes[value.dtype], list(value.shape), raw, raw=True)
 
 
-def describe(distilled_set: DistilledSet, normalize: bool, height: int, width: int) -> dict[str, Any]:
-    """What a reader of the model may want to know of the set: how it was made, and what its images are."""
-    return {
-        "height": height,
-        "width": width,
-        "native_height": distilled_set.height,
-        "native_width": distilled_set.width,
-        "channels": distilled_set.channels,
-        "images": len(distilled_set),
-        "classes": distilled_set.classes,
-        "class_names": distilled_set.class_names,
-        "normalized": normalize,
-        "whitened": distilled_set.zca is not None,
-        "mean": distilled_set.mean,
-        "std": distilled_set.std,
-        "ipc": distilled_set.ipc,
-        "gpc": distilled_set.gpc,
-        "method": distilled_set.method,
-        "options": distilled_set.options,
-        "seed": distilled_set.seed,
-        "fingerprint": distilled_set.fingerprint,
-        "versions": distilled_set.versions,
-    }
-
-
 def _gaussians(distilled_set: DistilledSet) -> Tensor:
-    if distilled_set.gaussians is None:
-        raise InputError("the set holds pixels, not Gaussians: there is nothing to decode, so nothing to export")
-    if distilled_set.nbytes > _MAX_PAYLOAD:
+    if distilled_set.gaussians is not None and distilled_set.nbytes > _MAX_PAYLOAD:
         raise InputError(
             f"the set takes {distilled_set.nbytes / 1e9:.1f} GB and an ONNX file holds at most 2: export parts of it"
         )
-    distilled_set.verify()
-    return distilled_set.gaussians
-
-
-def _size(distilled_set: DistilledSet, size: tuple[int, int] | None) -> tuple[int, int]:
-    height, width = size or (distilled_set.height, distilled_set.width)
-    for name, side in (("height", height), ("width", width)):
-        if not isinstance(side, int) or not 1 <= side <= MAX_SIDE:
-            raise InputError(f"the {name} of the images must be 1 to {MAX_SIDE}, got {side!r}")
-    return height, width
+    return check_gaussians(distilled_set)
 
 
 def _image_type(dtype: torch.dtype) -> int:
@@ -242,11 +204,3 @@ def _image_type(dtype: torch.dtype) -> int:
     if name not in types:
         raise InputError(f"images can be {', '.join(types)}, not {name}")
     return types[name]
-
-
-def _normalization(distilled_set: DistilledSet, normalize: bool) -> dict[str, Tensor] | None:
-    if not normalize or distilled_set.zca is not None:
-        return None
-    if distilled_set.mean is None or distilled_set.std is None:
-        raise InputError("the set has no mean and std to normalise with: export it without normalize")
-    return {"mean": torch.tensor(distilled_set.mean), "std": torch.tensor(distilled_set.std)}

@@ -1,0 +1,78 @@
+"""What every target asks of a set before it writes, and what it writes about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gsdd_runtime.distilled_set import DistilledSet
+from gsdd_runtime.errors import InputError
+from gsdd_runtime.gaussians import MAX_SIDE
+
+# Key of the description in an exported file, as in the set's own.
+METADATA_KEY = "gsdd"
+
+
+def describe(distilled_set: DistilledSet, normalize: bool, height: int, width: int) -> dict[str, Any]:
+    """How the set was made, and what the images of the exported decoder are."""
+    return {
+        "height": height,
+        "width": width,
+        "native_height": distilled_set.height,
+        "native_width": distilled_set.width,
+        "channels": distilled_set.channels,
+        "images": len(distilled_set),
+        "classes": distilled_set.classes,
+        "class_names": distilled_set.class_names,
+        "normalized": normalize,
+        "whitened": distilled_set.zca is not None,
+        "mean": distilled_set.mean,
+        "std": distilled_set.std,
+        "ipc": distilled_set.ipc,
+        "gpc": distilled_set.gpc,
+        "method": distilled_set.method,
+        "options": distilled_set.options,
+        "seed": distilled_set.seed,
+        "fingerprint": distilled_set.fingerprint,
+        "versions": distilled_set.versions,
+    }
+
+
+def check_gaussians(distilled_set: DistilledSet) -> Tensor:
+    """The set's Gaussians, every value checked.
+
+    Raises:
+        InputError: a set of pixels, or a damaged one.
+    """
+    if distilled_set.gaussians is None:
+        raise InputError("the set holds pixels, not Gaussians: there is nothing to decode, so nothing to export")
+    distilled_set.verify()
+    return distilled_set.gaussians
+
+
+def check_size(distilled_set: DistilledSet, size: tuple[int, int] | None) -> tuple[int, int]:
+    """``size``, or the set's own.
+
+    Raises:
+        InputError: a side that is not 1 to 16384.
+    """
+    height, width = size or (distilled_set.height, distilled_set.width)
+    for name, side in (("height", height), ("width", width)):
+        if not isinstance(side, int) or not 1 <= side <= MAX_SIDE:
+            raise InputError(f"the {name} of the images must be 1 to {MAX_SIDE}, got {side!r}")
+    return height, width
+
+
+def normalization(distilled_set: DistilledSet, normalize: bool) -> dict[str, Tensor] | None:
+    """``mean`` and ``std``, float32 ``[C]``; None where nothing is applied: images of a whitened set are as they are.
+
+    Raises:
+        InputError: the set has none.
+    """
+    if not normalize or distilled_set.zca is not None:
+        return None
+    if distilled_set.mean is None or distilled_set.std is None:
+        raise InputError("the set has no mean and std to normalise with: export it without normalize")
+    return {"mean": torch.tensor(distilled_set.mean), "std": torch.tensor(distilled_set.std)}
