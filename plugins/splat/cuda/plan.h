@@ -48,6 +48,7 @@ Source source_of(const Params& p) {
 inline Launch plan_forward(const SplatParams& p, const TileLists& lists, ForwardArgs* args) {
   *args = {};
   args->source = source_of(p);
+  args->gaussians = p.batch * p.count;
   args->count = static_cast<int32_t>(p.count);
   args->height = p.height, args->width = p.width, args->supersample = p.supersample;
   const bool listed = lists.offsets != nullptr;

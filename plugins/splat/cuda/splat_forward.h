@@ -18,7 +18,8 @@ inline constexpr int kMaxForwardThreads = 256;
 
 struct ForwardArgs {
   Source source;
-  int32_t count;  // Gaussians per image
+  int64_t gaussians;  // in the batch
+  int32_t count;      // per image
   int32_t height, width, supersample;
   int64_t blocks;
   int32_t tiles_x, tiles;      // per image
@@ -47,7 +48,7 @@ struct ForwardArgs {
 template <int kColors>
 GSDD_DEVICE void prepare(const ForwardArgs& args, int64_t gaussian, float tile_x, float tile_y, simt::Float4* record) {
   Parameters<kColors> p;
-  if (!read_parameters(args.source, gaussian, &p)) {
+  if (gaussian < 0 || gaussian >= args.gaussians || !read_parameters(args.source, gaussian, &p)) {
     record[0] = {-INFINITY, 0.0f, 0.0f, 0.0f};
     return;
   }
@@ -241,14 +242,19 @@ struct Work {
   int count;
 };
 
+// A tile list's number, kept inside memory that is ours whatever it says.
+GSDD_DEVICE int within(int value, int size) { return value < 0 ? 0 : smaller(value, size); }
+
 GSDD_DEVICE Work work_of(const ForwardArgs& args, unsigned block) {
   Work work;
   work.first = image_of(args, block) * args.count;
   work.count = args.count;
   if (args.offsets != nullptr) {
-    work.first = args.offsets[block];
     const bool last = block + 1u == args.blocks;
-    work.count = (last ? args.id_count : args.offsets[block + 1u]) - args.offsets[block];
+    const int begin = within(args.offsets[block], args.id_count);
+    const int end = within(last ? args.id_count : args.offsets[block + 1u], args.id_count);
+    work.first = begin;
+    work.count = end - begin;
   }
   return work;
 }
