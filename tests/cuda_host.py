@@ -94,3 +94,25 @@ def gradient(
     if status != 0:
         raise RuntimeError(f"the launcher's check says status {status}")
     return grad
+
+
+def conics(shapes: Tensor, scale_x: float, scale_y: float) -> tuple[Tensor, Tensor]:
+    """``[N, 3]`` inverse covariances of ``[N, 5]`` shapes, in float64: the device's float path, and the double one."""
+    shapes = shapes.float().contiguous()
+    floats, doubles = torch.empty(2, shapes.shape[0], 3, dtype=torch.float64)
+    library().gsdd_host_conics(
+        _address(shapes), _long(shapes.shape[0]), ctypes.c_float(scale_x), ctypes.c_float(scale_y),
+        _address(floats), _address(doubles),
+    )  # fmt: skip
+    return floats, doubles
+
+
+def covers(gaussians: Tensor, height: int, width: int, origin: tuple[float, float], box: Tensor) -> Tensor:
+    """``[N]`` int32 of ``[N, 6]`` shapes and opacities: 0 outside, 1 partly, 2 smoothly; box: x0, x1, y0, y1."""
+    gaussians, box = gaussians.float().contiguous(), box.float().contiguous()
+    found = torch.empty(gaussians.shape[0], dtype=torch.int32)
+    library().gsdd_host_covers(
+        _address(gaussians), _long(gaussians.shape[0]), height, width, ctypes.c_float(origin[0]),
+        ctypes.c_float(origin[1]), _address(box), _address(found),
+    )  # fmt: skip
+    return found

@@ -104,7 +104,8 @@ struct Context {
 
 struct Fibre {
   Context context;
-  std::unique_ptr<char[]> stack;
+  std::unique_ptr<char[]> memory;
+  char* stack = nullptr;
   Wait wait = Wait::kNone;
 };
 
@@ -187,7 +188,7 @@ inline void run_block(Machine& m, std::mt19937& random, int order) {
   std::memset(m.shared.data(), 0xff, m.shared.size() * sizeof(Float4));
   for (Fibre& fibre : m.fibres) {
     fibre.wait = Wait::kNone;
-    fibre.context.start(fibre.stack.get(), kStackBytes, &enter);
+    fibre.context.start(fibre.stack, kStackBytes, &enter);
   }
   std::vector<int> turn(static_cast<std::size_t>(m.threads));
   std::iota(turn.begin(), turn.end(), 0);
@@ -201,7 +202,7 @@ inline void run_block(Machine& m, std::mt19937& random, int order) {
       if (fibre.wait != Wait::kNone) continue;
       moved = true;
       m.current = thread;
-      switch_to(&m.scheduler, &fibre.context, fibre.stack.get(), kStackBytes);
+      switch_to(&m.scheduler, &fibre.context, fibre.stack, kStackBytes);
       if (fibre.wait == Wait::kDone) ++done;
     }
     if (!moved) fail("part of the block, or of a warp, never reached where the rest waits");
@@ -218,7 +219,12 @@ inline void run_grid(int64_t blocks, int threads, int shared_bytes, int order, s
   m.threads = threads;
   m.kernel = std::move(kernel);
   m.fibres.resize(static_cast<std::size_t>(threads));
-  for (Fibre& fibre : m.fibres) fibre.stack = std::make_unique<char[]>(kStackBytes);
+  for (int i = 0; i < threads; ++i) {
+    Fibre& fibre = m.fibres[static_cast<std::size_t>(i)];
+    fibre.memory = std::make_unique<char[]>(kStackBytes + 4096);
+    // Stacks a multiple of 4096 apart would share their cache sets.
+    fibre.stack = fibre.memory.get() + (i * 192) % 4096;
+  }
   m.warps.resize(static_cast<std::size_t>(threads / kLanes));
   m.shared.resize((static_cast<std::size_t>(shared_bytes) + sizeof(Float4) - 1) / sizeof(Float4));
   machine = &m;

@@ -68,4 +68,36 @@ __attribute__((visibility("default"))) int gsdd_host_backward(const float* grad_
   return 0;
 }
 
+// The inverse covariances of `count` Gaussians, [xx, xy, yy] each: from the float path, and from gaussian.h's double.
+__attribute__((visibility("default"))) void gsdd_host_conics(const float* gaussians, int64_t count, float scale_x,
+                                                             float scale_y, double* floats, double* doubles) {
+  const Grid grid = {1.0f, 1.0f, scale_x, scale_y};
+  for (int64_t i = 0; i < count; ++i) {
+    const float* g = gaussians + 5 * i;
+    const Whitening m = [&] {
+      const FlushToZero flush;
+      return whitening(g, grid, kPixelDeviation);
+    }();
+    const double m11 = m.m11, m12 = m.m12, m22 = m.m22;
+    const double made[3] = {m11 * m11, m11 * m12, m12 * m12 + m22 * m22};
+    const Covariance s = covariance(output_factor(g, grid));
+    const double wanted[3] = {s.yy / s.determinant, -s.xy / s.determinant, s.xx / s.determinant};
+    std::copy(made, made + 3, floats + 3 * i);
+    std::copy(wanted, wanted + 3, doubles + 3 * i);
+  }
+}
+
+// For each Gaussian, how its ellipse meets the box of samples, from an origin at (origin_x, origin_y): a Cover.
+__attribute__((visibility("default"))) void gsdd_host_covers(const float* gaussians, int64_t count, int height,
+                                                             int width, float origin_x, float origin_y,
+                                                             const float* box, int32_t* covers) {
+  const FlushToZero flush;
+  const Grid grid = {static_cast<float>(height), static_cast<float>(width), 1.0f, 1.0f};
+  for (int64_t i = 0; i < count; ++i) {
+    const float* g = gaussians + 6 * i;
+    const Ellipse e = place(whitening(g, grid, kPixelDeviation), g, g[5], grid, origin_x, origin_y);
+    covers[i] = cover(e, {box[0], box[1], box[2], box[3]});
+  }
+}
+
 }  // extern "C"
