@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gsdd_runtime.commands.shared import SetArgument, SizeOption, parse_size
+from gsdd_runtime.commands.shared import SetArgument, SizeOption, parse_size, progress_bar
 from gsdd_runtime.errors import InputError
 
-# Option of each target and the suffix of its file.
-TARGETS = {"--onnx": ".onnx"}
+if TYPE_CHECKING:
+    import torch
+
+# Option of each target, and what the name of its file ends in where it is left out.
+TARGETS = {
+    "--onnx": ".onnx",
+    "--torchscript": ".torchscript.pt",
+    "--pt2": ".pt2",
+    "--aot-inductor": ".aot.pt2",
+    "--tensorrt": ".engine",
+}
 
 
 def fill_omitted_outputs(arguments: list[str]) -> list[str]:
@@ -29,18 +38,75 @@ def fill_omitted_outputs(arguments: list[str]) -> list[str]:
 
 def command(
     path: SetArgument,
-    onnx: Annotated[str | None, typer.Option("--onnx", metavar="[OUT]", help="An ONNX decoder.")] = None,
+    onnx: Annotated[str | None, typer.Option("--onnx", metavar="[OUT]", help="An ONNX model.")] = None,
+    torchscript: Annotated[
+        str | None, typer.Option("--torchscript", metavar="[OUT]", help="A TorchScript module (deprecated by PyTorch).")
+    ] = None,
+    pt2: Annotated[str | None, typer.Option("--pt2", metavar="[OUT]", help="A torch.export program.")] = None,
+    aot_inductor: Annotated[
+        str | None, typer.Option("--aot-inductor", metavar="[OUT]", help="An AOTInductor package for this machine.")
+    ] = None,
+    tensorrt: Annotated[str | None, typer.Option("--tensorrt", metavar="[OUT]", help="A TensorRT engine.")] = None,
     normalize: Annotated[bool, typer.Option("--normalize", help="Images come out normalised for training.")] = False,
     size: SizeOption = None,
+    dtype: Annotated[str, typer.Option(help="Of the images: float32, float16 or bfloat16.")] = "float32",
+    min_batch: Annotated[int, typer.Option(help="Smallest batch of the engine.")] = 1,
+    opt_batch: Annotated[
+        int | None, typer.Option(help="Batch that the engine is tuned for. [default: largest]")
+    ] = None,
+    max_batch: Annotated[int, typer.Option(help="Largest batch of the engine.")] = 256,
+    builder: Annotated[str, typer.Option(help="Of the engine: auto, tensorrt or tensorrt-rtx.")] = "auto",
 ) -> None:
     """Write the decoder of a set as a graph. OUT may be left out: the file then stands beside the set."""
     from gsdd_runtime.distilled_set import DistilledSet
 
-    if onnx is None:
-        raise InputError(f"nothing to export: name a target, such as {', '.join(TARGETS)}")
+    wanted = {
+        "--onnx": onnx,
+        "--torchscript": torchscript,
+        "--pt2": pt2,
+        "--aot-inductor": aot_inductor,
+        "--tensorrt": tensorrt,
+    }
+    outputs = {
+        target: Path(out) if out else path.with_suffix(TARGETS[target])
+        for target, out in wanted.items()
+        if out is not None
+    }
+    if not outputs:
+        raise InputError(f"nothing to export: name a target, one of {', '.join(TARGETS)}")
+    options: dict[str, Any] = {"normalize": normalize, "size": parse_size(size), "dtype": _dtype(dtype)}
+    engine = {"min_batch": min_batch, "opt_batch": opt_batch, "max_batch": max_batch, "builder": builder}
     distilled = DistilledSet.load(path)
-    from gsdd_runtime.export.onnx import export_onnx
+    for target, out in outputs.items():
+        if target == "--tensorrt":
+            from gsdd_runtime.export.tensorrt import export_tensorrt
 
-    out = Path(onnx) if onnx else path.with_suffix(TARGETS["--onnx"])
-    export_onnx(distilled, out, normalize=normalize, size=parse_size(size))
-    print(f"{out}: {out.stat().st_size} bytes")
+            with progress_bar() as progress:
+                export_tensorrt(distilled, out, **engine, **options, progress=progress)
+        else:
+            _exporter(target)(distilled, out, **options)
+        print(f"{out}: {out.stat().st_size} bytes")
+
+
+def _exporter(target: str) -> Any:
+    """The function that writes a target; its runtime is imported with it."""
+    if target == "--onnx":
+        from gsdd_runtime.export.onnx import export_onnx
+
+        return export_onnx
+    if target == "--torchscript":
+        from gsdd_runtime.export.torchscript import export_torchscript
+
+        return export_torchscript
+    from gsdd_runtime.export import program
+
+    return program.export_program if target == "--pt2" else program.export_aot_inductor
+
+
+def _dtype(name: str) -> torch.dtype:
+    import torch
+
+    dtypes = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+    if name not in dtypes:
+        raise InputError(f"--dtype: {name!r} is not supported: choose one of {', '.join(dtypes)}")
+    return dtypes[name]
