@@ -5,6 +5,7 @@
 #include "chain.h"
 #include "moments.h"
 #include "panel.h"
+#include "strip_plan.h"
 
 namespace gsdd::cpu::GSDD_ISA {
 
@@ -64,54 +65,80 @@ GSDD_INLINE void add_column(LaneMoments* to, Vec u, Vec v0, float vy, Vec m0, Ve
 template <int C>
 struct Gather {
   LaneMoments sample{}, pixel{};
-  Vec color[C]{};
+  Vec color[C]{}, sample_color[C]{};
 };
+
+// Sums over the rows of one lane of 2 x 2 samples a pixel: of w, w y and w y^2, and with s and t, 0 or 1, the sample's
+// place in its pixel; y is that of the row t = 0, from the run's middle.
+struct SampleSums {
+  Vec w{}, wy{}, wyy{}, wt{}, wty{}, ws{}, wsy{}, wst{};
+};
+
+// Adds the sums of one run; u and v are those of the sample s = t = 0 of a lane at the run's middle.
+GSDD_INLINE void add_samples(LaneMoments* to, const SampleSums& m, Vec u, Vec v, float du, float dv, float vy) {
+  const Vec y = m.wy + 0.5f * m.wt, yy = m.wyy + m.wty + 0.25f * m.wt, sy = m.wsy + 0.5f * m.wst;
+  const Vec sum_v = v * m.w + dv * m.ws + vy * y, sum_sv = (v + dv) * m.ws + vy * sy;
+  to->one += m.w;
+  to->u += u * m.w + du * m.ws;
+  to->v += sum_v;
+  to->uu += u * u * m.w + (2.0f * u + du) * du * m.ws;
+  to->uv += u * sum_v + du * sum_sv;
+  to->vv += v * (sum_v + vy * y) + dv * (sum_sv + vy * sy) + vy * vy * yy;
+}
 
 template <int C, bool kWhole, bool kClip, bool kNarrow>
 GSDD_INLINE void gather_edge(const Source& g, const Block& block, int i, int column, int row, int tiles,
                              const Vec* color, Gather<C>* out) {
   const Frames& f = block.sample;
   const Vec x = lane_columns() + (static_cast<float>(column) - block.origin_x[i]);
-  const Vec y = lane_rows() + (static_cast<float>(row) - block.origin_y[i]);
-  const Vec threshold = vec(kAlphaThreshold), limit = vec(kAlphaLimit), step = vec(block.sample_step[i]);
-  Chain4 chain = start4(block, i, x, y);
+  const Vec threshold = vec(kAlphaThreshold), limit = vec(kAlphaLimit), step = vec(block.sample.step[i]);
+  Chain4 chain = start4(block, i, x, lane_rows() + (static_cast<float>(row) - block.origin_y[i]));
   // Rows are counted from the run's middle, so that the sums of squares stay small.
   const float half = 0.5f * static_cast<float>(tiles * kTileRows);
-  Vec n = lane_rows() + (0.25f - half);
-  Vec m0[2]{}, m1[2]{}, m2[2]{};
+  const float middle = static_cast<float>(row) + half - block.origin_y[i];
+  Vec y = lane_rows() + (0.25f - half);
+  SampleSums m;
+  Vec colors[C]{};
   for (int k = 0; k < tiles; ++k, row += kTileRows) {
     Vec through{}, gradient[C];
     for (int c = 0; c < C; ++c) {
       gradient[c] = load_gradient<kWhole>(g, c, row, column);
       through += gradient[c] * color[c];
     }
-    Vec alphas{};
-    const Vec later = n + 0.5f;
-    for (int s = 0; s < 2; ++s) {
-      Vec w[2];
-      for (int t = 0; t < 2; ++t) {
-        const Vec alpha = chain.alpha[s + 2 * t];
-        Vec kept = keep_ge(alpha, threshold, alpha);
-        alphas += kClip ? minimum(kept, limit) : kept;
-        if (kClip) kept = keep_ge(limit, alpha, kept);
-        w[t] = kept * through;
-        chain.alpha[s + 2 * t] = alpha * chain.ratio[s + 2 * t];
-        chain.ratio[s + 2 * t] = next_ratio<kNarrow>(chain.ratio[s + 2 * t], step);
+    Vec kept[4], alphas{};
+    for (int q = 0; q < 4; ++q) {
+      const Vec alpha = chain.alpha[q];
+      kept[q] = alpha;
+      if (kClip) {
+        alphas = add_where_ge(alphas, minimum(alpha, limit), alpha, threshold);
+        kept[q] = keep_ge(limit, alpha, alpha);
       }
-      m0[s] += w[0] + w[1];
-      const Vec w0 = w[0] * n, w1 = w[1] * later;
-      m1[s] += w0 + w1;
-      m2[s] += w0 * n + w1 * later;
+      chain.alpha[q] = alpha * chain.ratio[q];
+      chain.ratio[q] = next_ratio<kNarrow>(chain.ratio[q], step);
     }
-    for (int c = 0; c < C; ++c) out->color[c] += gradient[c] * alphas;
-    n += static_cast<float>(kTileRows);
+    const Vec both = keep_ge(kept[3], threshold, kept[3]);
+    const Vec lower = add_where_ge(both, kept[2], kept[2], threshold);
+    const Vec right = add_where_ge(both, kept[1], kept[1], threshold);
+    const Vec all = add_where_ge(add_where_ge(lower, kept[1], kept[1], threshold), kept[0], kept[0], threshold);
+    const Vec w = through * all, wt = through * lower, ws = through * right;
+    const Vec wy = w * y;
+    if (kClip) m.w += w;
+    m.wy += wy;
+    m.wyy += wy * y;
+    m.wt += wt;
+    m.wty += wt * y;
+    m.ws += ws;
+    m.wsy += ws * y;
+    m.wst += through * both;
+    for (int c = 0; c < C; ++c) colors[c] += gradient[c] * (kClip ? alphas : all);
+    y += static_cast<float>(kTileRows);
   }
-  for (int s = 0; s < 2; ++s) {
-    const Vec xs = x + (0.25f + 0.5f * static_cast<float>(s));
-    const float middle = static_cast<float>(row) - half - block.origin_y[i];
-    add_column(&out->sample, f.u0[i] + f.ux[i] * xs, f.v0[i] + f.vx[i] * xs + f.vy[i] * middle, f.vy[i], m0[s], m1[s],
-               m2[s]);
+  for (int c = 0; c < C; ++c) {
+    out->sample_color[c] += colors[c];
+    if (!kClip) m.w += colors[c] * color[c];
   }
+  const Vec u = f.u0[i] + f.ux[i] * (x + 0.25f), v = f.v0[i] + f.vx[i] * (x + 0.25f) + f.vy[i] * middle;
+  add_samples(&out->sample, m, u, v, 0.5f * f.ux[i], 0.5f * f.vx[i], f.vy[i]);
 }
 
 template <int C, bool kWhole>
@@ -120,7 +147,7 @@ GSDD_INLINE void gather_inside(const Source& g, const Block& block, int i, int c
   const Frames& f = block.pixel;
   const Vec x = lane_columns() + (static_cast<float>(column) - block.origin_x[i]);
   const Vec y = lane_rows() + (static_cast<float>(row) - block.origin_y[i]);
-  const Vec step = vec(block.pixel_step[i]);
+  const Vec step = vec(block.pixel.step[i]);
   Chain1 chain = start1(block, i, x, y);
   const float half = 0.5f * static_cast<float>(tiles * kTileRows);
   Vec n = lane_rows() + (0.5f - half);
@@ -180,35 +207,30 @@ void gather_direct(const Source& g, const Block& block, int i, int column, int r
       }
       add_column(&out->sample, u, Vec{}, 1.0f, m0, m1, m2);
     }
-    for (int c = 0; c < C; ++c) out->color[c] += gradient[c] * alphas;
+    for (int c = 0; c < C; ++c) out->sample_color[c] += gradient[c] * alphas;
   }
 }
 
 template <int C, bool kWhole>
-GSDD_INLINE void gather_chained(const Source& g, const Block& block, int i, int column, int row, const StripPlan& plan,
-                                const Vec* color, const Vec* edge_color, Gather<C>* inside, Gather<C>* edge) {
-  const auto gather = [&](int from, int to) {
-    if (from >= to) return;
-    const int first = row + from * kTileRows, tiles = to - from;
-    const bool narrow = block.narrow[i] != 0.0f;
-    if (block.sample.opacity[i] > kAlphaLimit) {
-      if (narrow) {
-        gather_edge<C, kWhole, true, true>(g, block, i, column, first, tiles, edge_color, edge);
-      } else {
-        gather_edge<C, kWhole, true, false>(g, block, i, column, first, tiles, edge_color, edge);
-      }
-    } else if (narrow) {
-      gather_edge<C, kWhole, false, true>(g, block, i, column, first, tiles, edge_color, edge);
+GSDD_INLINE void gather_run(const Source& g, const Block& block, int i, int column, int row, const Run& run,
+                            int samples, const Vec* color, const Vec* sample_color, Gather<C>* out) {
+  const int tiles = run.to - run.from;
+  row += run.from * kTileRows;
+  if (run.how == How::kInside) {
+    gather_inside<C, kWhole>(g, block, i, column, row, tiles, color, out);
+  } else if (run.how == How::kDirect) {
+    gather_direct<C>(g, block, i, column, row, tiles, samples, sample_color, out);
+  } else if (run.how == How::kEdge) {
+    if (block.narrow[i]) {
+      gather_edge<C, kWhole, false, true>(g, block, i, column, row, tiles, sample_color, out);
     } else {
-      gather_edge<C, kWhole, false, false>(g, block, i, column, first, tiles, edge_color, edge);
+      gather_edge<C, kWhole, false, false>(g, block, i, column, row, tiles, sample_color, out);
     }
-  };
-  gather(plan.first, plan.first_inside);
-  if (plan.first_inside < plan.last_inside) {
-    gather_inside<C, kWhole>(g, block, i, column, row + plan.first_inside * kTileRows,
-                             plan.last_inside - plan.first_inside, color, inside);
+  } else if (block.narrow[i]) {
+    gather_edge<C, kWhole, true, true>(g, block, i, column, row, tiles, sample_color, out);
+  } else {
+    gather_edge<C, kWhole, true, false>(g, block, i, column, row, tiles, sample_color, out);
   }
-  gather(plan.last_inside, plan.last);
 }
 
 template <int C>
@@ -217,33 +239,43 @@ void gather_gaussian(const SplatGradParams& p, const Source& g, const Block& blo
   for (int k = 0; k < kParameters; ++k) grad[k] = 0.0f;
   if (block.first_column[i] > block.last_column[i]) return;
   const float weight = 1.0f / static_cast<float>(p.supersample * p.supersample);
-  Vec color[C], edge_color[C];
+  Vec color[C], sample_color[C];
   for (int c = 0; c < C; ++c) {
     color[c] = vec(block.raw[5 + c][i]);
-    edge_color[c] = color[c] * weight;
+    sample_color[c] = color[c] * weight;
   }
-  Gather<C> inside, edge;
+  Gather<C> out;
   const int first_column = block.first_column[i] / kTileColumns * kTileColumns;
   const int first_row = block.first_row[i] / kTileRows * kTileRows;
+  const EllipseVecs ellipse = repeat_ellipse(block, i);
+  const float sample_margin = 0.5f / static_cast<float>(p.supersample);
   for (int row = first_row; row <= block.last_row[i]; row += kPanelRows) {
     const int rows = minimum(kPanelRows, g.height - row);
-    for (int column = first_column; column <= block.last_column[i]; column += kTileColumns) {
-      const StripPlan plan = plan_strip(block, i, column, row, rows, p.supersample);
-      if (plan.first >= plan.last) continue;
-      if (!plan.chained) {
-        gather_direct<C>(g, block, i, column, row + plan.first * kTileRows, plan.last - plan.first, p.supersample,
-                         edge_color, &edge);
-      } else if (column + kTileColumns <= g.width && row + plan.last * kTileRows <= g.height) {
-        gather_chained<C, true>(g, block, i, column, row, plan, color, edge_color, &inside, &edge);
-      } else {
-        gather_chained<C, false>(g, block, i, column, row, plan, color, edge_color, &inside, &edge);
+    for (int left = first_column; left <= block.last_column[i]; left += kLanes * kTileColumns) {
+      ExtentArrays<kLanes> strips;
+      const Vec columns =
+          count_up() * static_cast<float>(kTileColumns) + (static_cast<float>(left) - block.origin_x[i]);
+      strips.put(0, extents(ellipse, columns, row, rows, sample_margin));
+      for (int s = 0; s < kLanes; ++s) {
+        const int column = left + s * kTileColumns;
+        if (column > block.last_column[i]) break;
+        if (strips.from[s] >= strips.to[s]) continue;
+        const StripPlan plan = plan_strip(strips.at(s), block.wide[i], p.supersample);
+        for (int k = 0; k < plan.count; ++k) {
+          const Run& run = plan.runs[k];
+          if (column + kTileColumns <= g.width && row + run.to * kTileRows <= g.height) {
+            gather_run<C, true>(g, block, i, column, row, run, p.supersample, color, sample_color, &out);
+          } else {
+            gather_run<C, false>(g, block, i, column, row, run, p.supersample, color, sample_color, &out);
+          }
+        }
       }
     }
   }
   Moments of_samples{}, of_pixels{};
-  add(&of_samples, edge.sample);
-  add(&of_pixels, inside.pixel);
-  for (int c = 0; c < C; ++c) grad[5 + c] = sum(edge.color[c]) * weight + sum(inside.color[c]);
+  add(&of_samples, out.sample);
+  if (block.wide[i]) add(&of_pixels, out.pixel);
+  for (int c = 0; c < C; ++c) grad[5 + c] = sum(out.sample_color[c]) * weight + sum(out.color[c]);
   shape_gradient(p, block, i, of_samples, of_pixels, grad);
 }
 
@@ -254,7 +286,7 @@ void backward(const SplatGradParams& p, int64_t begin, int64_t end) {
   for (int64_t index = begin; index < end;) {
     const int64_t image = index / p.count;
     const int64_t stop = minimum(minimum(end, (image + 1) * p.count), index + kBlock);
-    place_block(p, index, static_cast<int>(stop - index), &block);
+    place_block<C>(p, index, static_cast<int>(stop - index), &block);
     const Source source{p.grad_images + image * plane * C, plane, p.height, p.width};
     for (int i = 0; i < block.count; ++i) {
       gather_gaussian<C>(p, source, block, i, p.grad_gaussians + (index + i) * (kShapeParameters + C));

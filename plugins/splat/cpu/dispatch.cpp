@@ -1,6 +1,7 @@
 // Chooses the kernel for this processor, once, and spreads the work over the caller's pool.
 #include <cstdlib>
 #include <cstring>
+#include <initializer_list>
 
 #include "../splat.h"
 #include "kernel.h"
@@ -10,35 +11,24 @@ namespace {
 
 using cpu::Kernel;
 
-bool supported(const Kernel& kernel) {
 #if defined(__x86_64__)
+bool supported(const Kernel& kernel) {
   // libgcc's answer includes whether the operating system saves the registers.
   __builtin_cpu_init();
-  if (&kernel == &cpu::avx512::kKernel) {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx2") &&
-           __builtin_cpu_supports("fma");
-  }
-  if (&kernel == &cpu::avx2::kKernel) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#endif
-  return &kernel == &cpu::baseline::kKernel;
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return false;
+  return &kernel == &cpu::avx2::kKernel || (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                                            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"));
 }
+#endif
 
 // The best supported kernel, or the one that GSDD_CPU_ISA names where it is supported.
 const Kernel& choose() {
-#if defined(__x86_64__)
-  const Kernel* const kernels[] = {&cpu::avx512::kKernel, &cpu::avx2::kKernel, &cpu::baseline::kKernel};
-#else
-  const Kernel* const kernels[] = {&cpu::baseline::kKernel};
-#endif
+  const Kernel* const* kernels = cpu::supported_kernels();
   const char* wanted = std::getenv("GSDD_CPU_ISA");
-  for (const Kernel* kernel : kernels) {
-    if (wanted && std::strcmp(wanted, kernel->name) == 0 && supported(*kernel)) return *kernel;
+  for (int i = 0; wanted && kernels[i]; ++i) {
+    if (std::strcmp(wanted, kernels[i]->name) == 0) return *kernels[i];
   }
-  for (const Kernel* kernel : kernels) {
-    if (supported(*kernel)) return *kernel;
-  }
-  return cpu::baseline::kKernel;
+  return *kernels[0];
 }
 
 const Kernel& kernel() {
@@ -67,6 +57,27 @@ void spread(const Params& params, void (*run)(const Params&, int64_t, int64_t), 
 }
 
 }  // namespace
+
+namespace cpu {
+
+const Kernel* const* supported_kernels() {
+  struct List {
+    const Kernel* kernels[4] = {};
+    List() {
+      int count = 0;
+#if defined(__x86_64__)
+      for (const Kernel* kernel : {&avx512::kKernel, &avx2::kKernel}) {
+        if (supported(*kernel)) kernels[count++] = kernel;
+      }
+#endif
+      kernels[count] = &baseline::kKernel;
+    }
+  };
+  static const List list;
+  return list.kernels;
+}
+
+}  // namespace cpu
 
 const char* cpu_kernel_name() { return kernel().name; }
 

@@ -4,7 +4,7 @@
 #include "chain.h"
 #include "finish.h"
 #include "panel.h"
-#include "shapes.h"
+#include "strip_plan.h"
 
 namespace gsdd::cpu::GSDD_ISA {
 
@@ -60,59 +60,85 @@ void draw_direct(float* tile, int tiles, const Frames& f, int i, Vec x, Vec y, i
 }
 
 template <int C>
-GSDD_INLINE void draw_strip(const SplatParams& p, const Block& block, int i, int column, int row, int rows,
-                            float* strip) {
-  const StripPlan plan = plan_strip(block, i, column, row, rows, p.supersample);
-  if (plan.first >= plan.last) return;
-  const Vec x = lane_columns() + (static_cast<float>(column) - block.origin_x[i]);
-  const Vec y = lane_rows() + (static_cast<float>(row) - block.origin_y[i]);
-  const float weight = 1.0f / static_cast<float>(p.supersample * p.supersample);
-  Vec edge_color[C], color[C];
+GSDD_INLINE void draw_run(const Block& block, int i, const Run& run, Vec x, Vec y, const Vec* color,
+                          const Vec* sample_color, int samples, float* tile) {
+  const int tiles = run.to - run.from;
+  if (run.how == How::kInside) {
+    draw_inside<C>(tile, tiles, start1(block, i, x, y), vec(block.pixel.step[i]), color);
+  } else if (run.how == How::kDirect) {
+    draw_direct<C>(tile, tiles, block.sample, i, x, y, samples, sample_color);
+  } else {
+    const Chain4 chain = start4(block, i, x, y);
+    const Vec step = vec(block.sample.step[i]);
+    if (run.how == How::kEdge) {
+      if (block.narrow[i]) {
+        draw_edge<C, false, true>(tile, tiles, chain, step, sample_color);
+      } else {
+        draw_edge<C, false, false>(tile, tiles, chain, step, sample_color);
+      }
+    } else if (block.narrow[i]) {
+      draw_edge<C, true, true>(tile, tiles, chain, step, sample_color);
+    } else {
+      draw_edge<C, true, false>(tile, tiles, chain, step, sample_color);
+    }
+  }
+}
+
+struct StripList {
+  int count;
+  int index[kBlock];  // Gaussians of the block that touch the strip
+  ExtentArrays<kBlock> extents;
+};
+
+GSDD_INLINE void list_strip(const Block& block, int column, int row, int rows, float sample_margin, StripList* list) {
+  list->count = 0;
+  for (int i = 0; i < block.count; i += kLanes) {
+    const IntVec touching = (load(block.first_column + i) < column + kTileColumns) &
+                            (load(block.last_column + i) >= column) & (load(block.first_row + i) < row + rows) &
+                            (load(block.last_row + i) >= row);
+    if (!any(touching)) continue;
+    const EllipseVecs e = load_ellipses(block, i);
+    const ExtentVecs x = extents(e, static_cast<float>(column) - e.origin_x, row, rows, sample_margin);
+    list->extents.put(i, x);
+    int flags[kLanes];
+    store(flags, touching & (x.from < x.to));
+    for (int k = 0; k < kLanes; ++k) {
+      list->index[list->count] = i + k;
+      list->count -= flags[k];
+    }
+  }
+}
+
+template <int C>
+GSDD_INLINE void draw_gaussian(const Block& block, int i, const StripPlan& plan, int column, int row, int samples,
+                               float* sums) {
+  const float weight = 1.0f / static_cast<float>(samples * samples);
+  Vec color[C], sample_color[C];
   for (int c = 0; c < C; ++c) {
     color[c] = vec(block.raw[5 + c][i]);
-    edge_color[c] = color[c] * weight;
+    sample_color[c] = color[c] * weight;
   }
-  const auto tile = [strip](int k) { return strip + k * (C * kLanes); };
-  const auto row_of = [y](int k) { return y + static_cast<float>(k * kTileRows); };
-  const auto edge = [&](int from, int to) {
-    if (from >= to) return;
-    if (!plan.chained) {
-      draw_direct<C>(tile(from), to - from, block.sample, i, x, row_of(from), p.supersample, edge_color);
-      return;
-    }
-    const Chain4 chain = start4(block, i, x, row_of(from));
-    const Vec step = vec(block.sample_step[i]);
-    if (block.sample.opacity[i] > kAlphaLimit) {
-      if (block.narrow[i] != 0.0f) {
-        draw_edge<C, true, true>(tile(from), to - from, chain, step, edge_color);
-      } else {
-        draw_edge<C, true, false>(tile(from), to - from, chain, step, edge_color);
-      }
-    } else if (block.narrow[i] != 0.0f) {
-      draw_edge<C, false, true>(tile(from), to - from, chain, step, edge_color);
-    } else {
-      draw_edge<C, false, false>(tile(from), to - from, chain, step, edge_color);
-    }
-  };
-  edge(plan.first, plan.first_inside);
-  if (plan.first_inside < plan.last_inside) {
-    draw_inside<C>(tile(plan.first_inside), plan.last_inside - plan.first_inside,
-                   start1(block, i, x, row_of(plan.first_inside)), vec(block.pixel_step[i]), color);
+  const Vec x = lane_columns() + (static_cast<float>(column) - block.origin_x[i]);
+  const Vec y = lane_rows() + (static_cast<float>(row) - block.origin_y[i]);
+  for (int k = 0; k < plan.count; ++k) {
+    const Run& run = plan.runs[k];
+    draw_run<C>(block, i, run, x, y + static_cast<float>(run.from * kTileRows), color, sample_color, samples,
+                sums + run.from * (C * kLanes));
   }
-  edge(plan.last_inside, plan.last);
 }
 
 // Adds a block of Gaussians to one panel.
 template <int C>
 void draw_block(const SplatParams& p, const Block& block, const PanelPlace& place, Panel* panel) {
-  const int end_column = place.column + kPanelColumns, end_row = place.row + place.rows;
-  for (int i = 0; i < block.count; ++i) {
-    if (block.first_column[i] >= end_column || block.last_column[i] < place.column) continue;
-    if (block.first_row[i] >= end_row || block.last_row[i] < place.row) continue;
-    for (int s = 0; s < kPanelStrips; ++s) {
-      const int column = place.column + s * kTileColumns;
-      if (block.first_column[i] >= column + kTileColumns || block.last_column[i] < column) continue;
-      draw_strip<C>(p, block, i, column, place.row, place.rows, panel->sums + s * kStripTiles * C * kLanes);
+  StripList list;
+  const float sample_margin = 0.5f / static_cast<float>(p.supersample);
+  for (int s = 0; s < kPanelStrips; ++s) {
+    const int column = place.column + s * kTileColumns;
+    list_strip(block, column, place.row, place.rows, sample_margin, &list);
+    for (int k = 0; k < list.count; ++k) {
+      const int i = list.index[k];
+      const StripPlan plan = plan_strip(list.extents.at(i), block.wide[i], p.supersample);
+      draw_gaussian<C>(block, i, plan, column, place.row, p.supersample, panel->sums + s * kStripTiles * C * kLanes);
     }
   }
 }
@@ -129,12 +155,13 @@ void forward(const SplatParams& p, int64_t begin, int64_t end) {
     clear<C>(&panel, place.rows);
     for (int64_t first = 0; first < p.count; first += kBlock) {
       if (placed != image)
-        place_block(p, image * p.count + first, static_cast<int>(minimum(p.count - first, int64_t{kBlock})), &block);
+        place_block<C>(p, image * p.count + first, static_cast<int>(minimum(p.count - first, int64_t{kBlock})), &block);
       draw_block<C>(p, block, place, &panel);
     }
     placed = p.count <= kBlock ? image : -1;
     finish<C>(p, image, place, panel);
   }
+  stream_fence();
 }
 
 }  // namespace gsdd::cpu::GSDD_ISA

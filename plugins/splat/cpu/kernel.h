@@ -12,6 +12,9 @@ struct Kernel {
   void (*backward)(const SplatGradParams& params, int64_t begin, int64_t end);  // Gaussians, image after image
 };
 
+// Those that this processor and operating system can run, the best first; null behind the last.
+const Kernel* const* supported_kernels();
+
 namespace baseline {
 extern const Kernel kKernel;
 }

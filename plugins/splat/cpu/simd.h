@@ -8,7 +8,7 @@
 
 #include <cstdint>
 
-#if defined(__AVX2__)
+#if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
@@ -30,7 +30,6 @@ constexpr int kTileRows = kLanes / kTileColumns;
 
 typedef float Vec __attribute__((vector_size(kLanes * 4)));
 typedef int32_t IntVec __attribute__((vector_size(kLanes * 4)));
-typedef float Vec4 __attribute__((vector_size(16)));
 
 GSDD_INLINE Vec vec(float value) { return Vec{} + value; }
 GSDD_INLINE Vec load(const float* from) {
@@ -38,7 +37,43 @@ GSDD_INLINE Vec load(const float* from) {
   __builtin_memcpy(&v, from, sizeof v);
   return v;
 }
+GSDD_INLINE IntVec load(const int* from) {
+  IntVec v;
+  __builtin_memcpy(&v, from, sizeof v);
+  return v;
+}
 GSDD_INLINE void store(float* to, Vec v) { __builtin_memcpy(to, &v, sizeof v); }
+GSDD_INLINE void store(int* to, IntVec v) { __builtin_memcpy(to, &v, sizeof v); }
+
+// Past the caches, to an address aligned to the vector; visible to other threads after stream_fence.
+GSDD_INLINE void stream(float* to, Vec v) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(to, (__m512)v);
+#elif defined(__AVX2__)
+  _mm256_stream_ps(to, (__m256)v);
+#elif defined(__SSE__)
+  _mm_stream_ps(to, (__m128)v);
+#else
+  store(to, v);
+#endif
+}
+GSDD_INLINE void stream_fence() {
+#if defined(__SSE__)
+  _mm_sfence();
+#endif
+}
+
+GSDD_INLINE bool any(IntVec v) {
+#if defined(__AVX512F__)
+  return _mm512_test_epi32_mask((__m512i)v, (__m512i)v) != 0;
+#elif defined(__AVX2__)
+  return !_mm256_testz_si256((__m256i)v, (__m256i)v);
+#else
+  int all = 0;
+  for (int i = 0; i < kLanes; ++i) all |= v[i];
+  return all != 0;
+#endif
+}
 
 GSDD_INLINE float minimum(float a, float b) { return a < b ? a : b; }
 GSDD_INLINE float maximum(float a, float b) { return a > b ? a : b; }
@@ -47,6 +82,25 @@ GSDD_INLINE int maximum(int a, int b) { return a > b ? a : b; }
 GSDD_INLINE int64_t minimum(int64_t a, int64_t b) { return a < b ? a : b; }
 GSDD_INLINE Vec minimum(Vec a, Vec b) { return a < b ? a : b; }
 GSDD_INLINE Vec maximum(Vec a, Vec b) { return a > b ? a : b; }
+
+// sqrt(v) to 4e-4, relative; v > 0.
+GSDD_INLINE Vec rough_sqrt(Vec v) {
+#if defined(__AVX512F__)
+  return v * (Vec)_mm512_rsqrt14_ps((__m512)v);
+#elif defined(__AVX2__)
+  return v * (Vec)_mm256_rsqrt_ps((__m256)v);
+#elif defined(__SSE__)
+  return v * (Vec)_mm_rsqrt_ps((__m128)v);
+#else
+  for (int i = 0; i < kLanes; ++i) v[i] = __builtin_sqrtf(v[i]);
+  return v;
+#endif
+}
+
+GSDD_INLINE Vec absolute(Vec v) { return (Vec)((IntVec)v & 0x7fffffff); }
+
+// Towards zero.
+GSDD_INLINE IntVec whole(Vec v) { return __builtin_convertvector(v, IntVec); }
 
 // The lanes of `value` where `test >= limit`; zero elsewhere.
 GSDD_INLINE Vec keep_ge(Vec test, Vec limit, Vec value) {
@@ -118,6 +172,12 @@ GSDD_INLINE float sum(Vec v) {
   for (int i = 0; i < kLanes; ++i) total += v[i];
 #endif
   return total;
+}
+
+GSDD_INLINE Vec count_up() {
+  Vec v{};
+  for (int i = 0; i < kLanes; ++i) v[i] = static_cast<float>(i);
+  return v;
 }
 
 GSDD_INLINE Vec lane_columns() {

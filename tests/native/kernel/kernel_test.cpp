@@ -1,0 +1,248 @@
+// Every kernel that this processor runs, over awkward inputs: images and gradients against the oracle, the same bits
+// however the work is split, every storage type and layout. Buffers are exactly as long as they must be, so that
+// AddressSanitizer sees one number too many.
+//
+// Needs nothing but the kernel. Exits 0 when all is well; otherwise prints what is not.
+#include "cpu/kernel.h"
+
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <thread>
+
+#include "cases.h"
+#include "oracle.h"
+#include "splat.h"
+
+namespace {
+
+int failures = 0;
+
+template <typename... Args>
+void fail(const char* format, Args... args) {
+  std::printf(format, args...);
+  std::printf("\n");
+  ++failures;
+}
+
+using gsdd::DType;
+using gsdd::cpu::Kernel;
+
+float from_bits(uint32_t bits) {
+  float value;
+  std::memcpy(&value, &bits, 4);
+  return value;
+}
+
+// The value of a stored number.
+float read(const void* data, DType dtype, int64_t index) {
+  if (dtype == DType::kFloat32) return static_cast<const float*>(data)[index];
+  const uint32_t bits = static_cast<const uint16_t*>(data)[index];
+  if (dtype == DType::kBFloat16) return from_bits(bits << 16);
+  const int exponent = bits >> 10 & 31, mantissa = bits & 1023;
+  const double magnitude = exponent == 0    ? std::ldexp(mantissa, -24)
+                           : exponent == 31 ? (mantissa ? NAN : INFINITY)
+                                            : std::ldexp(1024 + mantissa, exponent - 25);
+  return static_cast<float>(bits & 0x8000 ? -magnitude : magnitude);
+}
+
+template <typename Params>
+void fill(const Size& size, const void* gaussians, DType dtype, Params* p) {
+  p->gaussians = gaussians;
+  p->gaussian_dtype = dtype;
+  p->batch = size.batch;
+  p->count = size.count;
+  p->channels = size.channels;
+  p->height = size.height;
+  p->width = size.width;
+  p->native_height = size.native_height;
+  p->native_width = size.native_width;
+  p->supersample = size.supersample;
+}
+
+// Runs `work` on [0, units) in `parts` parts, each on a thread of its own.
+template <typename Params>
+void in_parts(void (*work)(const Params&, int64_t, int64_t), const Params& params, int64_t units, int parts) {
+  std::vector<std::thread> threads;
+  for (int k = 0; k < parts; ++k) {
+    const int64_t begin = units * k / parts, end = units * (k + 1) / parts;
+    if (begin < end) threads.emplace_back([=, &params] { work(params, begin, end); });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+std::vector<float> draw_with(const Kernel& kernel, const Size& size, const float* gaussians, int parts) {
+  std::vector<float> images(size.batch * size.channels * size.pixels(), NAN);
+  gsdd::SplatParams p;
+  fill(size, gaussians, DType::kFloat32, &p);
+  p.images = images.data();
+  const int64_t across = (size.width + kernel.panel_columns - 1) / kernel.panel_columns;
+  const int64_t down = (size.height + kernel.panel_rows - 1) / kernel.panel_rows;
+  in_parts(kernel.forward, p, size.batch * across * down, parts);
+  return images;
+}
+
+std::vector<float> gradients_with(const Kernel& kernel, const Size& size, const float* gaussians,
+                                  const float* grad_images, int parts) {
+  std::vector<float> gradients(size.batch * size.count * size.parameters(), NAN);
+  gsdd::SplatGradParams p;
+  fill(size, gaussians, DType::kFloat32, &p);
+  p.grad_images = grad_images;
+  p.grad_gaussians = gradients.data();
+  in_parts(kernel.backward, p, size.batch * size.count, parts);
+  return gradients;
+}
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+void test_images(const Kernel& kernel, const Case& c, const Expected& expected) {
+  const std::vector<float> images = draw_with(kernel, c.size, c.gaussians.data(), 1);
+  double worst = 0;
+  for (size_t k = 0; k < images.size(); ++k) {
+    const double error = std::abs(images[k] - expected.images[k]) - expected.flips[k];
+    worst = error > worst || std::isnan(error) ? error : worst;
+  }
+  // Measured: 3e-4 at most.
+  if (!(worst <= 1e-3)) fail("%s, %s: an image is %.1e off", kernel.name, c.name.c_str(), worst);
+  for (int parts : {2, 3, 7}) {
+    if (!same_bits(images, draw_with(kernel, c.size, c.gaussians.data(), parts))) {
+      fail("%s, %s: the image depends on being split in %d", kernel.name, c.name.c_str(), parts);
+    }
+  }
+}
+
+void test_gradients(const Kernel& kernel, const Case& c, const std::vector<float>& grad_images,
+                    const Expected& expected) {
+  const std::vector<float> gradients = gradients_with(kernel, c.size, c.gaussians.data(), grad_images.data(), 1);
+  const int parameters = c.size.parameters();
+  for (int k = 0; k < parameters; ++k) {
+    double error = 0, norm = 0;
+    for (size_t n = k; n < gradients.size(); n += parameters) {
+      error += std::pow(gradients[n] - expected.gradients[n], 2);
+      norm += std::pow(expected.gradients[n], 2);
+    }
+    // Measured: 3e-4 at most.
+    if (!(std::sqrt(error) <= 1e-3 * std::sqrt(norm) + 1e-12)) {
+      fail("%s, %s: the gradient of parameter %d is %.1e off, of %.1e", kernel.name, c.name.c_str(), k,
+           std::sqrt(error), std::sqrt(norm));
+    }
+  }
+  for (int parts : {2, 5}) {
+    if (!same_bits(gradients, gradients_with(kernel, c.size, c.gaussians.data(), grad_images.data(), parts))) {
+      fail("%s, %s: the gradient depends on being split in %d", kernel.name, c.name.c_str(), parts);
+    }
+  }
+}
+
+void test_case(const Case& c) {
+  Expected expected = draw(c.size, c.gaussians);
+  // No gradient comes from where a sample may be drawn or dropped.
+  std::vector<float> grad_images(expected.images.size());
+  std::mt19937 engine(7);
+  for (size_t k = 0; k < grad_images.size(); ++k) {
+    const float value = static_cast<float>(engine() / 2147483648.0 - 1.0);
+    grad_images[k] = expected.flips[k] > 0 ? 0.0f : value;
+  }
+  differentiate(c.size, c.gaussians, grad_images, &expected);
+  for (const Kernel* const* kernel = gsdd::cpu::supported_kernels(); *kernel; ++kernel) {
+    test_images(**kernel, c, expected);
+    test_gradients(**kernel, c, grad_images, expected);
+  }
+}
+
+// A number stored in `dtype` may be half a unit in the last place off.
+double rounding(DType dtype, double value) {
+  if (dtype == DType::kFloat32) return 0.0;
+  const double unit = dtype == DType::kBFloat16 ? 0x1p-8 : 0x1p-11;
+  return std::fmax(std::abs(value) * unit, dtype == DType::kFloat16 ? 0x1p-25 : 0.0);
+}
+
+void test_output(const Kernel& kernel, const Case& c, DType dtype, bool channels_last, DType stored) {
+  const Size& size = c.size;
+  const int64_t pixels = size.pixels(), numbers = size.batch * size.channels * pixels;
+  const float mean[4] = {0.1f, 0.2f, 0.3f, 0.4f}, inverse_std[4] = {2.0f, 3.0f, 4.0f, 5.0f};
+  const std::vector<float> plain = draw_with(kernel, size, c.gaussians.data(), 1);
+  // Exactly as many bytes as the kernel may touch.
+  const auto images = std::make_unique<unsigned char[]>(numbers * gsdd::size_of(dtype));
+  std::unique_ptr<uint16_t[]> halves;
+  gsdd::SplatParams p;
+  fill(size, c.gaussians.data(), stored, &p);
+  if (stored == DType::kBFloat16) {
+    halves = std::make_unique<uint16_t[]>(c.gaussians.size());
+    for (size_t k = 0; k < c.gaussians.size(); ++k) {
+      uint32_t bits;
+      std::memcpy(&bits, &c.gaussians[k], 4);
+      halves[k] = static_cast<uint16_t>(bits >> 16);
+    }
+    p.gaussians = halves.get();
+  }
+  p.images = images.get();
+  p.image_dtype = dtype;
+  p.channels_last = channels_last;
+  p.mean = mean;
+  p.inverse_std = inverse_std;
+  const int64_t across = (size.width + kernel.panel_columns - 1) / kernel.panel_columns;
+  const int64_t down = (size.height + kernel.panel_rows - 1) / kernel.panel_rows;
+  kernel.forward(p, 0, size.batch * across * down);
+  for (int64_t k = 0; k < numbers; ++k) {
+    const int64_t image = k / (size.channels * pixels), channel = k / pixels % size.channels, pixel = k % pixels;
+    const double expected = (plain[k] - mean[channel]) * inverse_std[channel];
+    const int64_t at = channels_last ? (image * pixels + pixel) * size.channels + channel : k;
+    const double error = std::abs(read(images.get(), dtype, at) - expected);
+    if (!(error <= rounding(dtype, expected) + 1e-6)) {
+      fail("%s, %s: number %lld is %.1e off in dtype %d%s", kernel.name, c.name.c_str(), static_cast<long long>(k),
+           error, static_cast<int>(dtype), channels_last ? ", channels last" : "");
+      return;
+    }
+  }
+}
+
+void test_refusals() {
+  const gsdd::ParallelFor serial{
+      [](void*, int64_t count, int64_t, gsdd::ParallelFor::Body body, void* context) { body(context, 0, count); }};
+  const Size size{1, 1, 3, 4, 4, 4, 4, 2};
+  const std::vector<float> gaussians(9);
+  std::vector<float> images(48);
+  gsdd::SplatParams good;
+  fill(size, gaussians.data(), DType::kFloat32, &good);
+  good.images = images.data();
+  const auto expect = [&](gsdd::Status status, auto change) {
+    gsdd::SplatParams p = good;
+    change(&p);
+    if (gsdd::splat_cpu(p, serial) != status) fail("expected: %s", gsdd::message(status));
+  };
+  expect(gsdd::Status::kOk, [](gsdd::SplatParams*) {});
+  expect(gsdd::Status::kNullPointer, [](gsdd::SplatParams* p) { p->images = nullptr; });
+  expect(gsdd::Status::kNullPointer, [](gsdd::SplatParams* p) { p->gaussians = nullptr; });
+  expect(gsdd::Status::kBadShape, [](gsdd::SplatParams* p) { p->channels = 5; });
+  expect(gsdd::Status::kBadShape, [](gsdd::SplatParams* p) { p->width = 0; });
+  expect(gsdd::Status::kBadShape, [](gsdd::SplatParams* p) { p->batch = -1; });
+  expect(gsdd::Status::kBadNativeSize, [](gsdd::SplatParams* p) { p->native_width = 0; });
+  expect(gsdd::Status::kBadSupersample, [](gsdd::SplatParams* p) { p->supersample = 9; });
+  expect(gsdd::Status::kBadDType, [](gsdd::SplatParams* p) { p->image_dtype = static_cast<DType>(7); });
+  expect(gsdd::Status::kTooLarge, [](gsdd::SplatParams* p) { p->batch = INT64_MAX; });
+}
+
+}  // namespace
+
+int main() {
+  const std::vector<Case> all = cases();
+  for (const Case& c : all) test_case(c);
+  for (const Case& c : all) {
+    if (c.name.rfind("width", 0) != 0 && c.name.rfind("channels", 0) != 0) continue;
+    for (const Kernel* const* kernel = gsdd::cpu::supported_kernels(); *kernel; ++kernel) {
+      for (DType dtype : {DType::kFloat32, DType::kFloat16, DType::kBFloat16}) {
+        for (bool channels_last : {false, true}) test_output(**kernel, c, dtype, channels_last, DType::kBFloat16);
+      }
+    }
+  }
+  test_refusals();
+  std::printf("%zu cases with the kernels", all.size());
+  for (const Kernel* const* kernel = gsdd::cpu::supported_kernels(); *kernel; ++kernel) {
+    std::printf(" %s", (*kernel)->name);
+  }
+  std::printf(": %d failures\n", failures);
+  return failures == 0 ? 0 : 1;
+}
