@@ -94,7 +94,7 @@ def decoder_model(
     onnx = require_onnx()
     from gsdd_runtime.export.splat_function import splat_function
 
-    gaussians = _gaussians(distilled_set)
+    gaussians = check_onnx_gaussians(distilled_set)
     height, width = check_size(distilled_set, size)
     image_type = _image_type(dtype)
     normal = normalization(distilled_set, normalize)
@@ -190,7 +190,8 @@ def tensor(name: str, value: Tensor) -> onnx.TensorProto:
     return onnx.helper.make_tensor(name, codes[value.dtype], list(value.shape), raw, raw=True)
 
 
-def _gaussians(distilled_set: DistilledSet) -> Tensor:
+def check_onnx_gaussians(distilled_set: DistilledSet) -> Tensor:
+    """The set's Gaussians, checked, and few enough for one ONNX file."""
     if distilled_set.gaussians is not None and distilled_set.nbytes > _MAX_PAYLOAD:
         raise InputError(
             f"the set takes {distilled_set.nbytes / 1e9:.1f} GB and an ONNX file holds at most 2: export parts of it"

@@ -1,0 +1,148 @@
+"""One training step as an ONNX model, run in onnxruntime in a loop, against the same loop in PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from awkward import ordinary
+from torch.nn.functional import cross_entropy
+
+from gsdd_runtime import DistilledSet, networks, reference, splat
+from gsdd_runtime.decoders.onnxruntime import session_options
+from gsdd_runtime.errors import InputError, LibraryNotBuiltError
+from gsdd_runtime.native import plugin_library
+
+onnx = pytest.importorskip("onnx")
+ort = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+from gsdd_runtime.export.train_step import export_train_step  # noqa: E402
+
+NETWORK = "convnet3-w16"
+
+
+def make_set(channels: int = 3, soft: bool = False, side: int = 20) -> DistilledSet:
+    """Four classes that a network can tell apart: each has its own colour and place."""
+    gaussians = ordinary(24, 12, channels, side, 60)
+    labels = torch.arange(24) % 4
+    gaussians[..., 0] += (labels % 2)[:, None] * 0.8 - 0.4
+    gaussians[..., 5] += labels[:, None] * 0.3
+    if soft:
+        labels = torch.nn.functional.one_hot(labels, 4).half() * 0.75 + 0.0625
+    return DistilledSet(gaussians.bfloat16(), labels, side, side + 1, mean=[0.2] * channels, std=[0.4] * channels)
+
+
+def batches(steps: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    return [torch.randint(24, (8,), generator=generator) for _ in range(steps)]
+
+
+def train_in_torch(
+    distilled: DistilledSet, network: str, steps: int, native: bool = False, **options: float
+) -> tuple[list[float], torch.nn.Module]:
+    size = (distilled.height, distilled.width)
+    net = networks.build(network, distilled.channels, 4, size, seed=5)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.02, momentum=0.9, **options)
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (distilled.mean, distilled.std))
+    losses = []
+    for indices in batches(steps):
+        # Losses part ways over the steps where images differ: a loop is compared with one of the same renderer.
+        render = splat if native else reference.splat
+        images = render(distilled.gaussians[indices].float(), *size)
+        labels = distilled.labels[indices]
+        loss = cross_entropy(net((images - mean) / std), labels if labels.dim() == 1 else labels.float())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses, net
+
+
+def train_in_onnxruntime(
+    path: Path, steps: int, library: bool
+) -> tuple[list[float], list[float], dict[str, np.ndarray]]:
+    options = session_options(library=library, threads=2)
+    options.log_severity_level = 3
+    running = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in running.get_outputs()]
+    losses, accuracies, state = [], [], {}
+    for indices in batches(steps):
+        outputs = dict(zip(names, running.run(None, {"indices": indices.numpy(), **state}), strict=True))
+        state = {name.removeprefix("next."): value for name, value in outputs.items() if name.startswith("next.")}
+        losses.append(float(outputs["loss"]))
+        accuracies.append(float(outputs["accuracy"]))
+    return losses, accuracies, state
+
+
+def ways() -> list[bool]:
+    try:
+        plugin_library("onnxruntime")
+    except LibraryNotBuiltError:
+        return [False]
+    return [False, True]
+
+
+@pytest.mark.parametrize("library", ways())
+@pytest.mark.parametrize(("channels", "soft", "weight_decay"), [(3, False, 0.0), (1, True, 5e-4)])
+def test_twenty_steps_are_those_of_pytorch(
+    tmp_path: Path, library: bool, channels: int, soft: bool, weight_decay: float
+) -> None:
+    distilled = make_set(channels, soft)
+    path = export_train_step(
+        distilled, tmp_path / "step.onnx", network=NETWORK, learning_rate=0.02, weight_decay=weight_decay, seed=5
+    )
+    expected, net = train_in_torch(distilled, NETWORK, 20, native=library, weight_decay=weight_decay)
+    losses, _, state = train_in_onnxruntime(path, 20, library)
+    # Measured 2.4e-7.
+    np.testing.assert_allclose(losses, expected, atol=1e-4)
+    for name, parameter in net.named_parameters():
+        np.testing.assert_allclose(state[name], parameter.detach().numpy(), atol=2e-3, err_msg=name)
+    assert losses[-1] < losses[0]
+
+
+def test_it_trains_to_the_accuracy_of_pytorch(tmp_path: Path) -> None:
+    path = export_train_step(make_set(), tmp_path / "step.onnx", network=NETWORK, learning_rate=0.02, seed=5)
+    _, accuracies, _ = train_in_onnxruntime(path, 60, library=ways()[-1])
+    assert np.mean(accuracies[:3]) < 0.7
+    assert np.mean(accuracies[-10:]) > 0.95
+
+
+@pytest.mark.parametrize("network", ["convnet1-w4", "convnet4-w8"])
+def test_other_depths_and_odd_sizes(tmp_path: Path, network: str) -> None:
+    distilled = make_set(side=23)
+    path = export_train_step(distilled, tmp_path / "step.onnx", network=network, learning_rate=0.02, seed=5)
+    losses, _, _ = train_in_onnxruntime(path, 4, library=False)
+    np.testing.assert_allclose(losses, train_in_torch(distilled, network, 4)[0], atol=1e-3)
+
+
+def test_the_learning_rate_can_be_fed(tmp_path: Path) -> None:
+    path = export_train_step(make_set(), tmp_path / "step.onnx", network="convnet1-w4", learning_rate=0.02)
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    running = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    assert {value.name for value in running.get_inputs()} == {"indices"}
+    start = {value.name for value in running.get_overridable_initializers()}
+    assert {"learning_rate", "classifier.weight", "momentum.classifier.weight"} <= start
+    (still,) = running.run(
+        ["next.classifier.weight"], {"indices": np.arange(4), "learning_rate": np.array(0.0, np.float32)}
+    )
+    stored = {initializer.name: initializer for initializer in onnx.load(path).graph.initializer}
+    assert np.array_equal(still, onnx.numpy_helper.to_array(stored["classifier.weight"]))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"network": "resnet18"}, "choose a ConvNet"),
+        ({"network": "convnet9"}, "unknown network"),
+        ({"learning_rate": -1.0}, "learning_rate must be 0 or more"),
+        ({"momentum": float("nan")}, "momentum must be 0 or more"),
+    ],
+)
+def test_what_cannot_be_a_step_is_refused(tmp_path: Path, options: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        export_train_step(make_set(side=40), tmp_path / "step.onnx", **options)
+    assert not list(tmp_path.iterdir())
