@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 
+import cuda_host
 import torch
 from torch import Tensor
 
@@ -125,9 +126,31 @@ def _onnx_evaluator(
     return render_with_reference_evaluator(gaussians, height, width, native_size, supersample)
 
 
+def _cuda(gaussians: Tensor, height: int, width: int, native_size: tuple[int, int] | None, supersample: int) -> Tensor:
+    return _native(gaussians.cuda(), height, width, native_size, supersample).cpu()
+
+
+def _cuda_gradient(
+    grad_images: Tensor, gaussians: Tensor, native_size: tuple[int, int] | None, supersample: int
+) -> Tensor:
+    return _by_autograd(_native)(grad_images.cuda(), gaussians.cuda(), native_size, supersample).cpu()
+
+
+_SLOW_ON_HOST = "the emulated threads need 10 s for it; test_cuda_host.py draws a part of it"
+
 DOORS: list[Door] = [
     Door("reference-float32", _reference, _by_autograd(_reference), excluded=FLOAT32_RANGE),
     Door("native", _native, _by_autograd(_native), missing=_native_missing),
+    Door("cuda", _cuda, _cuda_gradient, missing=_native_missing, marks=("cuda",)),
+    # The same kernels' source, compiled for the CPU. Worst: 1.3e-5, where one evaluation serves a pixel.
+    Door(
+        "cuda-source-on-host",
+        cuda_host.render,
+        cuda_host.gradient,
+        missing=cuda_host.missing,
+        excluded=dict.fromkeys(["many-gaussians", "many-images"], _SLOW_ON_HOST),
+        image_absolute=1e-4,
+    ),
     # Worst of the table: 1.3e-6, along a needle.
     Door("onnx-function", _onnx_function, missing=_onnx_missing, image_absolute=1e-5),
     Door("onnxruntime-library", _onnx_library, _onnx_library_gradient, missing=_onnx_library_missing),
