@@ -22,7 +22,7 @@ import torch
 from gsdd_runtime import __version__
 from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.decoders.tensorrt import SIDECAR_FORMAT, sidecar_path
-from gsdd_runtime.errors import GsddError, InputError
+from gsdd_runtime.errors import GsddError, InputError, LibraryNotBuiltError
 from gsdd_runtime.export.onnx import METADATA_KEY, decoder_model, require_onnx
 from gsdd_runtime.export.tensorrt_model import (
     Profile,
@@ -220,7 +220,7 @@ def _build(job: dict[str, Any], builder: str, folder: Path, progress: Reporter) 
     if result is None:
         raise GsddError(f"the builder ended with status {process.returncode} and no result: {said or 'no message'}")
     if "error" in result:
-        raise GsddError(result["error"])
+        raise (LibraryNotBuiltError if result["library"] else GsddError)(result["error"])
     return result
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO
 
-from gsdd_runtime.errors import GsddError
-from gsdd_runtime.tensorrt_plugins import last_error, load_plugin_library, make_logger
+from gsdd_runtime.errors import GsddError, LibraryNotBuiltError
+from gsdd_runtime.tensorrt_plugins import load_plugin_library, make_logger, reason
 
 
 class Report:
@@ -76,7 +76,7 @@ def build(job: dict[str, Any], report: Report) -> dict[str, Any]:
         set_capabilities(trt, config, job["compute_capabilities"])
     engine = builder.build_serialized_network(network, config)
     if engine is None:
-        raise GsddError(f"{trt.__name__} {trt.__version__} cannot build the engine: {last_error(logger)}")
+        raise GsddError(f"{trt.__name__} {trt.__version__} cannot build the engine: {reason(logger)}")
     Path(job["engine"]).write_bytes(engine)
     return {
         "builder_version": trt.__version__,
@@ -92,7 +92,7 @@ def parse(trt: ModuleType, logger: Any, builder: Any, job: dict[str, Any]) -> An
     parser = trt.OnnxParser(network, logger)
     if not parser.parse_from_file(job["model"]):
         errors = [" ".join(parser.get_error(i).desc().split()) for i in range(parser.num_errors)]
-        raise GsddError(f"{trt.__name__} {trt.__version__} cannot parse the model: {'; '.join(errors)}")
+        raise GsddError(f"{trt.__name__} {trt.__version__} cannot parse the model: {reason(logger, *errors)}")
     layers = [network.get_layer(i) for i in range(network.num_layers)]
     plugins = sum(layer.type == trt.LayerType.PLUGIN_V3 for layer in layers)
     if plugins < job["plugin_nodes"]:
@@ -140,7 +140,7 @@ def main() -> int:
     try:
         report.send(build(job, report))
     except GsddError as error:
-        report.send({"error": str(error)})
+        report.send({"error": str(error), "library": isinstance(error, LibraryNotBuiltError)})
         return 1
     return 0
 

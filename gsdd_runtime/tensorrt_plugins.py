@@ -6,6 +6,7 @@ is loaded. Both sides, the exporter and the decoder, do it by :func:`load_plugin
 
 from __future__ import annotations
 
+import ctypes
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -88,11 +89,15 @@ def load_plugin_library(trt: ModuleType, logger: Any) -> None:
         return
     path = plugin_library("tensorrt")
     try:
-        registry.load_library(str(path))
+        # TensorRT does not say why it cannot open a library; the loader does.
+        if not hasattr(ctypes.CDLL(str(path)), "getCreators"):
+            logger.errors.append("it is no plugin library")
+        else:
+            registry.load_library(str(path))
     except Exception as error:  # the bindings raise what they like
         logger.errors.append(str(error))
     if not _registered(registry):
-        raise LibraryNotBuiltError(f"{trt.__name__} {trt.__version__} cannot load {path}: {last_error(logger)}")
+        raise LibraryNotBuiltError(f"{trt.__name__} {trt.__version__} cannot load {path}: {reason(logger)}")
 
 
 def _registered(registry: Any) -> bool:
@@ -101,7 +106,8 @@ def _registered(registry: Any) -> bool:
     return wanted <= creators
 
 
-def last_error(logger: Any) -> str:
-    """The first and the last of what was logged: a cause, and what came of it."""
-    errors = list(dict.fromkeys([*logger.errors[:1], *logger.errors[-1:]]))
-    return "; ".join(errors) or "it gave no reason"
+def reason(logger: Any, *others: str) -> str:
+    """Why something failed: what our plugins logged; else ``others``, the first and the last that was logged."""
+    ours = [error for error in logger.errors if error.startswith(f"{contract.DOMAIN}::")]
+    errors = ours or [*others, *logger.errors[:1], *logger.errors[-1:]]
+    return "; ".join(dict.fromkeys(errors)) or "it gave no reason"

@@ -35,8 +35,8 @@ def test_every_interface_with_good_and_bad_arguments(variant: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\n0 failures\n" in done.stdout
     assert done.stdout.count("\nok ") > 100
-    # What is said where the host has given no logger; sanitizers would say more.
-    assert done.stderr == "gsdd::GaussianSplat: the attribute 'height' is missing\n"
+    # What is said where the plugins may use no logger; sanitizers would say more.
+    assert set(done.stderr.splitlines()) == {"gsdd::GaussianSplat: the attribute 'height' is missing"}
 
 
 def test_the_built_library_passes_the_same_checks() -> None:

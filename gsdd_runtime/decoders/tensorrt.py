@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gsdd_runtime.distilled_set import Indices, select
 from gsdd_runtime.errors import GsddError, InputError
-from gsdd_runtime.tensorrt_plugins import last_error, load_plugin_library, make_logger, require_module
+from gsdd_runtime.tensorrt_plugins import load_plugin_library, make_logger, reason, require_module
 
 SIDECAR_FORMAT = 1
 
@@ -56,7 +56,7 @@ class TensorRTDecoder:
             self._engine, self._runtime = deserialize(trt, self._logger, engine, content, sidecar)
             self._context = self._engine.create_execution_context()
         if self._context is None:
-            raise GsddError(f"TensorRT cannot run {engine}: {last_error(self._logger)}")
+            raise GsddError(f"TensorRT cannot run {engine}: {reason(self._logger)}")
         self.channels = int(self.description["channels"])
         self.height, self.width = int(self.description["height"]), int(self.description["width"])
         self.classes = int(self.description["classes"])
@@ -93,13 +93,13 @@ class TensorRTDecoder:
         if missing:
             indices = torch.cat([indices, indices.new_zeros(missing)])
         if not self._context.set_input_shape(_INDICES, tuple(indices.shape)):
-            raise GsddError(f"TensorRT refused a batch of {wanted}: {last_error(self._logger)}")
+            raise GsddError(f"TensorRT refused a batch of {wanted}: {reason(self._logger)}")
         indices = indices.contiguous()
         images, labels = self._output(_IMAGES), self._output(_LABELS)
         for name, value in ((_INDICES, indices), (_IMAGES, images), (_LABELS, labels)):
             self._context.set_tensor_address(name, value.data_ptr())
         if not self._context.execute_async_v3(torch.cuda.current_stream().cuda_stream):
-            raise GsddError(f"TensorRT could not decode: {last_error(self._logger)}")
+            raise GsddError(f"TensorRT could not decode: {reason(self._logger)}")
         return images[:wanted], labels[:wanted]
 
     def _output(self, name: str) -> Tensor:
@@ -180,7 +180,7 @@ def deserialize(
     capabilities = ", ".join(map(str, sidecar.get("compute_capabilities", ())))
     raise InputError(
         f"{trt.__name__} {trt.__version__} cannot use {engine}, built by {sidecar['builder']} "
-        f"{sidecar['builder_version']} for compute capability {capabilities}: {last_error(logger)}. "
+        f"{sidecar['builder_version']} for compute capability {capabilities}: {reason(logger)}. "
         "Export it again"
     )
 

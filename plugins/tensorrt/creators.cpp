@@ -43,7 +43,8 @@ class Creator final : public nvinfer1::IPluginCreatorV3One {
 }  // namespace
 }  // namespace gsdd::tensorrt
 
-GSDD_EXPORT void setLoggerFinder(nvinfer1::ILoggerFinder* finder) { gsdd::tensorrt::set_logger_finder(finder); }
+// Its parameter is an ILoggerFinder, of which there are two forms: see log.cpp.
+GSDD_EXPORT void setLoggerFinder(void* finder) { gsdd::tensorrt::set_logger_finder(finder); }
 
 GSDD_EXPORT nvinfer1::IPluginCreatorInterface* const* getCreators(int32_t& count) {
   using namespace gsdd::tensorrt;

@@ -5,8 +5,8 @@
 
 namespace gsdd::tensorrt {
 
-// Remembers where the host's logger is found; null forgets it.
-void set_logger_finder(nvinfer1::ILoggerFinder* finder);
+// Remembers where the host's logger is found: an ILoggerFinder of whichever TensorRT, or null.
+void set_logger_finder(void* finder);
 
 // printf-like, cut at 511 characters. Without a host's logger the message goes to stderr.
 __attribute__((format(printf, 2, 3))) void log_error(const char* plugin, const char* format, ...);

@@ -41,5 +41,7 @@ void check_fields(Checks& check, nvinfer1::IPluginCreatorV3One& creator, const A
 void check_shapes(Checks& check, Library& library);
 void check_types(Checks& check, Library& library);
 void check_enqueue_refusals(Checks& check, Library& library);
+// Leaves the library without a logger.
+void check_logger(Checks& check, Library& library);
 
 }  // namespace host

@@ -27,7 +27,7 @@ Library load(const char* path, LoggerFinder* finder) {
     std::exit(2);
   }
   Library library;
-  library.set_logger_finder = reinterpret_cast<void (*)(nvinfer1::ILoggerFinder*)>(symbol(handle, "setLoggerFinder"));
+  library.set_logger_finder = reinterpret_cast<void (*)(void*)>(symbol(handle, "setLoggerFinder"));
   library.set_logger_finder(finder);
   const auto get_creators =
       reinterpret_cast<nvinfer1::IPluginCreatorInterface* const* (*)(int32_t&)>(symbol(handle, "getCreators"));

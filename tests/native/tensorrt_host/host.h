@@ -26,7 +26,7 @@ class LoggerFinder final : public nvinfer1::ILoggerFinder {
 };
 
 struct Library {
-  void (*set_logger_finder)(nvinfer1::ILoggerFinder*);
+  void (*set_logger_finder)(void*);
   std::map<std::string, nvinfer1::IPluginCreatorV3One*> creators;
 };
 
