@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gsdd_runtime import tile_splat
 from gsdd_runtime.errors import InputError, LibraryNotBuiltError
 from gsdd_runtime.gaussians import SHAPE_PARAMETERS, check_gaussians, check_sizes
 from gsdd_runtime.native import load_torch_library
@@ -62,7 +63,10 @@ def splat(
     if mean is not None:
         mean = mean.to(gaussians.device, torch.float32)
     inverse_std = None if std is None else std.to(gaussians.device, torch.float32).reciprocal()
-    return torch.ops.gsdd.splat(
+    render = torch.ops.gsdd.splat
+    if gaussians.is_cuda and tile_splat.pays_here(gaussians, height, width):
+        render = tile_splat.splat_tiled
+    return render(
         gaussians, height, width, native_height, native_width, supersample,
         mean, inverse_std, dtype, channels_last,
     )  # fmt: skip
