@@ -73,7 +73,7 @@ def export_tensorrt(
             input: the batch.
         out: the file of the engine.
         min_batch, opt_batch, max_batch: the batch sizes that the engine takes, and the one that it is tuned
-            for; the latter is 64, or the nearest that it takes, if left out.
+            for, the largest if left out.
         builder: ``"tensorrt"``, which needs a CUDA device and builds for that; ``"tensorrt-rtx"``, which
             needs none; or ``"auto"``: the first of the two that can build here.
         normalize, size, dtype: as of :func:`gsdd_runtime.export.onnx.export_onnx`, for a set alone.

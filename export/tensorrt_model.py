@@ -23,7 +23,7 @@ class Profile:
 
     @classmethod
     def checked(cls, minimum: int, optimum: int | None, maximum: int) -> Profile:
-        optimum = min(max(minimum, 64), maximum) if optimum is None else optimum
+        optimum = maximum if optimum is None else optimum
         if not 1 <= minimum <= optimum <= maximum:
             raise InputError(
                 f"batch sizes must be 1 <= min <= opt <= max, got min {minimum}, opt {optimum}, max {maximum}"

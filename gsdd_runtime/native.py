@@ -18,7 +18,7 @@ LIBRARIES = {
 _REMEDIES = {
     "torch": "run `make build` in a checkout, or install a wheel of gsdd-rt",
     "onnxruntime": "build with the ONNX Runtime headers at hand (docs/building.md)",
-    "tensorrt": "build with nvcc and the TensorRT headers at hand (docs/building.md)",
+    "tensorrt": "build with nvcc and the TensorRT headers at hand (docs/tensorrt.md)",
 }
 
 

@@ -27,6 +27,7 @@ from tensorrt_models import (
 )
 
 from gsdd_runtime import contract
+from gsdd_runtime.cli import run
 from gsdd_runtime.decoders.tensorrt import read_engine
 from gsdd_runtime.errors import GsddError, InputError, LibraryNotBuiltError
 from gsdd_runtime.export.onnx import export_onnx
@@ -254,3 +255,19 @@ def test_one_library_registers_in_every_tensorrt(module: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("registered\n")
+
+
+def test_the_command_takes_a_set_or_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "set.safetensors"
+    distilled().save(source)
+    options = ["--max-batch", "16", "--dtype", "bfloat16"]
+    assert run(["export", str(source), "--onnx", "--tensorrt", "--normalize", *options]) == 0
+    engine = tmp_path / "set.engine"
+    assert f"{engine}: {engine.stat().st_size} bytes" in capsys.readouterr().out
+    assert read_engine(engine)[1]["source"]["file"] == "set.safetensors"
+    assert run(["export", str(tmp_path / "set.onnx"), "--tensorrt", str(tmp_path / "other.engine")]) == 0
+    profile = read_engine(tmp_path / "other.engine")[1]["profile"]
+    assert profile == {"indices": {"min": [1], "opt": [256], "max": [256]}}
+    capsys.readouterr()
+    assert run(["export", str(source), "--tensorrt", "--min-batch", "9", "--max-batch", "8"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -76,15 +76,17 @@ def command(
         raise InputError(f"nothing to export: name a target, one of {', '.join(TARGETS)}")
     options: dict[str, Any] = {"normalize": normalize, "size": parse_size(size), "dtype": _dtype(dtype)}
     engine = {"min_batch": min_batch, "opt_batch": opt_batch, "max_batch": max_batch, "builder": builder}
-    distilled = DistilledSet.load(path)
+    # An engine is also built from an ONNX model, such as a decoder and a network in one.
+    is_model = path.suffix == ".onnx" and set(outputs) == {"--tensorrt"}
+    source = path if is_model else DistilledSet.load(path)
     for target, out in outputs.items():
         if target == "--tensorrt":
             from gsdd_runtime.export.tensorrt import export_tensorrt
 
             with progress_bar() as progress:
-                export_tensorrt(distilled, out, **engine, **options, progress=progress)
+                export_tensorrt(source, out, **engine, **options, progress=progress)
         else:
-            _exporter(target)(distilled, out, **options)
+            _exporter(target)(source, out, **options)
         print(f"{out}: {out.stat().st_size} bytes")
 
 
