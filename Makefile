@@ -9,7 +9,7 @@ BUILT := $(VENV)/.built
 NATIVE_SOURCES := CMakeLists.txt pyproject.toml $(shell find plugins cmake -type f 2>/dev/null)
 CXX_SOURCES := $(shell find plugins tests/native -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' 2>/dev/null)
 
-.PHONY: help build demo test lint format wheel clean
+.PHONY: help build demo test test-native test-arm64 cuda-report headers lint format wheel clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -35,6 +35,22 @@ demo: build ## distill, evaluate, export and draw the embedded data (at most ten
 
 test: build ## run the tests
 	$(BIN)/python -m pytest
+
+# The kernel alone: no Python, no torch.
+KERNEL_ONLY := -DGSDD_TORCH=OFF -DGSDD_ONNXRUNTIME=OFF -DGSDD_TENSORRT=OFF
+
+test-native: $(READY) ## test the kernel in C++ under the address and undefined-behaviour sanitizers
+	$(BIN)/cmake -S . -B build/sanitized -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) $(KERNEL_ONLY) \
+	  -DGSDD_NATIVE_TESTS=ON -DGSDD_SANITIZE=ON
+	$(BIN)/cmake --build build/sanitized --target gsdd_kernel_test
+	build/sanitized/tests/native/kernel/gsdd_kernel_test
+
+test-arm64: ## test the kernel compiled for arm64 under an emulator
+	PATH="$(abspath $(BIN)):$$PATH" sh tests/native/kernel/run_arm64.sh
+
+cuda-report: $(READY) ## compile the CUDA kernel for every GPU and print its registers; fails on spills
+	$(BIN)/cmake -S . -B build/cuda -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) $(KERNEL_ONLY) -DGSDD_CUDA=ON
+	$(BIN)/cmake --build build/cuda --target splat_cuda_report
 
 lint: $(READY) ## check style and types
 	$(BIN)/ruff check .
