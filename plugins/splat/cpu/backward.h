@@ -9,32 +9,43 @@
 
 namespace gsdd::cpu::GSDD_ISA {
 
-// The image gradient under one tile; zero outside the image.
-struct Source {
-  const float* image;  // [channel][height][width]
-  int64_t plane;
-  int height, width;
+// The image gradient under one strip: row 0 is the strip's first, and whole tiles can be read.
+struct Strip {
+  int column, row;  // of the image
+  const float* from;
+  int64_t plane, pitch;  // numbers from one channel, and one row, to the next
 };
 
-GSDD_INLINE Vec load_tile(const float* from, int64_t stride) {
+GSDD_INLINE Vec load_tile(const Strip& strip, int c, int tile) {
+  const float* from = strip.from + c * strip.plane + tile * kTileRows * strip.pitch;
 #if defined(__AVX512F__)
-  return (Vec)_mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(from)), _mm256_loadu_ps(from + stride), 1);
+  return (Vec)_mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(from)), _mm256_loadu_ps(from + strip.pitch), 1);
 #else
-  static_cast<void>(stride);
   return load(from);
 #endif
 }
 
-template <bool kWhole>
-GSDD_INLINE Vec load_gradient(const Source& g, int c, int row, int column) {
-  const float* from = g.image + c * g.plane + row * int64_t{g.width} + column;
-  if (kWhole) return load_tile(from, g.width);
-  Vec v{};
-  const int rows = minimum(kTileRows, g.height - row), columns = minimum(kTileColumns, g.width - column);
-  for (int r = 0; r < rows; ++r) {
-    for (int j = 0; j < columns; ++j) v[r * kTileColumns + j] = from[r * int64_t{g.width} + j];
+// A strip that hangs over the image's edge, with zeros there.
+struct alignas(64) Stage {
+  float numbers[kMaxChannels * kPanelRows * kTileColumns];
+};
+
+template <int C>
+GSDD_INLINE void stage_strip(const SplatGradParams& p, Strip* strip, int from, int to, Stage* stage) {
+  constexpr int kPlane = kPanelRows * kTileColumns;
+  const int columns = minimum(kTileColumns, p.width - strip->column);
+  for (int c = 0; c < C; ++c) {
+    for (int r = from * kTileRows; r < to * kTileRows; ++r) {
+      float* out = stage->numbers + c * kPlane + r * kTileColumns;
+      const bool in_image = strip->row + r < p.height;
+      for (int j = 0; j < kTileColumns; ++j) {
+        out[j] = in_image && j < columns ? strip->from[c * strip->plane + r * strip->pitch + j] : 0.0f;
+      }
+    }
   }
-  return v;
+  strip->from = stage->numbers;
+  strip->plane = kPlane;
+  strip->pitch = kTileColumns;
 }
 
 // What a Gaussian gathers, lane by lane, in one frame.
@@ -86,9 +97,10 @@ GSDD_INLINE void add_samples(LaneMoments* to, const SampleSums& m, Vec u, Vec v,
   to->vv += v * (sum_v + vy * y) + dv * (sum_sv + vy * sy) + vy * vy * yy;
 }
 
-template <int C, bool kWhole, bool kClip, bool kNarrow>
-GSDD_INLINE void gather_edge(const Source& g, const Block& block, int i, int column, int row, int tiles,
-                             const Vec* color, Gather<C>* out) {
+template <int C, bool kClip, bool kNarrow>
+GSDD_INLINE void gather_edge(const Strip& strip, const Block& block, int i, int from, int tiles, const Vec* color,
+                             Gather<C>* out) {
+  const int column = strip.column, row = strip.row + from * kTileRows;
   const Frames& f = block.sample;
   const Vec x = lane_columns() + (static_cast<float>(column) - block.origin_x[i]);
   const Vec threshold = vec(kAlphaThreshold), limit = vec(kAlphaLimit), step = vec(block.sample.step[i]);
@@ -99,10 +111,10 @@ GSDD_INLINE void gather_edge(const Source& g, const Block& block, int i, int col
   Vec y = lane_rows() + (0.25f - half);
   SampleSums m;
   Vec colors[C]{};
-  for (int k = 0; k < tiles; ++k, row += kTileRows) {
+  for (int k = 0; k < tiles; ++k) {
     Vec through{}, gradient[C];
     for (int c = 0; c < C; ++c) {
-      gradient[c] = load_gradient<kWhole>(g, c, row, column);
+      gradient[c] = load_tile(strip, c, from + k);
       through += gradient[c] * color[c];
     }
     Vec kept[4], alphas{};
@@ -141,9 +153,10 @@ GSDD_INLINE void gather_edge(const Source& g, const Block& block, int i, int col
   add_samples(&out->sample, m, u, v, 0.5f * f.ux[i], 0.5f * f.vx[i], f.vy[i]);
 }
 
-template <int C, bool kWhole>
-GSDD_INLINE void gather_inside(const Source& g, const Block& block, int i, int column, int row, int tiles,
-                               const Vec* color, Gather<C>* out) {
+template <int C>
+GSDD_INLINE void gather_inside(const Strip& strip, const Block& block, int i, int from, int tiles, const Vec* color,
+                               Gather<C>* out) {
+  const int column = strip.column, row = strip.row + from * kTileRows;
   const Frames& f = block.pixel;
   const Vec x = lane_columns() + (static_cast<float>(column) - block.origin_x[i]);
   const Vec y = lane_rows() + (static_cast<float>(row) - block.origin_y[i]);
@@ -152,10 +165,10 @@ GSDD_INLINE void gather_inside(const Source& g, const Block& block, int i, int c
   const float half = 0.5f * static_cast<float>(tiles * kTileRows);
   Vec n = lane_rows() + (0.5f - half);
   Vec sums[C]{}, m1{}, m2{};
-  for (int k = 0; k < tiles; ++k, row += kTileRows) {
+  for (int k = 0; k < tiles; ++k) {
     Vec through{};
     for (int c = 0; c < C; ++c) {
-      const Vec gradient = load_gradient<kWhole>(g, c, row, column);
+      const Vec gradient = load_tile(strip, c, from + k);
       through += gradient * color[c];
       sums[c] += gradient * chain.alpha;
     }
@@ -172,24 +185,24 @@ GSDD_INLINE void gather_inside(const Source& g, const Block& block, int i, int c
     out->color[c] += sums[c];
   }
   const Vec center = x + 0.5f;
-  const float middle = static_cast<float>(row) - half - block.origin_y[i];
+  const float middle = static_cast<float>(row) + half - block.origin_y[i];
   add_column(&out->pixel, f.u0[i] + f.ux[i] * center, f.v0[i] + f.vx[i] * center + f.vy[i] * middle, f.vy[i], m0, m1,
              m2);
 }
 
 template <int C>
-void gather_direct(const Source& g, const Block& block, int i, int column, int row, int tiles, int samples,
-                   const Vec* color, Gather<C>* out) {
+void gather_direct(const Strip& strip, const Block& block, int i, int from, int tiles, int samples, const Vec* color,
+                   Gather<C>* out) {
+  const int column = strip.column, row = strip.row + from * kTileRows;
   const Frames& f = block.sample;
   const Vec x = lane_columns() + (static_cast<float>(column) - block.origin_x[i]);
   const Vec threshold = vec(kAlphaThreshold), limit = vec(kAlphaLimit), opacity = vec(f.opacity[i]);
   const float step = 1.0f / static_cast<float>(samples);
-  const bool whole = column + kTileColumns <= g.width && row + tiles * kTileRows <= g.height;
-  for (int k = 0; k < tiles; ++k, row += kTileRows) {
-    const Vec y = lane_rows() + (static_cast<float>(row) - block.origin_y[i]);
+  for (int k = 0; k < tiles; ++k) {
+    const Vec y = lane_rows() + (static_cast<float>(row + k * kTileRows) - block.origin_y[i]);
     Vec through{}, gradient[C], alphas{};
     for (int c = 0; c < C; ++c) {
-      gradient[c] = whole ? load_gradient<true>(g, c, row, column) : load_gradient<false>(g, c, row, column);
+      gradient[c] = load_tile(strip, c, from + k);
       through += gradient[c] * color[c];
     }
     for (int s = 0; s < samples; ++s) {
@@ -211,30 +224,29 @@ void gather_direct(const Source& g, const Block& block, int i, int column, int r
   }
 }
 
-template <int C, bool kWhole>
-GSDD_INLINE void gather_run(const Source& g, const Block& block, int i, int column, int row, const Run& run,
-                            int samples, const Vec* color, const Vec* sample_color, Gather<C>* out) {
+template <int C>
+GSDD_INLINE void gather_run(const Strip& strip, const Block& block, int i, const Run& run, int samples,
+                            const Vec* color, const Vec* sample_color, Gather<C>* out) {
   const int tiles = run.to - run.from;
-  row += run.from * kTileRows;
   if (run.how == How::kInside) {
-    gather_inside<C, kWhole>(g, block, i, column, row, tiles, color, out);
+    gather_inside<C>(strip, block, i, run.from, tiles, color, out);
   } else if (run.how == How::kDirect) {
-    gather_direct<C>(g, block, i, column, row, tiles, samples, sample_color, out);
+    gather_direct<C>(strip, block, i, run.from, tiles, samples, sample_color, out);
   } else if (run.how == How::kEdge) {
     if (block.narrow[i]) {
-      gather_edge<C, kWhole, false, true>(g, block, i, column, row, tiles, sample_color, out);
+      gather_edge<C, false, true>(strip, block, i, run.from, tiles, sample_color, out);
     } else {
-      gather_edge<C, kWhole, false, false>(g, block, i, column, row, tiles, sample_color, out);
+      gather_edge<C, false, false>(strip, block, i, run.from, tiles, sample_color, out);
     }
   } else if (block.narrow[i]) {
-    gather_edge<C, kWhole, true, true>(g, block, i, column, row, tiles, sample_color, out);
+    gather_edge<C, true, true>(strip, block, i, run.from, tiles, sample_color, out);
   } else {
-    gather_edge<C, kWhole, true, false>(g, block, i, column, row, tiles, sample_color, out);
+    gather_edge<C, true, false>(strip, block, i, run.from, tiles, sample_color, out);
   }
 }
 
 template <int C>
-void gather_gaussian(const SplatGradParams& p, const Source& g, const Block& block, int i, float* grad) {
+void gather_gaussian(const SplatGradParams& p, const float* image, const Block& block, int i, float* grad) {
   constexpr int kParameters = kShapeParameters + C;
   for (int k = 0; k < kParameters; ++k) grad[k] = 0.0f;
   if (block.first_column[i] > block.last_column[i]) return;
@@ -245,12 +257,14 @@ void gather_gaussian(const SplatGradParams& p, const Source& g, const Block& blo
     sample_color[c] = color[c] * weight;
   }
   Gather<C> out;
+  Stage stage;
+  const int64_t plane = int64_t{p.height} * p.width;
   const int first_column = block.first_column[i] / kTileColumns * kTileColumns;
   const int first_row = block.first_row[i] / kTileRows * kTileRows;
   const EllipseVecs ellipse = repeat_ellipse(block, i);
   const float sample_margin = 0.5f / static_cast<float>(p.supersample);
   for (int row = first_row; row <= block.last_row[i]; row += kPanelRows) {
-    const int rows = minimum(kPanelRows, g.height - row);
+    const int rows = minimum(kPanelRows, p.height - row);
     for (int left = first_column; left <= block.last_column[i]; left += kLanes * kTileColumns) {
       ExtentArrays<kLanes> strips;
       const Vec columns =
@@ -261,13 +275,12 @@ void gather_gaussian(const SplatGradParams& p, const Source& g, const Block& blo
         if (column > block.last_column[i]) break;
         if (strips.from[s] >= strips.to[s]) continue;
         const StripPlan plan = plan_strip(strips.at(s), block.wide[i], p.supersample);
+        Strip strip{column, row, image + row * int64_t{p.width} + column, plane, p.width};
+        if (column + kTileColumns > p.width || row + strips.to[s] * kTileRows > p.height) {
+          stage_strip<C>(p, &strip, strips.from[s], strips.to[s], &stage);
+        }
         for (int k = 0; k < plan.count; ++k) {
-          const Run& run = plan.runs[k];
-          if (column + kTileColumns <= g.width && row + run.to * kTileRows <= g.height) {
-            gather_run<C, true>(g, block, i, column, row, run, p.supersample, color, sample_color, &out);
-          } else {
-            gather_run<C, false>(g, block, i, column, row, run, p.supersample, color, sample_color, &out);
-          }
+          gather_run<C>(strip, block, i, plan.runs[k], p.supersample, color, sample_color, &out);
         }
       }
     }
@@ -287,9 +300,9 @@ void backward(const SplatGradParams& p, int64_t begin, int64_t end) {
     const int64_t image = index / p.count;
     const int64_t stop = minimum(minimum(end, (image + 1) * p.count), index + kBlock);
     place_block<C>(p, index, static_cast<int>(stop - index), &block);
-    const Source source{p.grad_images + image * plane * C, plane, p.height, p.width};
     for (int i = 0; i < block.count; ++i) {
-      gather_gaussian<C>(p, source, block, i, p.grad_gaussians + (index + i) * (kShapeParameters + C));
+      gather_gaussian<C>(p, p.grad_images + image * plane * C, block, i,
+                         p.grad_gaussians + (index + i) * (kShapeParameters + C));
     }
     index = stop;
   }
