@@ -176,6 +176,21 @@ def splat_node(
     )
 
 
+def gradient_node(grad_images: str, gaussians: str, grad_gaussians: str, distilled_set: DistilledSet) -> onnx.NodeProto:
+    """One ``GaussianSplatGrad`` node, the counterpart of :func:`splat_node`."""
+    return require_onnx().helper.make_node(
+        contract.BACKWARD,
+        [grad_images, gaussians],
+        [grad_gaussians],
+        name="differentiate",
+        domain=contract.DOMAIN,
+        native_height=distilled_set.height,
+        native_width=distilled_set.width,
+        supersample=DEFAULT_SUPERSAMPLE,
+        **contract.read()["node_attributes"],
+    )
+
+
 def tensor(name: str, value: Tensor) -> onnx.TensorProto:
     """A tensor of any dtype as an initialiser, bit for bit."""
     onnx = require_onnx()

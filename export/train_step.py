@@ -19,7 +19,15 @@ from gsdd_runtime.errors import InputError
 from gsdd_runtime.export.description import check_size, describe, normalization
 from gsdd_runtime.export.graph import Graph
 from gsdd_runtime.export.layers import Backward, Gradients, emit, linear
-from gsdd_runtime.export.onnx import check_onnx_gaussians, finished_model, require_onnx, splat_node, tensor
+from gsdd_runtime.export.onnx import (
+    check_onnx_gaussians,
+    finished_model,
+    gradient_node,
+    require_onnx,
+    splat_node,
+    tensor,
+)
+from gsdd_runtime.gaussians import BOUNDARY_MARGIN, parameters_per_gaussian
 
 if TYPE_CHECKING:
     import onnx
@@ -39,6 +47,7 @@ def export_train_step(
     learning_rate: float = 0.01,
     momentum: float = 0.9,
     weight_decay: float = 0.0,
+    set_learning_rate: float | None = None,
     normalize: bool = True,
     size: tuple[int, int] | None = None,
     seed: int = 0,
@@ -56,6 +65,9 @@ def export_train_step(
         network: a ConvNet's name, as :func:`gsdd_runtime.networks.build` takes it.
         learning_rate: what the input of that name starts with.
         momentum, weight_decay: of SGD, as torch defines them.
+        set_learning_rate: given, the set is trained too, with this rate and the same momentum: its Gaussians are an
+            input ``gaussians``, float32 ``[M, N, 6 + C]``, with their momentum. Each step renders their rounding to
+            bfloat16, lets the gradient through it, and keeps the centres off the edge.
         normalize: ``(image - mean) / std`` before the network.
         size: ``(height, width)`` of the images.
         seed: of the initial parameters.
@@ -67,7 +79,7 @@ def export_train_step(
     onnx = require_onnx()
     model = train_step_model(
         distilled_set, network=network, learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay,
-        normalize=normalize, size=size, seed=seed,
+        set_learning_rate=set_learning_rate, normalize=normalize, size=size, seed=seed,
     )  # fmt: skip
     target = Path(out)
     with atomic_path(target) as temporary, open(temporary, "wb") as file:
@@ -82,35 +94,51 @@ def train_step_model(
     learning_rate: float,
     momentum: float,
     weight_decay: float,
+    set_learning_rate: float | None,
     normalize: bool,
     size: tuple[int, int] | None,
     seed: int,
 ) -> onnx.ModelProto:
     """The model that :func:`export_train_step` writes."""
     onnx = require_onnx()
+    from gsdd_runtime.export.gradient_function import gradient_function
     from gsdd_runtime.export.splat_function import splat_function
     from gsdd_runtime.networks import build
 
-    for name, value in (("learning_rate", learning_rate), ("momentum", momentum), ("weight_decay", weight_decay)):
+    rates = {"learning_rate": learning_rate, "momentum": momentum, "weight_decay": weight_decay}
+    train_set = set_learning_rate is not None
+    if set_learning_rate is not None:
+        rates["set_learning_rate"] = set_learning_rate
+    for name, value in rates.items():
         if not 0 <= value < 1e3:
             raise InputError(f"{name} must be 0 or more and below 1000, got {value}")
     height, width = check_size(distilled_set, size)
     net = build(network, distilled_set.channels, distilled_set.classes, (height, width), seed=seed)
     graph = Graph()
-    graph.initializers += [
-        tensor("all_gaussians", check_onnx_gaussians(distilled_set)),
-        tensor("all_labels", distilled_set.labels),
-    ]
-    images = _decode(graph, distilled_set, height, width, normalize)
+    set_gaussians = check_onnx_gaussians(distilled_set)
+    graph.initializers.append(tensor("all_labels", distilled_set.labels))
+    if not train_set:
+        graph.initializers.append(tensor("gaussians", set_gaussians))
+    drawn = _gaussians(graph, train_set)
+    images = _render(graph, drawn, distilled_set, height, width, normalize)
     target = _targets(graph, distilled_set)
     logits, backward = _network(graph, net, images, (height, width))
-    gradient = _cross_entropy(graph, logits, target)
-    state = _sgd(graph, net, backward(gradient), momentum, weight_decay)
-    graph.initializers.append(tensor("learning_rate", torch.tensor(learning_rate, dtype=torch.float32)))
+    image_gradient, gradients = backward(_cross_entropy(graph, logits, target), train_set)
+    state: dict[str, torch.Tensor] = {}
+    for name, parameter in net.named_parameters():
+        _sgd(graph, name, gradients[name], momentum, weight_decay, "learning_rate", NEXT + name)
+        state |= {name: parameter.detach(), MOMENTUM + name: torch.zeros_like(parameter)}
+    if train_set:
+        gradient = _set_gradient(graph, distilled_set, drawn, image_gradient, normalize)
+        moved = _sgd(graph, "gaussians", gradient, momentum, 0.0, "set_learning_rate", graph.fresh("moved"))
+        _keep_inside(graph, moved, distilled_set.channels, NEXT + "gaussians")
+        state |= {"gaussians": set_gaussians.float(), MOMENTUM + "gaussians": torch.zeros(set_gaussians.shape)}
+    inputs = [name for name in rates if name.endswith("learning_rate")]
+    graph.initializers += [tensor(name, torch.tensor(rates[name], dtype=torch.float32)) for name in inputs]
     graph.initializers += [tensor(name, start) for name, start in state.items()]
 
     helper, types = onnx.helper, onnx.TensorProto
-    scalars = [helper.make_tensor_value_info("learning_rate", types.FLOAT, [])]
+    scalars = [helper.make_tensor_value_info(name, types.FLOAT, []) for name in inputs]
     fed = [helper.make_tensor_value_info(name, types.FLOAT, list(start.shape)) for name, start in state.items()]
     given = [helper.make_tensor_value_info(name, types.FLOAT, []) for name in ("loss", "accuracy")]
     given += [
@@ -127,16 +155,19 @@ def train_step_model(
         ],
         doc_string="One step of training a network on a distilled set: feed every next.NAME back as NAME.",
     )
-    options = {
-        "network": network, "optimizer": "sgd", "learning_rate": learning_rate, "momentum": momentum,
-        "weight_decay": weight_decay, "seed": seed,
-    }  # fmt: skip
+    options = {"network": network, "optimizer": "sgd", "seed": seed, **rates}
     description: dict[str, Any] = {**describe(distilled_set, normalize, height, width), "train_step": options}
-    return finished_model(made, [splat_function()], description)
+    functions = [splat_function(), gradient_function()] if train_set else [splat_function()]
+    return finished_model(made, functions, description)
 
 
-def _decode(graph: Graph, distilled_set: DistilledSet, height: int, width: int, normalize: bool) -> str:
-    gaussians = graph.op("Gather", "all_gaussians", "indices", axis=0)
+def _gaussians(graph: Graph, train_set: bool) -> str:
+    """The batch's Gaussians in bfloat16; masters that are trained are rounded to it."""
+    gaussians = graph.op("Gather", "gaussians", "indices", axis=0)
+    return graph.op("Cast", gaussians, to=require_onnx().TensorProto.BFLOAT16) if train_set else gaussians
+
+
+def _render(graph: Graph, gaussians: str, distilled_set: DistilledSet, height: int, width: int, normalize: bool) -> str:
     graph.nodes.append(splat_node(gaussians, "images", distilled_set, height, width, require_onnx().TensorProto.FLOAT))
     normal = normalization(distilled_set, normalize)
     if normal is None:
@@ -144,6 +175,34 @@ def _decode(graph: Graph, distilled_set: DistilledSet, height: int, width: int, 
     for name, value in normal.items():
         graph.initializers.append(tensor(name, value.view(1, -1, 1, 1)))
     return graph.op("Div", graph.op("Sub", "images", "mean"), "std")
+
+
+def _set_gradient(
+    graph: Graph, distilled_set: DistilledSet, gaussians: str, image_gradient: str, normalize: bool
+) -> str:
+    """The gradient of all Gaussians of the set, ``[M, N, 6 + C]``, from that of the network's input."""
+    if normalization(distilled_set, normalize) is not None:
+        image_gradient = graph.op("Div", image_gradient, "std")
+    of_batch = graph.fresh("grad_gaussians")
+    graph.nodes.append(gradient_node(image_gradient, gaussians, of_batch, distilled_set))
+    # An index may come twice in a batch. A product with one row for each index adds them up, in one order;
+    # onnxruntime's ScatterND adds in parallel, and not atomically.
+    count = len(distilled_set)
+    off_on = graph.fresh("off_on")
+    graph.initializers.append(tensor(off_on, torch.tensor([0.0, 1.0])))
+    chosen = graph.op("OneHot", "indices", graph.integers(count), off_on, axis=-1)
+    rows = graph.op("Reshape", of_batch, graph.integers(0, -1))
+    added = graph.op("MatMul", graph.op("Transpose", chosen, perm=[1, 0]), rows)
+    return graph.op("Reshape", added, graph.op("Shape", "gaussians"))
+
+
+def _keep_inside(graph: Graph, gaussians: str, channels: int, output: str) -> None:
+    """The boundary rule of training: centres at most ``1 - BOUNDARY_MARGIN`` from the middle."""
+    last = graph.integers(-1)
+    centers = graph.op("Slice", gaussians, graph.integers(0), graph.integers(2), last)
+    rest = graph.op("Slice", gaussians, graph.integers(2), graph.integers(parameters_per_gaussian(channels)), last)
+    edge = 1.0 - BOUNDARY_MARGIN
+    graph.op("Concat", graph.op("Clip", centers, graph.number(-edge), graph.number(edge)), rest, axis=-1, name=output)
 
 
 def _targets(graph: Graph, distilled_set: DistilledSet) -> str:
@@ -157,7 +216,8 @@ def _targets(graph: Graph, distilled_set: DistilledSet) -> str:
 
 
 def _network(graph: Graph, net: Network, x: str, size: tuple[int, int]) -> tuple[str, Any]:
-    """Logits, and a function that writes the backward nodes and returns the gradients of all parameters."""
+    """Logits, and a function that writes the backward nodes: from the gradient of the logits to that of ``x``, if that
+    is wanted, and those of all parameters."""
     if not isinstance(net.features, nn.Sequential):
         raise InputError(f"a training step cannot be made of {type(net.features).__name__}: choose a ConvNet")
     steps: list[Backward] = []
@@ -171,13 +231,13 @@ def _network(graph: Graph, net: Network, x: str, size: tuple[int, int]) -> tuple
     flat = graph.op("Flatten", x, axis=1)
     logits, last = linear(graph, "classifier", flat)
 
-    def backward(grad: str) -> Gradients:
+    def backward(grad: str, wanted: bool) -> tuple[str, Gradients]:
         flat_grad, gradients = last(grad, True)
         grad = graph.op("Reshape", flat_grad, graph.op("Shape", x))
         for position in reversed(range(len(steps))):
-            grad, more = steps[position](grad, position > 0)
+            grad, more = steps[position](grad, wanted or position > 0)
             gradients |= more
-        return gradients
+        return grad, gradients
 
     return logits, backward
 
@@ -198,18 +258,10 @@ def _cross_entropy(graph: Graph, logits: str, target: str) -> str:
     return graph.op("Div", surplus, batch)
 
 
-def _sgd(
-    graph: Graph, net: Network, gradients: Gradients, momentum: float, weight_decay: float
-) -> dict[str, torch.Tensor]:
-    """Writes every ``next`` value; returns the state to start from by name."""
-    state: dict[str, torch.Tensor] = {}
-    for name, parameter in net.named_parameters():
-        gradient = gradients[name]
-        if weight_decay:
-            gradient = graph.op("Add", gradient, graph.op("Mul", name, graph.number(weight_decay)))
-        kept = graph.op("Mul", MOMENTUM + name, graph.number(momentum))
-        velocity = graph.op("Add", kept, gradient, name=NEXT + MOMENTUM + name)
-        graph.op("Sub", name, graph.op("Mul", velocity, "learning_rate"), name=NEXT + name)
-        state[name] = parameter.detach()
-        state[MOMENTUM + name] = torch.zeros_like(parameter)
-    return state
+def _sgd(graph: Graph, name: str, gradient: str, momentum: float, weight_decay: float, rate: str, output: str) -> str:
+    """SGD with momentum as torch has it, on the value ``name``; returns ``output``."""
+    if weight_decay:
+        gradient = graph.op("Add", gradient, graph.op("Mul", name, graph.number(weight_decay)))
+    kept = graph.op("Mul", MOMENTUM + name, graph.number(momentum))
+    velocity = graph.op("Add", kept, gradient, name=NEXT + MOMENTUM + name)
+    return graph.op("Sub", name, graph.op("Mul", velocity, rate), name=output)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gsdd_runtime import contract
 from gsdd_runtime.decoders.onnxruntime import session_options
+from gsdd_runtime.export.gradient_function import gradient_function
 from gsdd_runtime.export.onnx import IR_VERSION, OPSET
 from gsdd_runtime.export.splat_function import splat_function
 
@@ -40,9 +41,9 @@ def splat_model(
 
 def gradient_model(
     channels: int, native_size: tuple[int, int], supersample: int, *, gaussian_type: int = TensorProto.FLOAT,
-    **attributes: object,
+    function: bool = False, **attributes: object,
 ) -> onnx.ModelProto:  # fmt: skip
-    """``grad_images`` and ``gaussians`` to ``grad_gaussians``, all float32 but the Gaussians."""
+    """``grad_images`` and ``gaussians`` to ``grad_gaussians``, all float32 but the Gaussians; see ``splat_model``."""
     given = {
         "native_height": native_size[0], "native_width": native_size[1], "supersample": supersample, **attributes,
     }  # fmt: skip
@@ -58,7 +59,8 @@ def gradient_model(
         [helper.make_tensor_value_info("grad_gaussians", TensorProto.FLOAT, ["batch", "count", 6 + channels])],
     )
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(contract.DOMAIN, contract.VERSION)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+    functions = [gradient_function()] if function else []
+    return helper.make_model(graph, opset_imports=opsets, functions=functions, ir_version=IR_VERSION)
 
 
 def session(model: onnx.ModelProto, *, library: bool, threads: int = 2) -> ort.InferenceSession:
@@ -77,11 +79,12 @@ def render_with_onnxruntime(
 
 
 def gradient_with_onnxruntime(
-    grad_images: Tensor, gaussians: Tensor, native_size: tuple[int, int] | None, supersample: int
+    grad_images: Tensor, gaussians: Tensor, native_size: tuple[int, int] | None, supersample: int, *, library: bool
 ) -> Tensor:
     height, width = grad_images.shape[2:]
-    model = gradient_model(gaussians.shape[2] - 6, native_size or (height, width), supersample)
-    running = session(model, library=True)
+    size = native_size or (height, width)
+    model = gradient_model(gaussians.shape[2] - 6, size, supersample, function=not library)
+    running = session(model, library=library)
     fed = {"grad_images": grad_images.contiguous().numpy(), "gaussians": gaussians.contiguous().numpy()}
     return torch.from_numpy(running.run(None, fed)[0])
 
