@@ -100,6 +100,29 @@ def test_enqueue_on_the_device_and_in_a_cuda_graph(check, tmp_path: Path) -> Non
     check(built_host(cuda=True), real_library(), tmp_path)
 
 
+@pytest.mark.parametrize("gradient", [False, True])
+def test_a_failed_launch_is_returned_with_the_devices_error(
+    gradient: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GSDD_HOST_LAUNCH_FAILS", "719")
+    host = built_host()
+    inputs = oracle("odd-size").inputs
+    grad_images = torch.zeros(2, 3, inputs.height, inputs.width) if gradient else None
+    with pytest.raises(
+        RuntimeError, match=f"gsdd::GaussianSplat{'Grad' if gradient else ''}: the device refused"
+    ) as raised:
+        enqueue(host, host.library_on_cpu, [Enqueue(inputs, grad_images=grad_images)], tmp_path)
+    assert "the launch: error 719" in str(raised.value)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_without_a_device_the_built_library_returns_the_drivers_error(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="gsdd::GaussianSplat: the device refused the launch: ") as raised:
+        enqueue(built_host(), real_library(), [Enqueue(oracle("odd-size").inputs)], tmp_path)
+    assert "driver" in str(raised.value)
+    assert "no error" not in str(raised.value)
+
+
 def test_enqueue_says_why_it_refuses(tmp_path: Path) -> None:
     host = built_host()
     (tmp_path / "gaussians").write_bytes(bytes(4 * 5 * 9))

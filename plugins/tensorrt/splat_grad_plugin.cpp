@@ -95,7 +95,8 @@ class SplatGradPlugin final : public Plugin {
     params.supersample = attributes().supersample;
     params.grad_gaussians = static_cast<float*>(outputs[0]);
     int cuda_error = 0;
-    return report(splat_backward_cuda(params, stream, &cuda_error), cuda_error) ? 0 : kFailed;
+    const Status status = splat_backward_cuda(params, stream, &cuda_error);
+    return report(status, cuda_error) ? 0 : kFailed;
   }
 
  private:

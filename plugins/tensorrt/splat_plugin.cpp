@@ -85,7 +85,8 @@ class SplatPlugin final : public Plugin {
     params.supersample = attributes().supersample;
     params.images = outputs[0];
     int cuda_error = 0;
-    return report(splat_cuda(params, stream, &cuda_error), cuda_error) ? 0 : kFailed;
+    const Status status = splat_cuda(params, stream, &cuda_error);
+    return report(status, cuda_error) ? 0 : kFailed;
   }
 };
 

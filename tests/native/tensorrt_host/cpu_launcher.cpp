@@ -1,4 +1,8 @@
-// The CPU kernel behind the names of the CUDA launchers, for a plugin whose tensors lie in host memory.
+// The CPU kernel behind the names of the CUDA launchers, for a plugin whose tensors lie in host memory. Where the
+// environment has GSDD_HOST_LAUNCH_FAILS, a launch fails with that error instead, as a device's may.
+#include <cstdio>
+#include <cstdlib>
+
 #include "splat_cuda.h"
 
 namespace gsdd {
@@ -10,13 +14,26 @@ ParallelFor serial() {
   return parallel;
 }
 
+bool launch_fails(int* cuda_error) {
+  const char* const error = std::getenv("GSDD_HOST_LAUNCH_FAILS");
+  if (error != nullptr) *cuda_error = std::atoi(error);
+  return error != nullptr;
+}
+
 }  // namespace
 
-Status splat_cuda(const SplatParams& params, void*, int*) { return splat_cpu(params, serial()); }
+Status splat_cuda(const SplatParams& params, void*, int* cuda_error) {
+  return launch_fails(cuda_error) ? Status::kLaunchFailed : splat_cpu(params, serial());
+}
 
-Status splat_backward_cuda(const SplatGradParams& params, void*, int*) { return splat_backward_cpu(params, serial()); }
+Status splat_backward_cuda(const SplatGradParams& params, void*, int* cuda_error) {
+  return launch_fails(cuda_error) ? Status::kLaunchFailed : splat_backward_cpu(params, serial());
+}
 
-// The CPU kernel launches nothing that could fail.
-const char* cuda::error_text(int) { return "no CUDA"; }
+const char* cuda::error_text(int cuda_error) {
+  static char text[32];
+  std::snprintf(text, sizeof text, "error %d", cuda_error);
+  return text;
+}
 
 }  // namespace gsdd
