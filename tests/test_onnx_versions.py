@@ -1,0 +1,61 @@
+"""The example that knows only onnxruntime and numpy, in this onnxruntime and in others, with and without the library.
+
+``GSDD_ONNXRUNTIMES`` names folders, separated as in PATH, into which other versions were installed with
+``pip install --target FOLDER onnxruntime==1.18.0 'numpy<2'``; unset, only the installed one is run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from awkward import ordinary
+
+from gsdd_runtime import DistilledSet, plugin_library, reference
+from gsdd_runtime.errors import LibraryNotBuiltError
+
+for package in ("onnx", "onnxscript", "onnxruntime"):
+    pytest.importorskip(package)
+
+from gsdd_runtime.export.onnx import export_onnx  # noqa: E402
+from gsdd_runtime.export.train_step import export_train_step  # noqa: E402
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "onnxruntime" / "decode_and_train.py"
+FOLDERS = ["", *filter(None, os.environ.get("GSDD_ONNXRUNTIMES", "").split(os.pathsep))]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, float]:
+    """A decoder, a training step, and the mean of the first four images."""
+    folder = tmp_path_factory.mktemp("exported")
+    gaussians = ordinary(8, 10, 3, 16, 70).bfloat16()
+    distilled = DistilledSet(gaussians, torch.arange(8) % 4, 16, 16, mean=[0.1] * 3, std=[0.4] * 3)
+    decoder = export_onnx(distilled, folder / "decoder.onnx")
+    step = export_train_step(distilled, folder / "step.onnx", network="convnet2-w16", learning_rate=0.02)
+    return decoder, step, reference.splat(gaussians[:4].double(), 16, 16).mean().item()
+
+
+@pytest.mark.parametrize("library", [False, True], ids=["function", "library"])
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: Path(folder).name or "installed")
+def test_the_example_decodes_and_trains(folder: str, library: bool, exported: tuple[Path, Path, float]) -> None:
+    decoder, step, mean = exported
+    arguments = [str(EXAMPLE), str(decoder), str(step)]
+    if library:
+        try:
+            arguments.append(str(plugin_library("onnxruntime")))
+        except LibraryNotBuiltError as error:
+            pytest.skip(str(error))
+    environment = {**os.environ, "PYTHONPATH": folder, "PYTHONSAFEPATH": "1"}
+    ran = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment)
+    assert ran.returncode == 0, ran.stderr
+    assert "images (4, 3, 16, 16) of labels [0, 1, 2, 3]" in ran.stdout
+    found = re.search(r"mean (\S+)\nloss (\S+), accuracy (\S+)", ran.stdout)
+    assert found is not None
+    assert float(found[1]) == pytest.approx(mean, abs=1e-4)
+    assert float(found[2]) < 0.2
+    assert float(found[3]) == 1.0
