@@ -8,7 +8,7 @@ from pathlib import Path
 from gsdd_runtime.datasets import RealData
 from gsdd_runtime.distill.engine import Interrupted
 from gsdd_runtime.distill.fit import FitResult, fit_images
-from gsdd_runtime.distill.options import DistillOptions
+from gsdd_runtime.distill.options import DEFAULT_BOUNDARY_WEIGHT, DistillOptions
 from gsdd_runtime.distill.run import distill_with
 from gsdd_runtime.distilled_set import DistilledSet
 from gsdd_runtime.progress import Reporter, silent
@@ -32,7 +32,7 @@ def distill(
     schedule: str = "constant",
     fit_steps: int | None = None,
     fit_learning_rate: float | None = None,
-    boundary_weight: float = 0.1,
+    boundary_weight: float = DEFAULT_BOUNDARY_WEIGHT,
     augment: str = "dsa",
     classes_per_pass: int | None = None,
     seed: int = 0,

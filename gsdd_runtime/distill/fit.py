@@ -7,8 +7,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gsdd_runtime.devices import resolve_device
 from gsdd_runtime.distill.engine import Phase, run_phase
-from gsdd_runtime.distill.options import DEFAULT_FIT_LEARNING_RATE, DEFAULT_FIT_STEPS, resolve_device
+from gsdd_runtime.distill.options import (
+    DEFAULT_BOUNDARY_WEIGHT,
+    DEFAULT_FIT_LEARNING_RATE,
+    DEFAULT_FIT_STEPS,
+    check_number,
+    check_whole_number,
+)
 from gsdd_runtime.distill.representations import GaussianRepresentation, Representation
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.gaussians import initial_gaussians
@@ -38,7 +45,7 @@ def fit_images(
     *,
     steps: int = DEFAULT_FIT_STEPS,
     learning_rate: float = DEFAULT_FIT_LEARNING_RATE,
-    boundary_weight: float = 0.0,
+    boundary_weight: float = DEFAULT_BOUNDARY_WEIGHT,
     seed: int = 0,
     device: str = "auto",
     progress: Reporter = silent,
@@ -59,10 +66,11 @@ def fit_images(
         InputError: images of another shape, type or range, or an option out of range.
         GsddError: the loss is not finite.
     """
+    check_whole_number("count", count, 1)
+    check_whole_number("steps", steps, 1)
+    check_number("learning_rate", learning_rate)
+    check_number("boundary_weight", boundary_weight, zero=True)
     targets = check_images(images).to(resolve_device(device))
-    for name, value in (("count", count), ("steps", steps)):
-        if value < 1:
-            raise InputError(f"{name} must be at least 1, got {value}")
     total, channels, height, width = targets.shape
     start = initial_gaussians(total, count, channels, height, width, derived_generator(seed, "fit", "initial"))
     representation = GaussianRepresentation(start.to(targets.device), height, width, boundary_weight=boundary_weight)

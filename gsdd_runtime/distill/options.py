@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from gsdd_runtime.datasets import RealData
+from gsdd_runtime.devices import resolve_device
 from gsdd_runtime.distill.objectives import OBJECTIVES
 from gsdd_runtime.distill.representations import REPRESENTATIONS
 from gsdd_runtime.errors import InputError
@@ -22,6 +23,7 @@ DEFAULT_ITERATIONS = {"dm": 20000}
 DEFAULT_LEARNING_RATE = {"gaussians": 1e-3, "pixels": 1e-2}
 DEFAULT_FIT_STEPS = 1000
 DEFAULT_FIT_LEARNING_RATE = 1e-1
+DEFAULT_BOUNDARY_WEIGHT = 0.1
 
 # A budget is counted in float32 images; a pixel image of bfloat16 takes half of one.
 PIXEL_IMAGES_PER_FLOAT32_IMAGE = 2
@@ -51,7 +53,7 @@ class DistillOptions:
     schedule: str = "constant"
     fit_steps: int | None = None
     fit_learning_rate: float | None = None
-    boundary_weight: float = 0.1
+    boundary_weight: float = DEFAULT_BOUNDARY_WEIGHT
     augment: str = "dsa"
     classes_per_pass: int | None = None
     seed: int = 0
@@ -153,23 +155,16 @@ def default_classes_per_pass(data: RealData, images_per_class: int, device: str)
     return max(1, min(data.classes, PASS_PIXELS[torch.device(device).type] // pixels))
 
 
-def resolve_device(name: str) -> torch.device:
-    """``"auto"`` is CUDA where there is a device, else the CPU.
+def check_whole_number(option: str, value: object, least: int) -> None:
+    """Raises InputError unless ``value`` is a whole number of at least ``least``."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InputError(f"{option} must be a whole number of at least {least}, got {value!r}")
 
-    Raises:
-        InputError: another name, or CUDA where there is none.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"device {name!r} is not known: choose auto, cpu or cuda") from error
-    if device.type not in ("cpu", "cuda"):
-        raise InputError(f"device {name!r} is not supported: choose auto, cpu or cuda")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError("device cuda was asked for, but there is no CUDA device here: choose auto or cpu")
-    return device
+
+def check_number(option: str, value: object, *, zero: bool = False) -> None:
+    """Raises InputError unless ``value`` is a finite number above 0, or 0 where ``zero``."""
+    if not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+        raise InputError(f"{option} must be {'0 or ' if zero else ''}a number above 0, got {value!r}")
 
 
 def _check_names(options: DistillOptions) -> None:
@@ -197,18 +192,15 @@ def _check_numbers(options: DistillOptions) -> None:
         ("classes_per_pass", options.classes_per_pass, 1),
         ("seed", options.seed, 0),
     ):
-        whole = value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= least)
-        if not whole:
-            raise InputError(f"{option} must be a whole number of at least {least}, got {value!r}")
+        if value is not None:
+            check_whole_number(option, value, least)
     for option, number, zero in (
         ("learning_rate", options.learning_rate, False),
         ("fit_learning_rate", options.fit_learning_rate, False),
         ("boundary_weight", options.boundary_weight, True),
     ):
-        if number is None:
-            continue
-        if not (isinstance(number, (int, float)) and math.isfinite(number) and number >= 0 and (zero or number > 0)):
-            raise InputError(f"{option} must be a number above 0{' or 0' if zero else ''}, got {number!r}")
+        if number is not None:
+            check_number(option, number, zero=zero)
 
 
 def _check_storage(options: DistillOptions, gpc: int) -> None:

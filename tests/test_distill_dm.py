@@ -1,0 +1,148 @@
+"""Distribution matching, against its formula written out."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from distill_data import blobs
+
+from gsdd_runtime import networks
+from gsdd_runtime.augmentation import draw_dsa
+from gsdd_runtime.distill.batches import ClassBatches, RealImages
+from gsdd_runtime.distill.matching import Matching
+from gsdd_runtime.distill.objectives import DistributionMatching
+from gsdd_runtime.distill.options import DistillOptions, resolve
+from gsdd_runtime.distill.representations import PixelRepresentation
+from gsdd_runtime.seeds import derived_generator, derived_seed
+
+CPU = torch.device("cpu")
+NETWORK, SIZE = "convnet2-w8", (12, 16)
+
+
+def batches(sizes: tuple[int, ...], seed: int) -> ClassBatches:
+    images = torch.randn(sum(sizes), 1, *SIZE, generator=torch.Generator().manual_seed(seed))
+    return ClassBatches(images, tuple(range(len(sizes))), sizes)
+
+
+def objective(augment: str = "dsa", seed: int = 5) -> DistributionMatching:
+    return DistributionMatching(NETWORK, 1, 3, SIZE, augment=augment, seed=seed, device=CPU)
+
+
+def by_formula(real: ClassBatches, synthetic: ClassBatches, step: int, augment: str, seed: int = 5) -> float:
+    network = networks.build(NETWORK, 1, 3, SIZE, seed=derived_seed(seed, "match", step, "network"))
+    total = 0.0
+    pairs = zip(real.images.split(real.sizes), synthetic.images.split(synthetic.sizes), strict=True)
+    for index, (these, those) in enumerate(pairs):
+        if augment == "dsa":
+            draw = draw_dsa(derived_generator(seed, "match", step, "augment", index))
+            these, those = draw.apply(these), draw.apply(those)
+        with torch.no_grad():
+            difference = network.embed(these).double().mean(0) - network.embed(those).double().mean(0)
+        total += difference.square().sum().item()
+    return total
+
+
+@pytest.mark.parametrize("augment", ["dsa", "none"])
+@pytest.mark.parametrize("step", [0, 7])
+def test_loss_is_the_sum_over_classes_of_squared_distances(augment: str, step: int) -> None:
+    real, synthetic = batches((9, 4, 6), 1), batches((2, 2, 2), 2)
+    ours = objective(augment)
+    ours.begin(step)
+    # Measured: 1.7e-7, relative.
+    expected = by_formula(real, synthetic, step, augment)
+    assert ours.loss(real, synthetic).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_equal_images_under_the_same_draw_have_no_distance() -> None:
+    real = batches((4, 4, 4), 1)
+    ours = objective()
+    for step in range(12):
+        ours.begin(step)
+        # Measured: 0. Another draw for the synthetic side gives 7.8 or more.
+        assert ours.loss(real, real).item() < 1e-10
+
+
+def test_gradient_flows_to_synthetic_images_alone() -> None:
+    real, synthetic = batches((4, 4, 4), 1), batches((2, 2, 2), 2)
+    real.images.requires_grad_()
+    synthetic.images.requires_grad_()
+    objective().loss(real, synthetic).backward()
+    assert real.images.grad is None
+    assert synthetic.images.grad is not None
+    assert (synthetic.images.grad.flatten(1).norm(dim=1) > 0).all()
+
+
+def test_a_step_depends_on_seed_and_step_and_not_on_what_came_before() -> None:
+    real, synthetic = batches((4, 4, 4), 1), batches((2, 2, 2), 2)
+
+    def at(step: int, ours: DistributionMatching) -> float:
+        ours.begin(step)
+        return ours.loss(real, synthetic).item()
+
+    walked = objective()
+    losses = [at(step, walked) for step in range(5)]
+    assert at(3, objective()) == losses[3]
+    assert len(set(losses)) == 5
+    assert at(3, objective(seed=6)) != losses[3]
+
+
+def matching(classes_per_pass: int, batch_syn: int = 2) -> tuple[Matching, PixelRepresentation]:
+    data = blobs()
+    options = resolve(
+        DistillOptions(
+            representation="pixels",
+            network="convnet1-w8",
+            batch_real=6,
+            batch_syn=batch_syn,
+            classes_per_pass=classes_per_pass,
+            device="cpu",
+        ),
+        data,
+    )
+    start = torch.rand(6, 1, data.height, data.width, generator=torch.Generator().manual_seed(4))
+    representation = PixelRepresentation(start)
+    ours = DistributionMatching(options.network, 1, 3, (data.height, data.width), augment="dsa", seed=0, device=CPU)
+    return Matching(data, RealImages(data, 0, CPU), representation, ours, options), representation
+
+
+def test_passes_add_up_to_the_whole() -> None:
+    results = []
+    for classes_per_pass in (1, 2, 3):
+        ours, representation = matching(classes_per_pass)
+        loss = ours.backward(3)
+        grad = representation.parameters()["pixels"].grad
+        assert grad is not None
+        results.append((loss, grad))
+    for loss, grad in results[1:]:
+        # Measured: 1e-7 for the loss, 0 for the gradient, relative.
+        assert loss.item() == pytest.approx(results[0][0].item(), rel=1e-5)
+        assert (grad - results[0][1]).norm() < 1e-5 * results[0][1].norm()
+
+
+def test_batch_syn_takes_that_many_images_of_each_class() -> None:
+    ours, representation = matching(3, batch_syn=1)
+    seen = set()
+    for step in range(8):
+        representation.parameters()["pixels"].grad = None
+        ours.backward(step)
+        grad = representation.parameters()["pixels"].grad
+        assert grad is not None
+        touched = (grad.flatten(1).norm(dim=1) > 0).tolist()
+        assert [sum(touched[first : first + 2]) for first in (0, 2, 4)] == [1, 1, 1]
+        seen.add(tuple(touched))
+    assert len(seen) > 1
+
+
+def test_real_batches_are_different_images_of_the_right_class() -> None:
+    data = blobs(per_class=10)
+    real = RealImages(data, 0, CPU)
+    drawn = real.batches(0, [2, 0], 6)
+    assert drawn.sizes == (6, 6)
+    normalised = data.normalized(data.train_images)
+    for position, index in enumerate((2, 0)):
+        own = normalised[data.train_labels == index].flatten(1)
+        images = drawn.images[6 * position : 6 * position + 6].flatten(1)
+        which = [int((own == image).all(dim=1).nonzero().item()) for image in images]
+        assert len(set(which)) == 6
+    assert real.batches(0, [1], 50).sizes == (10,)
+    assert not torch.equal(real.batches(0, [1], 6).images, real.batches(1, [1], 6).images)
