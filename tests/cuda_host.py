@@ -38,7 +38,9 @@ def library() -> ctypes.CDLL:
     """Builds the library once in a session and loads it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "cuda_host.so")
-        command = [_compiler(), *_FLAGS, "-I", "tests/native", "-o", str(path), *_SOURCES]
+        # Sanitizers, from tests/native/cuda_sanitize.sh.
+        extra = os.environ.get("GSDD_CUDA_HOST_FLAGS", "").split()
+        command = [_compiler(), *_FLAGS, *extra, "-I", "tests/native", "-o", str(path), *_SOURCES]
         subprocess.run(command, cwd=ROOT, check=True)
         return ctypes.CDLL(str(path))
 
