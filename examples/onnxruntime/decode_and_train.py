@@ -2,9 +2,8 @@
 
     python decode_and_train.py DECODER STEP [LIBRARY]
 
-DECODER is what `gsdd_runtime.export.onnx.export_onnx` wrote (`gsdd-rt export SET --onnx DECODER`), STEP what
-`gsdd_runtime.export.train_step.export_train_step` did. LIBRARY is the operator library, `gsdd.plugin_library("onnxruntime")`; without it the models run by the functions that
-they carry.
+DECODER is what `gsdd-rt export SET --onnx DECODER` wrote, STEP what `gsdd_runtime.export.train_step` did. LIBRARY is
+the operator library, `gsdd.plugin_library("onnxruntime")`; without it the models run by the functions they carry.
 """
 
 import sys
