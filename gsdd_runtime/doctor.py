@@ -44,7 +44,7 @@ def examine() -> list[Finding]:
         _onnxruntime(),
         *(_library(runtime) for runtime in LIBRARIES if runtime != "torch"),
         _onnxruntime_decode(),
-        _package("tensorrt", extra="gpu"),
+        _tensorrt_engine(),
         _package("gsplat", extra="gpu"),
     ]
 
@@ -160,3 +160,43 @@ def _onnxruntime_decode() -> Finding:
         return (torch.as_tensor(images).double() - _reference(gaussians)).abs().max().item()
 
     return _checked(part, difference, "exported and run", "reinstall gsdd-rt[onnx]", required=False)
+
+
+def _tensorrt_engine() -> Finding:
+    """Builds an engine with TensorRT or TensorRT-RTX, and decodes with it where there is a device."""
+    import tempfile
+    from pathlib import Path
+
+    import torch
+
+    from gsdd_runtime.tensorrt_plugins import require_module
+
+    part = "tensorrt engine"
+    try:
+        require_module("auto")
+        plugin_library("tensorrt")
+    except GsddError as error:
+        text, _, remedy = str(error).partition(": ")
+        return Finding(part, "missing", text, remedy)
+    if find_spec("onnx") is None:
+        return Finding(part, "missing", "needs onnx", "pip install 'gsdd-rt[onnx]'")
+    from gsdd_runtime.decoders.tensorrt import TensorRTDecoder, read_engine
+    from gsdd_runtime.distilled_set import DistilledSet
+    from gsdd_runtime.export.tensorrt import export_tensorrt
+
+    gaussians, remedy = _sample(), "see docs/tensorrt.md"
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            engine = export_tensorrt(DistilledSet(gaussians, torch.tensor([0, 1]), 24, 24), Path(folder, "out.engine"))
+            built = read_engine(engine)[1]
+        except GsddError as error:
+            return Finding(part, "broken", str(error)[:300], remedy)
+        detail = f"built by {built['builder']} {built['builder_version']}"
+        if not torch.cuda.is_available():
+            return Finding(part, "ok", f"{detail}; not run, there is no CUDA device")
+
+        def difference() -> float:
+            images, _ = TensorRTDecoder(engine).decode([0, 1])
+            return (images.cpu().double() - _reference(gaussians)).abs().max().item()
+
+        return _checked(part, difference, detail, remedy, required=False)

@@ -29,6 +29,7 @@ from tensorrt_models import (
 from gsdd_runtime import contract
 from gsdd_runtime.cli import run
 from gsdd_runtime.decoders.tensorrt import read_engine
+from gsdd_runtime.doctor import examine
 from gsdd_runtime.errors import GsddError, InputError, LibraryNotBuiltError
 from gsdd_runtime.export.onnx import export_onnx
 from gsdd_runtime.export.splat_function import splat_function
@@ -271,3 +272,9 @@ def test_the_command_takes_a_set_or_a_model(tmp_path: Path, capsys: pytest.Captu
     capsys.readouterr()
     assert run(["export", str(source), "--tensorrt", "--min-batch", "9", "--max-batch", "8"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_doctor_builds_an_engine() -> None:
+    (finding,) = (finding for finding in examine() if finding.part == "tensorrt engine")
+    assert finding.status == "ok"
+    assert re.match(r"built by tensorrt(-rtx)? [0-9.]+; ", finding.detail)
