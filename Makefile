@@ -52,6 +52,10 @@ cuda-report: $(READY) ## compile the CUDA kernel for every GPU and print its reg
 	$(BIN)/cmake -S . -B build/cuda -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) $(KERNEL_ONLY) -DGSDD_CUDA=ON
 	$(BIN)/cmake --build build/cuda --target splat_cuda_report
 
+headers: $(READY) ## fetch the headers that the ONNX Runtime and TensorRT libraries are built with
+	$(BIN)/python plugins/onnxruntime/fetch_headers.py
+	$(BIN)/python plugins/tensorrt/fetch_headers.py
+
 lint: $(READY) ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
