@@ -36,18 +36,14 @@ void* current_stream(int32_t device) {
   return stream;
 }
 
-// The tensor's device, current in torch's CUDA runtime and in the one that the kernels are linked with.
+// The tensor's device, current in torch's CUDA runtime and in the one that the kernels are linked with. Both see a
+// thread's current context, so putting torch's device back, as the guard does, puts back the other too.
 class OnDeviceOf {
  public:
   explicit OnDeviceOf(const Tensor& gaussians) : device_(checked_index(gaussians)), guard_(device_) {
-    const int error = gsdd::cuda::use_device(device_, &previous_);
+    int previous = 0;
+    const int error = gsdd::cuda::use_device(device_, &previous);
     STD_TORCH_CHECK(error == 0, "gsdd::splat: CUDA device ", device_, ": ", gsdd::cuda::error_text(error));
-  }
-  OnDeviceOf(const OnDeviceOf&) = delete;
-  OnDeviceOf& operator=(const OnDeviceOf&) = delete;
-  ~OnDeviceOf() {
-    int ignored = 0;
-    if (previous_ != device_) gsdd::cuda::use_device(previous_, &ignored);
   }
 
   void* stream() const { return current_stream(device_); }
@@ -60,7 +56,6 @@ class OnDeviceOf {
 
   int32_t device_;
   torch::stable::accelerator::DeviceGuard guard_;
-  int previous_ = 0;
 };
 
 void raise_unless_launched(gsdd::Status status, int cuda_error) {

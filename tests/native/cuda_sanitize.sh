@@ -2,7 +2,7 @@
 # Looks for wrong memory accesses and races in the CUDA kernels.
 #
 #   tests/native/cuda_sanitize.sh host     the kernels' source on the CPU, under address and undefined sanitizers
-#   tests/native/cuda_sanitize.sh device   on a GPU, under compute-sanitizer: memcheck, racecheck, synccheck, initcheck
+#   tests/native/cuda_sanitize.sh device   on a GPU, under compute-sanitizer: memcheck, racecheck, synccheck
 #
 # PYTHON names the interpreter; it is python3 otherwise. The torch library must be built with -DGSDD_CUDA=ON for
 # `device`.
@@ -19,7 +19,7 @@ host() {
 }
 
 device() {
-  for tool in memcheck racecheck synccheck initcheck; do
+  for tool in memcheck racecheck synccheck; do
     echo "compute-sanitizer --tool $tool"
     # PyTorch's allocator keeps freed memory: without it every access beyond a tensor shows.
     GSDD_REQUIRE_CUDA=1 PYTORCH_NO_CUDA_MEMORY_CACHING=1 \
