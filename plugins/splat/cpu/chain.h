@@ -20,7 +20,7 @@ GSDD_INLINE Vec next_ratio(Vec ratio, Vec step) {
   return kNarrow ? ratio * step : ratio + ratio * step;
 }
 
-GSDD_INLINE Vec ratio_at(Vec v, float stride) { return exp2(-stride * (2.0f * v + stride)); }
+GSDD_INLINE Vec ratio_at(Vec v, float stride) { return exp2_between(-stride * (2.0f * v + stride)); }
 
 // At the tile whose lanes' upper left corners are (x, y), relative to the origin.
 GSDD_INLINE Chain4 start4(const Block& block, int i, Vec x, Vec y) {
@@ -28,9 +28,10 @@ GSDD_INLINE Chain4 start4(const Block& block, int i, Vec x, Vec y) {
   const Vec u = f.u0[i] + f.ux[i] * (x + 0.25f), v = f.v0[i] + f.vx[i] * (x + 0.25f) + f.vy[i] * (y + 0.25f);
   const float du = 0.5f * f.ux[i], dvx = 0.5f * f.vx[i], dvy = 0.5f * f.vy[i];
   // What alpha gains from one sample to the next: right at the first row, and down.
-  const Vec right = exp2(-(du * (2.0f * u + du) + dvx * (2.0f * v + dvx))), down = exp2(-dvy * (2.0f * v + dvy));
+  const Vec right = exp2_between(-(du * (2.0f * u + du) + dvx * (2.0f * v + dvx))),
+            down = exp2_between(-dvy * (2.0f * v + dvy));
   Chain4 chain;
-  chain.alpha[0] = f.opacity[i] * exp2(-(u * u + v * v));
+  chain.alpha[0] = f.opacity[i] * exp2_between(-(u * u + v * v));
   chain.alpha[1] = chain.alpha[0] * right;
   chain.alpha[2] = chain.alpha[0] * down;
   chain.alpha[3] = chain.alpha[2] * (right * block.cross[i]);
@@ -44,7 +45,7 @@ GSDD_INLINE Chain4 start4(const Block& block, int i, Vec x, Vec y) {
 GSDD_INLINE Chain1 start1(const Block& block, int i, Vec x, Vec y) {
   const Frames& f = block.pixel;
   const Vec u = f.u0[i] + f.ux[i] * (x + 0.5f), v = f.v0[i] + f.vx[i] * (x + 0.5f) + f.vy[i] * (y + 0.5f);
-  return {f.opacity[i] * exp2(-(u * u + v * v)), ratio_at(v, f.vy[i] * static_cast<float>(kTileRows))};
+  return {f.opacity[i] * exp2_between(-(u * u + v * v)), ratio_at(v, f.vy[i] * static_cast<float>(kTileRows))};
 }
 
 }  // namespace gsdd::cpu::GSDD_ISA

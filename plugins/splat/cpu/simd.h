@@ -80,8 +80,29 @@ GSDD_INLINE float maximum(float a, float b) { return a > b ? a : b; }
 GSDD_INLINE int minimum(int a, int b) { return a < b ? a : b; }
 GSDD_INLINE int maximum(int a, int b) { return a > b ? a : b; }
 GSDD_INLINE int64_t minimum(int64_t a, int64_t b) { return a < b ? a : b; }
-GSDD_INLINE Vec minimum(Vec a, Vec b) { return a < b ? a : b; }
-GSDD_INLINE Vec maximum(Vec a, Vec b) { return a > b ? a : b; }
+// Of two numbers, the second where one is NaN.
+GSDD_INLINE Vec minimum(Vec a, Vec b) {
+#if defined(__AVX512F__)
+  return (Vec)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+  return (Vec)_mm256_min_ps((__m256)a, (__m256)b);
+#elif defined(__SSE__)
+  return (Vec)_mm_min_ps((__m128)a, (__m128)b);
+#else
+  return a < b ? a : b;
+#endif
+}
+GSDD_INLINE Vec maximum(Vec a, Vec b) {
+#if defined(__AVX512F__)
+  return (Vec)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+  return (Vec)_mm256_max_ps((__m256)a, (__m256)b);
+#elif defined(__SSE__)
+  return (Vec)_mm_max_ps((__m128)a, (__m128)b);
+#else
+  return a > b ? a : b;
+#endif
+}
 
 // sqrt(v) to 4e-4, relative; v > 0.
 GSDD_INLINE Vec rough_sqrt(Vec v) {
@@ -123,9 +144,8 @@ GSDD_INLINE Vec add_where_ge(Vec sum, Vec value, Vec test, Vec limit) {
 #endif
 }
 
-// 2^x to 1.5e-7, relative; x is clamped to the normal numbers.
-GSDD_INLINE Vec exp2(Vec x) {
-  x = maximum(minimum(x, vec(126.0f)), vec(-126.0f));
+// 2^x to 1.5e-7, relative, for x in [-126, 126].
+GSDD_INLINE Vec exp2_between(Vec x) {
 #if defined(__AVX512F__)
   const Vec whole = (Vec)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 #else
@@ -146,6 +166,9 @@ GSDD_INLINE Vec exp2(Vec x) {
   return (Vec)((IntVec)r + ((IntVec)shifted << 23));
 #endif
 }
+
+// 2^x to 1.5e-7, relative; x is moved into [-126, 126].
+GSDD_INLINE Vec exp2(Vec x) { return exp2_between(maximum(minimum(x, vec(126.0f)), vec(-126.0f))); }
 
 // 2^x - 1 to 4e-7, relative, for x <= 0.
 GSDD_INLINE Vec exp2_less_1(Vec x) {
