@@ -61,11 +61,11 @@ def export_tensorrt(
     compute_capabilities: Sequence[str] | None = None,
     progress: Reporter = silent,
 ) -> Path:
-    """Builds an engine with ``gsdd::GaussianSplat`` as a plugin in it, and its description beside it
-    (``OUT.json``).
+    """Builds an engine with ``gsdd::GaussianSplat`` as a plugin in it, and a description of it beside it.
 
-    The engine is strongly typed. It is written whole or not at all. Whatever deserialises it has to load the
-    plugin library first (docs/tensorrt.md); :class:`gsdd_runtime.decoders.tensorrt.TensorRTDecoder` does.
+    The engine is strongly typed. It is written whole or not at all; the description has its name and ``.json``.
+    Whatever deserialises the engine has to load the plugin library first (docs/tensorrt.md), as
+    ``gsdd_runtime.decoders.tensorrt.TensorRTDecoder`` does.
 
     Args:
         source: a set or its file; or an ONNX model (``.onnx``) with our operators in it: a decoder, or a
@@ -90,6 +90,7 @@ def export_tensorrt(
     profile = Profile.checked(min_batch, opt_batch, max_batch)
     name, module = require_module(_choice(builder))
     job: dict[str, Any] = {
+        "builder": name,
         "module": module,
         "library": str(plugin_library("tensorrt")),
         "compute_capabilities": _capabilities(name, compute_capabilities),
@@ -97,12 +98,13 @@ def export_tensorrt(
     model = plugin_model(_model(source, normalize=normalize, size=size, dtype=dtype))
     job["plugin_nodes"] = len(plugin_nodes(model))
     job["profile"] = input_shapes(model, profile)
+    origin = _origin(source)
     target = Path(out)
     with tempfile.TemporaryDirectory(prefix="gsdd-tensorrt-") as folder:
         job["model"] = str(_save(model, Path(folder, "model.onnx")))
         with atomic_path(target) as temporary:
             job["engine"] = str(temporary)
-            built = _build(job, name, Path(folder), progress)
+            built = _build(job, Path(folder), progress)
             content = temporary.read_bytes()
     description = {prop.key: prop.value for prop in model.metadata_props}.get(METADATA_KEY)
     sidecar = {
@@ -112,7 +114,7 @@ def export_tensorrt(
         "compute_capabilities": job["compute_capabilities"],
         "profile": job["profile"],
         "plugins": [describe_plugin(node) for node in plugin_nodes(model)],
-        "source": _origin(source),
+        "source": origin,
         "description": json.loads(description) if description else None,
         "gsdd_rt": __version__,
         "engine_bytes": len(content),
@@ -175,46 +177,44 @@ def _save(model: onnx.ModelProto, path: Path) -> Path:
 
 
 def _origin(source: DistilledSet | str | os.PathLike[str]) -> dict[str, str] | None:
+    """The file that the engine is made from, or None for a set that has none."""
     path = source if isinstance(source, (str, os.PathLike)) else source.path
     if path is None:
         return None
-    with open(path, "rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError:
+        # An open set outlives its file.
+        return None
     return {"file": Path(path).name, "sha256": digest.hexdigest()}
 
 
-def _build(job: dict[str, Any], builder: str, folder: Path, progress: Reporter) -> dict[str, Any]:
+def _build(job: dict[str, Any], folder: Path, progress: Reporter) -> dict[str, Any]:
     """Runs ``tensorrt_build`` on the job and returns what it found out."""
     job_file = folder / "job.json"
     job_file.write_text(json.dumps(job))
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
-    if builder == "tensorrt-rtx":
+    if job["builder"] == "tensorrt-rtx":
         libraries = [str(_rtx_link(folder)), os.environ.get("LD_LIBRARY_PATH", "")]
         environment["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, libraries))
     command = [sys.executable, "-m", "gsdd_runtime.export.tensorrt_build", str(job_file)]
     result: dict[str, Any] | None = None
     with open(folder / "stderr.txt", "w+", errors="replace") as stderr:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            env=environment,
-            text=True,
-        )
-        try:
-            for line in process.stdout or ():
-                message = json.loads(line)
-                if "phase" in message:
-                    progress(Progress(message["phase"], message["step"], message["total"]))
-                else:
-                    result = message
-            process.wait()
-        finally:
-            process.kill()
-            process.wait()
+        pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": stderr}
+        with subprocess.Popen(command, env=environment, text=True, **pipes) as process:
+            try:
+                for line in process.stdout or ():
+                    message = json.loads(line)
+                    if "phase" in message:
+                        progress(Progress(message["phase"], message["step"], message["total"]))
+                    else:
+                        result = message
+            except BaseException:
+                process.kill()
+                raise
         stderr.seek(0)
         said = " ".join(stderr.read()[-500:].split())
     if result is None:
@@ -227,8 +227,7 @@ def _build(job: dict[str, Any], builder: str, folder: Path, progress: Reporter) 
 def _rtx_link(folder: Path) -> Path:
     """A folder with ``libtensorrt_rtx.so``, which the ONNX parser opens by that name.
 
-    The wheel has the library under its versioned name alone; without the other one the parser ends its
-    process.
+    The wheel has the library under its versioned name alone; without the other one the parser ends its process.
     """
     links = folder / "lib"
     links.mkdir()

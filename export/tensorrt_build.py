@@ -72,7 +72,7 @@ def build(job: dict[str, Any], report: Report) -> dict[str, Any]:
     monitor = make_monitor(trt, report)
     config.progress_monitor = monitor
     add_profile(builder, network, config, job["profile"])
-    if hasattr(trt, "ComputeCapability"):
+    if job["builder"] == "tensorrt-rtx":
         set_capabilities(trt, config, job["compute_capabilities"])
     engine = builder.build_serialized_network(network, config)
     if engine is None:

@@ -34,8 +34,8 @@ class Profile:
 def plugin_model(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of a model whose nodes of our operators can only become plugins.
 
-    A parser takes a model's own function before a plugin of that name: from TensorRT 10.0 on always, in later
-    versions unless the node names the plugin's namespace. So the functions go, and the nodes name it.
+    A parser takes a model's own function before a plugin of that name: that of TensorRT 10.1 always, later ones
+    unless the node names the plugin's namespace. So the functions go, and the nodes name it.
 
     Raises:
         InputError: the model has no such node.

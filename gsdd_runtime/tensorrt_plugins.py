@@ -38,7 +38,9 @@ def installed_module(builder: str) -> tuple[str, str] | None:
         raise InputError(f"no builder {builder!r}: choose auto, {' or '.join(MODULES)}")
     for name in MODULES if builder == "auto" else (builder,):
         for module in MODULES[name]:
-            if find_spec(module) is not None:
+            spec = find_spec(module)
+            # A folder that happens to have the name is found too, without an origin.
+            if spec is not None and spec.origin is not None:
                 return name, module
     return None
 
@@ -58,8 +60,7 @@ def require_module(builder: str) -> tuple[str, str]:
 
 
 def make_logger(trt: ModuleType) -> Any:
-    """An ``ILogger`` of the module ``trt`` whose ``errors`` are the messages of that severity or worse, in
-    order."""
+    """An ``ILogger`` of the module ``trt`` whose ``errors`` are the messages of that severity or worse, in order."""
 
     class Logger(trt.ILogger):  # type: ignore[name-defined]
         def __init__(self) -> None:
@@ -74,8 +75,7 @@ def make_logger(trt: ModuleType) -> Any:
 
 
 def load_plugin_library(trt: ModuleType, logger: Any) -> None:
-    """Registers ``gsdd::GaussianSplat`` and its gradient with the TensorRT of the module ``trt``, once a
-    process.
+    """Registers ``gsdd::GaussianSplat`` and its gradient with the TensorRT of the module ``trt``, once a process.
 
     Args:
         trt: the imported module, ``tensorrt`` or one of TensorRT-RTX's.
