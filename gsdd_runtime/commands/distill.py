@@ -16,6 +16,7 @@ from gsdd_runtime.commands.shared import (
     load_data,
     progress_bar,
 )
+from gsdd_runtime.errors import GsddError
 
 
 def command(
@@ -42,29 +43,33 @@ def command(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
 ) -> None:
     """Distill a dataset into Gaussians and write one small file."""
-    from gsdd_runtime.distill import distill
+    from gsdd_runtime.distill import Interrupted, distill
 
-    with progress_bar() as progress:
-        distilled = distill(
-            load_data(dataset, data_dir, size),
-            method=method,
-            representation=representation,
-            ipc=ipc,
-            gpc=gpc,
-            iterations=iterations,
-            init=init,
-            network=network,
-            batch_real=batch_real,
-            batch_syn=batch_syn,
-            learning_rate=learning_rate,
-            schedule=schedule,
-            fit_steps=fit_steps,
-            augment=augment,
-            seed=seed,
-            device=device,
-            out=out,
-            resume=resume,
-            checkpoint_interval=checkpoint_interval,
-            progress=progress,
-        )
+    try:
+        with progress_bar() as progress:
+            distilled = distill(
+                load_data(dataset, data_dir, size),
+                method=method,
+                representation=representation,
+                ipc=ipc,
+                gpc=gpc,
+                iterations=iterations,
+                init=init,
+                network=network,
+                batch_real=batch_real,
+                batch_syn=batch_syn,
+                learning_rate=learning_rate,
+                schedule=schedule,
+                fit_steps=fit_steps,
+                augment=augment,
+                seed=seed,
+                device=device,
+                out=out,
+                resume=resume,
+                checkpoint_interval=checkpoint_interval,
+                progress=progress,
+            )
+    except Interrupted as stop:
+        # Typer would end with 130 and lose the line that says how to go on.
+        raise GsddError(str(stop)) from stop
     print(f"{out}: {len(distilled)} images of {distilled.classes} classes in {out.stat().st_size} bytes")

@@ -1,0 +1,46 @@
+"""``gsdd-rt distill`` interrupted as a user does it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from gsdd_runtime import DistilledSet
+
+COMMAND = [sys.executable, "-c", "from gsdd_runtime.cli import main; main()", "distill"]
+OPTIONS = "--dataset fashion-mnist-sample --gpc 8 --iterations 4000 --fit-steps 10 --network convnet1-w4 --batch-real 2"
+
+
+def test_ctrl_c_tells_how_to_go_on(tmp_path: Path) -> None:
+    out = tmp_path / "set.safetensors"
+    command = [*COMMAND, *OPTIONS.split(), "--out", str(out)]
+    command += ["--checkpoint-interval", "5"]
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    checkpoint = Path(f"{out}.checkpoint")
+    while not checkpoint.exists() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=200)
+    assert process.returncode == 1, stderr
+    assert stderr.startswith("gsdd-rt: stopped after step ")
+    assert stderr.endswith(f"saved in {checkpoint}: give the same options and --resume to go on\n")
+    assert stderr.count("\n") == 1
+    assert checkpoint.exists()
+    assert not out.exists()
+
+
+def test_a_small_set_from_the_command_line(tmp_path: Path) -> None:
+    out = tmp_path / "set.safetensors"
+    options = OPTIONS.replace("4000", "2").split()
+    subprocess.run([*COMMAND, *options, "--out", str(out)], check=True)
+    assert len(DistilledSet.load(out)) == 80
