@@ -73,9 +73,10 @@ def test_the_reports_show_every_figure(result: dict[str, Any], tmp_path: Path) -
 def test_it_says_where_a_peer_wins(result: dict[str, Any]) -> None:
     changed = json.loads(json.dumps(result))
     raw = changed["results"][0]["contestants"][Raw.name]
-    raw["times_slower_than_gsdd"]["median"] = 0.25
-    text = render_markdown(changed)
-    assert "raw uint8 in memory is 4.0 times faster" in text
+    raw["times_slower_than_gsdd"] = {"median": 0.25, "low": 0.2, "high": 0.3}
+    assert "raw uint8 in memory is 4.0 times faster" in render_markdown(changed)
+    raw["times_slower_than_gsdd"]["high"] = 1.5
+    assert "raw uint8 in memory is level within the spread" in render_markdown(changed)
 
 
 def test_the_dense_peer_is_the_same_decoder() -> None:
