@@ -12,8 +12,10 @@ To add a door, add a :class:`Door` to ``DOORS``. Its functions take and return t
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.util import find_spec
 
 import cuda_host
@@ -78,6 +80,27 @@ def _native_missing() -> str | None:
     except LibraryNotBuiltError as error:
         return str(error)
     return None
+
+
+@lru_cache(maxsize=1)
+def _script() -> Callable[..., Tensor]:
+    """The operator as TorchScript calls it, saved and loaded."""
+    # Loads the library.
+    import gsdd_runtime.splat  # noqa: F401
+
+    def render(gaussians: Tensor, height: int, width: int, native: list[int], supersample: int) -> Tensor:
+        return torch.ops.gsdd.splat(gaussians, height, width, native[0], native[1], supersample)
+
+    stored = io.BytesIO()
+    torch.jit.save(torch.jit.script(render), stored)
+    stored.seek(0)
+    return torch.jit.load(stored)
+
+
+def _torchscript(
+    gaussians: Tensor, height: int, width: int, native_size: tuple[int, int] | None, supersample: int
+) -> Tensor:
+    return _script()(gaussians, height, width, list(native_size or (height, width)), supersample)
 
 
 def _onnx_missing() -> str | None:
@@ -159,6 +182,7 @@ DOORS: list[Door] = [
         excluded=dict.fromkeys(["many-gaussians", "many-images"], _SLOW_ON_HOST),
         image_absolute=1e-4,
     ),
+    Door("torchscript", _torchscript, _by_autograd(_torchscript), missing=_native_missing),
     # Worst of the table: 1.3e-6, along a needle.
     Door("onnx-function", _onnx_function, _onnx_function_gradient, missing=_onnx_missing, image_absolute=1e-5),
     Door("onnxruntime-library", _onnx_library, _onnx_library_gradient, missing=_onnx_library_missing),
