@@ -11,6 +11,7 @@ from awkward import ordinary
 from torch.nn.functional import cross_entropy
 
 from gsdd_runtime import DistilledSet, networks, reference, splat
+from gsdd_runtime.cli import run
 from gsdd_runtime.decoders.onnxruntime import session_options
 from gsdd_runtime.errors import InputError, LibraryNotBuiltError
 from gsdd_runtime.gaussians import BOUNDARY_MARGIN
@@ -130,6 +131,19 @@ def train_set_in_torch(distilled: DistilledSet, steps: int) -> tuple[list[float]
             masters[..., :2].clamp_(-1 + BOUNDARY_MARGIN, 1 - BOUNDARY_MARGIN)
         losses.append(loss.item())
     return losses, masters.detach()
+
+
+def test_the_command_writes_a_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "set.safetensors"
+    make_set().save(path)
+    target = ["export", str(path), "--onnx-train-step"]
+    arguments = [*target, "--network", NETWORK, "--learning-rate", "0.02", "--seed", "5"]
+    assert run(arguments) == 0
+    assert "set.train-step.onnx" in capsys.readouterr().out
+    losses, _, _ = train_in_onnxruntime(tmp_path / "set.train-step.onnx", 2, library=False)
+    np.testing.assert_allclose(losses, train_in_torch(make_set(), NETWORK, 2)[0], atol=1e-4)
+    assert run([*target, "--network", "resnet18"]) == 2
+    assert "convnet3" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("library", ways())

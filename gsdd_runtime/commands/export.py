@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gsdd_runtime.commands.shared import SetArgument, SizeOption, parse_size, progress_bar
+from gsdd_runtime.commands.shared import SeedOption, SetArgument, SizeOption, parse_size, progress_bar
 from gsdd_runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # Option of each target, and what the name of its file ends in where it is left out.
 TARGETS = {
     "--onnx": ".onnx",
+    "--onnx-train-step": ".train-step.onnx",
     "--torchscript": ".torchscript.pt",
     "--pt2": ".pt2",
     "--aot-inductor": ".aot.pt2",
@@ -39,6 +40,9 @@ def fill_omitted_outputs(arguments: list[str]) -> list[str]:
 def command(
     path: SetArgument,
     onnx: Annotated[str | None, typer.Option("--onnx", metavar="[OUT]", help="An ONNX model.")] = None,
+    onnx_train_step: Annotated[
+        str | None, typer.Option("--onnx-train-step", metavar="[OUT]", help="A whole training step as one ONNX model.")
+    ] = None,
     torchscript: Annotated[
         str | None, typer.Option("--torchscript", metavar="[OUT]", help="A TorchScript module (deprecated by PyTorch).")
     ] = None,
@@ -50,6 +54,14 @@ def command(
     normalize: Annotated[bool, typer.Option("--normalize", help="Images come out normalised for training.")] = False,
     size: SizeOption = None,
     dtype: Annotated[str, typer.Option(help="Of the images: float32, float16 or bfloat16.")] = "float32",
+    network: Annotated[str, typer.Option(help="ConvNet that the training step trains.")] = "convnet3",
+    seed: SeedOption = 0,
+    learning_rate: Annotated[float, typer.Option(help="The training step starts with it.")] = 0.01,
+    momentum: Annotated[float, typer.Option(help="Of the training step.")] = 0.9,
+    weight_decay: Annotated[float, typer.Option(help="Of the training step.")] = 0.0,
+    set_learning_rate: Annotated[
+        float | None, typer.Option(help="The training step trains the set too, at this rate.")
+    ] = None,
     min_batch: Annotated[int, typer.Option(help="Smallest batch of the engine.")] = 1,
     opt_batch: Annotated[
         int | None, typer.Option(help="Batch that the engine is tuned for. [default: largest]")
@@ -62,6 +74,7 @@ def command(
 
     wanted = {
         "--onnx": onnx,
+        "--onnx-train-step": onnx_train_step,
         "--torchscript": torchscript,
         "--pt2": pt2,
         "--aot-inductor": aot_inductor,
@@ -75,6 +88,10 @@ def command(
     if not outputs:
         raise InputError(f"nothing to export: name a target, one of {', '.join(TARGETS)}")
     options: dict[str, Any] = {"normalize": normalize, "size": parse_size(size), "dtype": _dtype(dtype)}
+    training: dict[str, Any] = {
+        "network": network, "learning_rate": learning_rate, "momentum": momentum, "weight_decay": weight_decay,
+        "set_learning_rate": set_learning_rate, "seed": seed, "size": options["size"],
+    }  # fmt: skip
     engine = {"min_batch": min_batch, "opt_batch": opt_batch, "max_batch": max_batch, "builder": builder}
     # An engine is also built from an ONNX model, such as a decoder and a network in one.
     is_model = path.suffix == ".onnx" and set(outputs) == {"--tensorrt"}
@@ -85,6 +102,11 @@ def command(
 
             with progress_bar() as progress:
                 export_tensorrt(source, out, **engine, **options, progress=progress)
+        elif target == "--onnx-train-step":
+            from gsdd_runtime.export.train_step import export_train_step
+
+            # A network always takes normalised images, and trains in float32.
+            export_train_step(source, out, **training)
         else:
             _exporter(target)(source, out, **options)
         print(f"{out}: {out.stat().st_size} bytes")
