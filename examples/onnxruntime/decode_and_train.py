@@ -2,8 +2,9 @@
 
     python decode_and_train.py DECODER STEP [LIBRARY]
 
-DECODER is what `gsdd-rt export SET --onnx DECODER` wrote, STEP what `gsdd_runtime.export.train_step` did. LIBRARY is
-the operator library, `gsdd.plugin_library("onnxruntime")`; without it the models run by the functions they carry.
+DECODER is what `gsdd-rt export SET --onnx DECODER` wrote, STEP what `gsdd-rt export SET --onnx-train-step STEP` did.
+LIBRARY is the operator library, `gsdd.plugin_library("onnxruntime")`; without it the models run by the functions that
+they carry.
 """
 
 import sys
