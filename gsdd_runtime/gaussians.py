@@ -79,9 +79,7 @@ def initial_gaussians(
     edge = 1.0 - 2 * BOUNDARY_MARGIN
     gaussians[..., POSITION].uniform_(-edge, edge, generator=generator)
     width_in_pixels = math.sqrt(height * width / (math.pi * max(count, 1)))
-    gaussians[..., CHOLESKY] = torch.tensor(
-        [width_in_pixels - CHOLESKY_BIAS, 0.0, width_in_pixels - CHOLESKY_BIAS]
-    )
+    gaussians[..., CHOLESKY] = torch.tensor([width_in_pixels - CHOLESKY_BIAS, 0.0, width_in_pixels - CHOLESKY_BIAS])
     gaussians[..., COLOR].normal_(0.0, 0.1, generator=generator)
     gaussians[..., OPACITY] = 1.0
     return gaussians
@@ -94,9 +92,7 @@ def check_gaussians(gaussians: Tensor) -> int:
         InputError: another rank or a channel count out of 1 to 4.
     """
     if gaussians.dim() != 3:
-        raise InputError(
-            f"gaussians must be [batch, count, 6 + channels], got shape {tuple(gaussians.shape)}"
-        )
+        raise InputError(f"gaussians must be [batch, count, 6 + channels], got shape {tuple(gaussians.shape)}")
     channels = gaussians.shape[2] - SHAPE_PARAMETERS
     if not 1 <= channels <= MAX_CHANNELS:
         raise InputError(
@@ -106,9 +102,7 @@ def check_gaussians(gaussians: Tensor) -> int:
     return channels
 
 
-def check_sizes(
-    height: int, width: int, native_size: tuple[int, int] | None, supersample: int
-) -> tuple[int, int]:
+def check_sizes(height: int, width: int, native_size: tuple[int, int] | None, supersample: int) -> tuple[int, int]:
     """The native size, ``(height, width)`` where it is None.
 
     Raises:

@@ -6,6 +6,7 @@ library is built; without it, calling raises LibraryNotBuiltError.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -63,7 +64,7 @@ def splat(
     if mean is not None:
         mean = mean.to(gaussians.device, torch.float32)
     inverse_std = None if std is None else std.to(gaussians.device, torch.float32).reciprocal()
-    render = torch.ops.gsdd.splat
+    render: Callable[..., Tensor] = torch.ops.gsdd.splat
     if gaussians.is_cuda and tile_splat.pays_here(gaussians, height, width):
         render = tile_splat.splat_tiled
     return render(

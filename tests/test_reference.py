@@ -15,9 +15,7 @@ from torch.utils._pytree import tree_leaves
 from gsdd_runtime import InputError, reference
 
 
-def by_hand(
-    gaussians: np.ndarray, height: int, width: int, native: tuple[int, int], samples: int
-) -> np.ndarray:
+def by_hand(gaussians: np.ndarray, height: int, width: int, native: tuple[int, int], samples: int) -> np.ndarray:
     """docs/render-spec.md, "Image value", sample by sample; ``[N, 6 + C]`` to ``[C, H, W]``."""
     channels = gaussians.shape[1] - 6
     sy, sx = height / native[0], width / native[1]
@@ -47,9 +45,7 @@ def by_hand(
         (4, 1, 1, (1, 1), 2),
     ],
 )
-def test_it_is_the_specification(
-    channels: int, height: int, width: int, native: tuple[int, int], samples: int
-) -> None:
+def test_it_is_the_specification(channels: int, height: int, width: int, native: tuple[int, int], samples: int) -> None:
     gaussians = ordinary(2, 6, channels, max(native), 70 + channels).double()
     gaussians[:, 0, -1] = 3.0
     gaussians[:, 1, -1] = -0.5
