@@ -81,6 +81,20 @@ def test_many_gaussians_and_many_images_match_the_reference() -> None:
     assert ((images - expected).abs() > 1e-5).sum() < 12  # flips
 
 
+@pytest.mark.parametrize("size", [1e20, 1e37, 3.3e38])
+def test_the_largest_numbers_of_bfloat16(size: float) -> None:
+    # Each shape parameter at its largest in turn, then all: flat over the image, or a needle of endless length.
+    gaussians = ordinary(1, 12, 3, 16, 64)
+    for k in range(3):
+        gaussians[0, k::4, 2 + k] = size
+    gaussians[0, 3::4, 2:5] = size
+    gaussians[0, 4:, 2:5] *= torch.tensor([1.0, -1.0]).repeat(4)[:, None]
+    gaussians[..., 5:8] *= 0.3
+    images = cuda_host.render(gaussians, 16, 24)
+    assert (images - reference.splat(gaussians.double(), 16, 24)).abs().max() < 1e-4  # measured 3e-7
+    assert cuda_host.gradient(torch.ones(1, 3, 16, 24), gaussians).isfinite().all()
+
+
 @pytest.mark.parametrize("name", ["odd-size", "one-pixel", "width-32", "channels-2", "supersample-3", "needles"])
 def test_the_order_in_which_threads_run_does_not_show(name: str) -> None:
     gaussians, height, width, native_size, supersample = oracle(name).inputs

@@ -46,6 +46,7 @@ struct Whitening {
   float upright;        // w / sqrt(D), 0 .. 1
   float lean;           // m11 a w / sqrt(D), -1 .. 1
   float share;          // c / w, -1 .. 1
+  float core;           // w, in a unit that depends on l11, l21, l22 alone
 };
 
 // gaussian: x, y, l11, l21, l22 in its first five places. `deviation` is the square root of the prefilter's variance.
@@ -57,17 +58,26 @@ GSDD_HOST_DEVICE Whitening whitening(const float* gaussian, const Grid& grid, fl
   const float b = grid.scale_y * (gaussian[3] * unit);
   const float c = grid.scale_y * (gaussian[4] * unit + bias);
   const float w = length(c, floor), root = length(b, w);
-  // Beyond 1e30 the ratio no longer shows in any pixel.
-  const float slope = clamp(a / root, -1e30f, 1e30f), along = slope * w, width = length(along, floor);
+  // Beyond 1e30 the ratio no longer shows in any pixel. A ratio near 0 may be flushed to it: then a comes first.
+  const float slope = clamp(a / root, -1e30f, 1e30f), upright = w / root;
+  const float along = fabsf(slope) > 1e-10f ? slope * w : a * upright, width = length(along, floor);
   Whitening m;
   m.m11 = unit / width;
   m.m22 = unit / root;
   m.tilt = b / root;
   m.m12 = -(slope * m.tilt) * m.m11;
-  m.upright = w / root;
+  m.upright = upright;
   m.lean = along / width;
   m.share = c / w;
+  m.core = w;
   return m;
+}
+
+// sqrt(det Sigma / det Sigma') of one Gaussian under two prefilters; that determinant's root is width * root. The
+// inverses of enormous lengths are flushed to 0, and stand for lengths that no prefilter changes.
+GSDD_HOST_DEVICE float determinant_ratio(const Whitening& m, const Whitening& wider) {
+  if (m.m11 < 1e-15f) return m.core / wider.core;  // width = |a| w / root
+  return wider.m11 / m.m11 * (m.m22 > 1e-37f ? wider.m22 / m.m22 : 1.0f);
 }
 
 // (u, v) = M (p - centre) for points p given from an origin, in units of kExponentScale.
