@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from gsdd_runtime.bench.images import fashion_images, real_images
-from gsdd_runtime.bench.machine import describe_machine, usable_cores
+from gsdd_runtime.bench.machine import describe_machine, load_average, usable_cores
 from gsdd_runtime.bench.peers import Peer
 from gsdd_runtime.bench.peers.dense import Dense
 from gsdd_runtime.bench.peers.gaussians import Gaussians, GaussiansBackward
@@ -82,8 +82,9 @@ def run_decode_bench(
             with _torch_threads(count):
                 peers, skipped = _contestants(workload, encodings, count)
                 subjects = {peer.name: Timed(peer.decode, peer.images) for peer in peers}
+                load = load_average()
                 speeds = interleaved_rounds(subjects, rounds, tick)
-            results.append(_result(workload, count, peers, speeds, skipped))
+            results.append(_result(workload, count, load, peers, speeds, skipped))
     return {
         "benchmark": "decode",
         "machine": machine,
@@ -119,6 +120,7 @@ def _contestants(workload: Workload, encodings: dict[str, Encoding], threads: in
 def _result(
     workload: Workload,
     threads: int,
+    load: float | None,
     peers: list[Peer],
     speeds: dict[str, list[float]],
     skipped: dict[str, str],
@@ -139,6 +141,7 @@ def _result(
         **_describe(workload.point),
         "parameters": workload.parameters,
         "threads": threads,
+        "load_average": load,
         "contestants": entries,
         "skipped": skipped,
     }

@@ -28,6 +28,11 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def load_average() -> float | None:
+    """Processes that wanted a core over the last minute, this one among them; None where the system does not say."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
 def describe_machine() -> dict[str, Any]:
     """A JSON-able description of the processor and the versions."""
     return {
@@ -35,7 +40,6 @@ def describe_machine() -> dict[str, Any]:
         "cores": usable_cores(),
         "torch_cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "gsdd_kernel": kernel_path(),
-        "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -10,14 +10,14 @@ from rich.table import Table
 from gsdd_runtime.bench.peers.gaussians import Gaussians, GaussiansBackward
 from gsdd_runtime.bench.verdict import peer_wins
 
-_HEADINGS = ["Gaussians at size", "parameters", "threads", "images/s", "backward / forward"]
+_HEADINGS = ["Gaussians at size", "parameters", "threads", "load", "images/s", "backward / forward"]
 _FIDELITY_HEADINGS = [
     "Gaussians at size", "bytes", "PSNR, dB", "JPEG, equal bytes: PSNR, dB", "its bytes",
     "JPEG, equal PSNR: bytes", "its PSNR, dB",
 ]  # fmt: skip
 _EXPLANATION = (
     "How many times faster gsdd decodes than each peer: the median over the rounds, and the lowest and highest. "
-    "Below 1 the peer is faster."
+    "Below 1 the peer is faster. Load is the system's, of the minute before: above the threads, others were running."
 )
 
 
@@ -62,6 +62,7 @@ def _speed_rows(result: dict[str, Any], peers: list[str]) -> list[list[str]]:
             entry["point"],
             entry["parameters"],
             str(entry["threads"]),
+            "" if entry["load_average"] is None else f"{entry['load_average']:.1f}",
             f"{contestants[Gaussians.name]['images_per_second']['median']:,.0f}",
             _spread(contestants[GaussiansBackward.name]["times_slower_than_gsdd"]),
         ]
@@ -100,9 +101,8 @@ def _short(value: float) -> str:
 
 def _machine_line(result: dict[str, Any]) -> str:
     machine, settings = result["machine"], result["settings"]
-    load = f", load {machine['load_average'][0]:.1f} at the start" if machine["load_average"] else ""
     return (
-        f"{machine['processor']}, {machine['cores']} cores{load}; gsdd-rt {machine['gsdd_rt']}, kernel "
+        f"{machine['processor']}, {machine['cores']} cores; gsdd-rt {machine['gsdd_rt']}, kernel "
         f"{machine['gsdd_kernel']}; torch {machine['torch']} ({machine['torch_cpu_capability']}); "
         f"{settings['jpeg']}; {settings['rounds']} interleaved rounds"
     )
