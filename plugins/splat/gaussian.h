@@ -16,8 +16,8 @@ namespace gsdd {
 
 // From normalised coordinates and native pixels to the output grid.
 struct Grid {
-  float height, width;    // output pixels
-  float scale_x, scale_y; // output pixels per native pixel
+  float height, width;     // output pixels
+  float scale_x, scale_y;  // output pixels per native pixel
 };
 
 // Gradient of the loss with respect to a Footprint's numbers.
@@ -28,9 +28,9 @@ struct FootprintGrad {
 
 // A Gaussian on the output grid: exponent 0.5 (xx dx^2 + yy dy^2) + xy dx dy about its centre.
 struct Footprint {
-  float center_x, center_y;                // output pixels
-  float conic_xx, conic_xy, conic_yy;      // inverse covariance, 1 / square pixels
-  float reach_x, reach_y;                  // half extents of the box outside which alpha < threshold; < 0: nothing drawn
+  float center_x, center_y;            // output pixels
+  float conic_xx, conic_xy, conic_yy;  // inverse covariance, 1 / square pixels
+  float reach_x, reach_y;              // half extents of the box outside which alpha < threshold; < 0: nothing drawn
 };
 
 GSDD_HOST_DEVICE bool all_finite(const float* values, int count) {
@@ -81,8 +81,7 @@ GSDD_HOST_DEVICE Footprint footprint(const float* gaussian, float opacity, const
 }
 
 // Writes the gradient of x, y, l11, l21, l22 to grad[0..4].
-GSDD_HOST_DEVICE void footprint_backward(const float* gaussian, const Grid& grid, const FootprintGrad& g,
-                                         float* grad) {
+GSDD_HOST_DEVICE void footprint_backward(const float* gaussian, const Grid& grid, const FootprintGrad& g, float* grad) {
   const Factor l = output_factor(gaussian, grid);
   const Covariance s = covariance(l);
   const double mxx = s.yy / s.determinant, mxy = -s.xy / s.determinant, myy = s.xx / s.determinant;

@@ -19,13 +19,13 @@ constexpr int64_t size_of(DType dtype) {
 
 enum class Status : int32_t {
   kOk = 0,
-  kNullPointer,          // a tensor with elements has no address
-  kBadShape,             // a negative count, or a side or channel count out of its limits
-  kBadNativeSize,        // native height or width below 1
-  kBadSupersample,       // not in 1 .. kMaxSupersample
-  kBadDType,             // a dtype that this launcher does not take
-  kTooLarge,             // the tensor has more elements than the launcher can address
-  kLaunchFailed,         // the device refused the launch; see cuda_error in the launcher's header
+  kNullPointer,     // a tensor with elements has no address
+  kBadShape,        // a negative count, or a side or channel count out of its limits
+  kBadNativeSize,   // native height or width below 1
+  kBadSupersample,  // not in 1 .. kMaxSupersample
+  kBadDType,        // a dtype that this launcher does not take
+  kTooLarge,        // the tensor has more elements than the launcher can address
+  kLaunchFailed,    // the device refused the launch; see cuda_error in the launcher's header
 };
 
 // One sentence for a person; never null.
@@ -33,24 +33,24 @@ const char* message(Status status);
 
 // Arguments of the forward pass. Every tensor is contiguous.
 struct SplatParams {
-  const void* gaussians = nullptr;       // [batch, count, 6 + channels]
+  const void* gaussians = nullptr;  // [batch, count, 6 + channels]
   DType gaussian_dtype = DType::kFloat32;
-  int64_t batch = 0;                     // images
-  int64_t count = 0;                     // Gaussians per image
-  int32_t channels = 3;                  // colour channels, 1 .. kMaxChannels
-  int32_t height = 0, width = 0;         // of the output, pixels
+  int64_t batch = 0;                            // images
+  int64_t count = 0;                            // Gaussians per image
+  int32_t channels = 3;                         // colour channels, 1 .. kMaxChannels
+  int32_t height = 0, width = 0;                // of the output, pixels
   int32_t native_height = 0, native_width = 0;  // size that l11, l21, l22 are measured in, pixels
   int32_t supersample = kDefaultSupersample;    // samples per pixel and axis
-  void* images = nullptr;                // [batch, channels, height, width], or [batch, height, width, channels]
+  void* images = nullptr;                       // [batch, channels, height, width], or [batch, height, width, channels]
   DType image_dtype = DType::kFloat32;
-  bool channels_last = false;            // the second of those layouts
-  const float* mean = nullptr;           // [channels], or null: subtracted from the finished pixel
-  const float* inverse_std = nullptr;    // [channels], or null: then multiplied
+  bool channels_last = false;          // the second of those layouts
+  const float* mean = nullptr;         // [channels], or null: subtracted from the finished pixel
+  const float* inverse_std = nullptr;  // [channels], or null: then multiplied
 };
 
 // Arguments of the backward pass. It needs nothing from the forward pass.
 struct SplatGradParams {
-  const void* gaussians = nullptr;       // [batch, count, 6 + channels]
+  const void* gaussians = nullptr;  // [batch, count, 6 + channels]
   DType gaussian_dtype = DType::kFloat32;
   int64_t batch = 0;
   int64_t count = 0;
@@ -58,8 +58,8 @@ struct SplatGradParams {
   int32_t height = 0, width = 0;
   int32_t native_height = 0, native_width = 0;
   int32_t supersample = kDefaultSupersample;
-  const float* grad_images = nullptr;    // [batch, channels, height, width]
-  float* grad_gaussians = nullptr;       // [batch, count, 6 + channels]
+  const float* grad_images = nullptr;  // [batch, channels, height, width]
+  float* grad_gaussians = nullptr;     // [batch, count, 6 + channels]
 };
 
 // The caller's thread pool: calls body(context, begin, end) on parts that cover [0, count), each part at least
@@ -68,7 +68,7 @@ struct ParallelFor {
   using Body = void (*)(void* context, int64_t begin, int64_t end);
   void (*run)(void* pool, int64_t count, int64_t grain, Body body, void* context) = nullptr;
   void* pool = nullptr;
-  int32_t threads = 1;                   // how many the pool may use at once
+  int32_t threads = 1;  // how many the pool may use at once
 };
 
 Status check(const SplatParams& params);

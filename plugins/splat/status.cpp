@@ -37,8 +37,7 @@ Status check(const SplatParams& params) {
 
 Status check(const SplatGradParams& params) {
   if (const Status status = check_shape(params); status != Status::kOk) return status;
-  if (params.batch > 0 && params.count > 0 &&
-      (params.grad_images == nullptr || params.grad_gaussians == nullptr)) {
+  if (params.batch > 0 && params.count > 0 && (params.grad_images == nullptr || params.grad_gaussians == nullptr)) {
     return Status::kNullPointer;
   }
   return Status::kOk;
@@ -46,14 +45,23 @@ Status check(const SplatGradParams& params) {
 
 const char* message(Status status) {
   switch (status) {
-    case Status::kOk: return "done";
-    case Status::kNullPointer: return "a tensor with elements has no address";
-    case Status::kBadShape: return "the batch, the number of Gaussians, the channels (1 to 4) or the image's sides (1 to 16384) are out of range";
-    case Status::kBadNativeSize: return "the native height and width must be at least 1";
-    case Status::kBadSupersample: return "supersample must be 1 to 8";
-    case Status::kBadDType: return "this dtype is not supported";
-    case Status::kTooLarge: return "the batch has too many elements; decode it in parts";
-    case Status::kLaunchFailed: return "the device refused the launch";
+    case Status::kOk:
+      return "done";
+    case Status::kNullPointer:
+      return "a tensor with elements has no address";
+    case Status::kBadShape:
+      return "the batch, the number of Gaussians, the channels (1 to 4) or the image's sides (1 to 16384) are out of "
+             "range";
+    case Status::kBadNativeSize:
+      return "the native height and width must be at least 1";
+    case Status::kBadSupersample:
+      return "supersample must be 1 to 8";
+    case Status::kBadDType:
+      return "this dtype is not supported";
+    case Status::kTooLarge:
+      return "the batch has too many elements; decode it in parts";
+    case Status::kLaunchFailed:
+      return "the device refused the launch";
   }
   return "an unknown status";
 }
