@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from gsdd_runtime.evaluate import evaluate
     from gsdd_runtime.gaussians import storage_budget
     from gsdd_runtime.loader import DistilledLoader
-    from gsdd_runtime.map_dataset import DistilledDataset
+    from gsdd_runtime.loading.map_dataset import DistilledDataset
     from gsdd_runtime.native import plugin_library
     from gsdd_runtime.splat import splat
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "DistilledDataset": "map_dataset",
+    "DistilledDataset": "loading.map_dataset",
     "DistilledLoader": "loader",
     "DistilledSet": "distilled_set",
     "GsddError": "errors",

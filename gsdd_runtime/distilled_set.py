@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gsdd_runtime import set_checks as checks
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.set_description import description
-from gsdd_runtime.set_file import MappedFile, read_set_file, write_set_file
-from gsdd_runtime.set_rows import Indices, check_memory, output_side, scaled_pixels, select
+from gsdd_runtime.set_format import checks
+from gsdd_runtime.set_format.description import description
+from gsdd_runtime.set_format.file import MappedFile, read_set_file, write_set_file
+from gsdd_runtime.set_format.rows import Indices, check_memory, output_side, scaled_pixels, select
 
 __all__ = ["DistilledSet", "description"]
 

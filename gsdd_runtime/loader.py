@@ -19,9 +19,9 @@ from gsdd_runtime.decoders.opening import EXPORTED_SUFFIXES, open_decoder, open_
 from gsdd_runtime.devices import resolve_device
 from gsdd_runtime.distilled_set import DistilledSet
 from gsdd_runtime.errors import GsddError, InputError
-from gsdd_runtime.map_dataset import check_normalizable
-from gsdd_runtime.prefetch import Batch, decode_ahead
-from gsdd_runtime.sampling import batches_per_epoch, check_sharing, epoch_order
+from gsdd_runtime.loading.map_dataset import check_normalizable
+from gsdd_runtime.loading.prefetch import Batch, decode_ahead
+from gsdd_runtime.loading.sampling import batches_per_epoch, check_sharing, epoch_order
 from gsdd_runtime.seeds import derived_seed
 
 Augment = str | Callable[[Tensor], Tensor] | None
@@ -58,7 +58,7 @@ class DistilledLoader:
         size: ``(height, width)`` of the images; the native size if left out.
         drop_last: leave out the last batch of an epoch where it is not whole.
         rank, world_size: this process's share; found from torch.distributed where it runs. See
-            :func:`gsdd_runtime.sampling.epoch_order` for the rule of the remainder.
+            :func:`gsdd_runtime.loading.sampling.epoch_order` for the rule of the remainder.
         prefetch: batches decoded ahead on a CUDA device.
         steps: batches of one ``for`` loop, over as many epochs as that takes; None for one epoch.
 

@@ -18,12 +18,13 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from gsdd_runtime import networks, set_checks
+from gsdd_runtime import networks
 from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.distilled_set import DistilledSet
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.networks import Network, Size
-from gsdd_runtime.set_file import parse_json
+from gsdd_runtime.set_format import checks
+from gsdd_runtime.set_format.file import parse_json
 
 FORMAT_VERSION = 1
 METADATA_KEY = "gsdd_model"
@@ -157,15 +158,15 @@ def _checked(path: Path, facts: Any) -> dict[str, Any]:
     if version > FORMAT_VERSION:
         raise InputError(f"{path} is of format version {version}, this gsdd-rt reads {FORMAT_VERSION}: upgrade gsdd-rt")
     for name in ("channels", "classes", "height", "width"):
-        if not set_checks.is_integer(facts.get(name)):
+        if not checks.is_integer(facts.get(name)):
             raise InputError(f"{path}: {name} must be a whole number, got {facts.get(name)!r}")
     if not isinstance(facts.get("network"), str):
         raise InputError(f"{path}: network must be a name, got {facts.get('network')!r}")
     for name in ("class_names", "mean", "std"):
         facts.setdefault(name, None)
     if facts["class_names"] is not None:
-        set_checks.check_class_names(str(path), facts["class_names"], facts["classes"])
-    set_checks.check_normalization(str(path), facts["mean"], facts["std"], facts["channels"])
+        checks.check_class_names(str(path), facts["class_names"], facts["classes"])
+    checks.check_normalization(str(path), facts["mean"], facts["std"], facts["channels"])
     if not isinstance(facts.setdefault("training", {}), dict):
         raise InputError(f"{path}: training must be a JSON object")
     return facts

@@ -21,7 +21,7 @@ from torch import Tensor
 from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.distilled_set import DistilledSet
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.set_rows import Indices, output_side, select
+from gsdd_runtime.set_format.rows import Indices, output_side, select
 
 # Bytes of decoded images held at once while files are written.
 PART_BYTES = 1 << 26

@@ -15,7 +15,7 @@ import torch
 from set_files import edited, join_file, refused, saved, split_file, with_tensor
 
 from gsdd_runtime.distilled_set import DistilledSet
-from gsdd_runtime.set_file import FORMAT_VERSION, MAX_HEADER_BYTES
+from gsdd_runtime.set_format.file import FORMAT_VERSION, MAX_HEADER_BYTES
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 import gsdd_runtime as gsdd
 from gsdd_runtime.decoders.opening import open_decoder
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.map_dataset import decoded
+from gsdd_runtime.loading.map_dataset import decoded
 
 
 @pytest.mark.parametrize("workers", [0, 2])

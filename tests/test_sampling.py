@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.sampling import batches_per_epoch, epoch_order
+from gsdd_runtime.loading.sampling import batches_per_epoch, epoch_order
 from gsdd_runtime.seeds import derived_seed
 
 

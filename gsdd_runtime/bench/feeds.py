@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from gsdd_runtime.distilled_set import DistilledSet
 from gsdd_runtime.loader import DistilledLoader
-from gsdd_runtime.prefetch import Batch
+from gsdd_runtime.loading.prefetch import Batch
 
 JPEG_QUALITY = 90
 

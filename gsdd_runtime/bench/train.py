@@ -21,7 +21,7 @@ from gsdd_runtime.bench.timing import summary
 from gsdd_runtime.devices import resolve_device
 from gsdd_runtime.distilled_set import DistilledSet
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.prefetch import Batch
+from gsdd_runtime.loading.prefetch import Batch
 from gsdd_runtime.progress import Progress, Reporter, silent
 
 NETWORKS = ("convnet3", "resnet18")

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from gsdd_runtime.decoders import Decoder
 from gsdd_runtime.distilled_set import DistilledSet
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.prefetch import Batch, decode_ahead
+from gsdd_runtime.loading.prefetch import Batch, decode_ahead
 
 Sample = tuple[Tensor, Tensor] | dict[str, Tensor] | Tensor
 

@@ -1,7 +1,7 @@
 """The file of a distilled set: one ``.safetensors`` with one metadata key (docs/file-format.md).
 
 This module knows the container: header, metadata, tensors by name. What the tensors must hold is in
-``set_checks``.
+``checks``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.set_checks import check_text
+from gsdd_runtime.set_format.checks import check_text
 
 FORMAT_VERSION = 1
 METADATA_KEY = "gsdd"
