@@ -13,7 +13,7 @@ from typing import Any
 
 from gsdd_runtime import __version__
 from gsdd_runtime.errors import GsddError
-from gsdd_runtime.native import LIBRARIES, plugin_library
+from gsdd_runtime.native import LIBRARIES, load_torch_library, plugin_library
 
 # Worst difference from the reference that a healthy renderer shows (render specification, "What may differ").
 _TOLERANCE = 1e-3
@@ -97,7 +97,8 @@ def _torch_decode() -> Finding:
         return (splat(gaussians, 24, 24).double() - _reference(gaussians)).abs().max().item()
 
     try:
-        detail = f"{plugin_library('torch')}, {torch.get_num_threads()} threads"
+        path = load_torch_library()
+        detail = f"{path}, {torch.get_num_threads()} threads, {torch.ops.gsdd.cpu_kernel()} kernel"
     except GsddError as error:
         return Finding("torch library", "missing", str(error), "make build", required=True)
     return _checked("torch library", difference, detail, "rebuild with `make build`", required=True)

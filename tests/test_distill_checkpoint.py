@@ -164,7 +164,7 @@ def test_an_earlier_set_stays_until_the_new_one_is_whole(tmp_path: Path) -> None
     [
         ({"checkpoint_interval": 0}, "checkpoint_interval must be at least 1, got 0"),
         ({"resume": True}, "resume needs out"),
-        ({"out": "nowhere/set.safetensors"}, "the folder nowhere of out does not exist"),
+        ({"out": "nowhere/set.safetensors"}, "the folder nowhere does not exist"),
         ({"out": "."}, "is a folder: give the name of a file"),
     ],
 )

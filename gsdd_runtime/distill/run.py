@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 import gsdd_runtime
+from gsdd_runtime.atomic import check_place
 from gsdd_runtime.datasets import RealData
 from gsdd_runtime.distill.batches import RealImages
 from gsdd_runtime.distill.checkpoint import (
@@ -51,7 +51,7 @@ def distill_with(
     resolved = resolve(options, data)
     start = None
     if out is not None:
-        _check_place(out)
+        check_place(out)
         start = _earlier_checkpoint(out, resolved, data, resume)
         if start is None and resume and out.exists():
             return _finished_set(out, resolved, data)
@@ -142,16 +142,6 @@ def _to_set(data: RealData, options: ResolvedOptions, representation: Representa
         fingerprint=data.fingerprint,
         versions={"gsdd-rt": gsdd_runtime.__version__, "torch": torch.__version__},
     )
-
-
-def _check_place(out: Path) -> None:
-    """Before hours of work: can ``out`` be written at all?"""
-    if out.is_dir():
-        raise InputError(f"out {out} is a folder: give the name of a file")
-    if not out.parent.is_dir():
-        raise InputError(f"the folder {out.parent} of out does not exist: make it, or choose another place")
-    if not os.access(out.parent, os.W_OK):
-        raise InputError(f"the folder {out.parent} of out cannot be written: choose another place")
 
 
 def _earlier_checkpoint(out: Path, options: ResolvedOptions, data: RealData, resume: bool) -> Checkpoint | None:
