@@ -95,3 +95,7 @@ def _fail(message: str, code: int) -> int:
 def main() -> None:
     """The entry point of the command."""
     sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

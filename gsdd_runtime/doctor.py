@@ -6,14 +6,14 @@ import os
 import platform
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from importlib.util import find_spec
 from typing import Any
 
 from gsdd_runtime import __version__
 from gsdd_runtime.errors import GsddError
-from gsdd_runtime.native import LIBRARIES, load_torch_library, plugin_library
+from gsdd_runtime.native import load_torch_library, plugin_library
 
 # Worst difference from the reference that a healthy renderer shows (render specification, "What may differ").
 _TOLERANCE = 1e-3
@@ -42,8 +42,9 @@ def examine() -> list[Finding]:
         _cuda(),
         *(_package(name, extra="onnx") for name in ("onnx", "onnxscript")),
         _onnxruntime(),
-        *(_library(runtime) for runtime in LIBRARIES if runtime != "torch"),
-        _onnxruntime_decode(),
+        _onnxruntime_decode("onnx function", library=False),
+        _library("onnxruntime", lambda: _onnxruntime_decode("onnxruntime library", library=True)),
+        _library("tensorrt"),
         _tensorrt_engine(),
         _package("gsplat", extra="gpu"),
     ]
@@ -131,16 +132,22 @@ def _onnxruntime() -> Finding:
     )
 
 
-def _library(runtime: str) -> Finding:
+def _library(runtime: str, decode: Callable[[], Finding] | None = None) -> Finding:
+    """Whether a native library is there and, where it can be, whether it decodes."""
+    part = f"{runtime} library"
     try:
-        return Finding(f"{runtime} library", "ok", str(plugin_library(runtime)))
+        path = str(plugin_library(runtime))
     except GsddError as error:
         text, _, remedy = str(error).partition(": ")
-        return Finding(f"{runtime} library", "missing", text, remedy)
+        return Finding(part, "missing", text, remedy)
+    if decode is None:
+        return Finding(part, "ok", path)
+    decoded = decode()
+    return replace(decoded, detail=f"{path}: {decoded.detail}")
 
 
-def _onnxruntime_decode() -> Finding:
-    part = "onnx decoder"
+def _onnxruntime_decode(part: str, *, library: bool) -> Finding:
+    """Exports a decoder and runs it, by our operator library or by the function that the model carries."""
     if find_spec("onnx") is None or find_spec("onnxruntime") is None:
         return Finding(part, "missing", "needs onnx and onnxruntime", "pip install 'gsdd-rt[onnx]'")
 
@@ -157,10 +164,11 @@ def _onnxruntime_decode() -> Finding:
         gaussians = _sample()
         with tempfile.TemporaryDirectory() as folder:
             model = export_onnx(DistilledSet(gaussians, torch.tensor([0, 1]), 24, 24), Path(folder, "decoder.onnx"))
-            images, _ = OnnxRuntimeDecoder(model).decode(torch.tensor([0, 1]))
+            images, _ = OnnxRuntimeDecoder(model, library=library).decode(torch.tensor([0, 1]))
         return (torch.as_tensor(images).double() - _reference(gaussians)).abs().max().item()
 
-    return _checked(part, difference, "exported and run", "reinstall gsdd-rt[onnx]", required=False)
+    remedy = "rebuild with `make build`" if library else "reinstall gsdd-rt[onnx]"
+    return _checked(part, difference, "an exported model runs", remedy, required=False)
 
 
 def _tensorrt_engine() -> Finding:
