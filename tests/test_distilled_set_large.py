@@ -16,6 +16,7 @@ from set_files import saved, some_set, split_file
 from gsdd_runtime import distilled_set as module
 from gsdd_runtime.distilled_set import DistilledSet
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.loader import DistilledLoader
 
 IMAGES, COUNT, PARAMETERS = 200_000, 22, 9
 
@@ -127,6 +128,7 @@ def test_a_file_cut_short_while_open_is_an_error_not_a_crash(tmp_path: Path) -> 
 import os
 from gsdd_runtime.distilled_set import DistilledSet
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.loader import DistilledLoader
 distilled_set = DistilledSet.load({str(path)!r})
 os.truncate({str(path)!r}, 5000)
 for use in (lambda: distilled_set.decode([2999]), lambda: distilled_set.save({str(tmp_path / "copy")!r})):
@@ -157,3 +159,11 @@ def test_small_files_are_checked_when_opened_and_large_ones_later(
         DistilledSet.load(path)
     monkeypatch.setattr(module, "EAGER_CHECK_BYTES", os.path.getsize(path) - 1)
     assert DistilledSet.load(path).decode([0, 4]).shape[0] == 2
+
+
+def test_the_loader_feeds_from_a_large_file(large: Path) -> None:
+    loader = DistilledLoader(large, 256, device="cpu", normalize=False)
+    images, labels = next(iter(loader))
+    assert images.shape == (256, 3, loader.decoder.height, loader.decoder.width)
+    assert labels.shape == (256,)
+    assert DistilledSet.load(large).decode([]).shape[:2] == (0, 3)

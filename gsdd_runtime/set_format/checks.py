@@ -124,7 +124,7 @@ def check_description(where: str, fields: Mapping[str, Any]) -> None:
 
 def check_finite(where: str, name: str, images: Tensor, numbers: Sequence[int] | Tensor | None = None) -> None:
     """No NaN and no infinity in the rows of ``images``; ``numbers`` are theirs in the set, if not 0, 1, 2, ..."""
-    flat = images.reshape(images.shape[0], -1)
+    flat = images.flatten(1)
     step = max(1, _PART // max(1, flat.shape[1]))
     for first in range(0, flat.shape[0], step):
         part = flat[first : first + step]
