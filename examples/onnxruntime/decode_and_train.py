@@ -7,6 +7,7 @@ LIBRARY is the operator library, `gsdd.plugin_library("onnxruntime")`; without i
 they carry.
 """
 
+import json
 import sys
 
 import numpy as np
@@ -28,9 +29,11 @@ def main(decoder_path: str, step_path: str, library: str | None = None, steps: i
 
     step = open_session(step_path, library)
     names = [output.name for output in step.get_outputs()]
-    indices = np.arange(4)
+    count = json.loads(step.get_modelmeta().custom_metadata_map["gsdd"])["images"]
+    generator = np.random.default_rng(0)
     state: dict[str, np.ndarray] = {}
     for _ in range(steps):
+        indices = generator.permutation(count)[:64]
         outputs = dict(zip(names, step.run(None, {"indices": indices, **state}), strict=True))
         state = {name.removeprefix("next."): value for name, value in outputs.items() if name.startswith("next.")}
     print(f"loss {float(outputs['loss']):.5f}, accuracy {float(outputs['accuracy']):.3f} after {steps} steps")
