@@ -55,6 +55,7 @@ cuda-report: $(READY) ## compile the CUDA kernel for every GPU and print its reg
 headers: $(READY) ## fetch the headers that the ONNX Runtime and TensorRT libraries are built with
 	$(BIN)/python plugins/onnxruntime/fetch_headers.py
 	$(BIN)/python plugins/tensorrt/fetch_headers.py
+	@rm -f $(BUILT)  # so that the next build takes them up
 
 lint: $(READY) ## check style and types
 	$(BIN)/ruff check .
