@@ -87,13 +87,7 @@ class DistilledLoader:
         steps: int | None = None,
     ) -> None:
         self.device = resolve_device(device)
-        self._source: DistilledSet | Path
-        if isinstance(set_or_path, DistilledSet):
-            self._source = set_or_path
-        elif Path(set_or_path).suffix in EXPORTED_SUFFIXES:
-            self._source = Path(set_or_path)
-        else:
-            self._source = DistilledSet.load(set_or_path)
+        self._source = _open_source(set_or_path)
         if isinstance(self._source, Path):
             self.decoder = open_exported(self._source, device=self.device, channels_last=channels_last)
         elif isinstance(decoder, str):
@@ -248,6 +242,14 @@ class DistilledLoader:
             "drop_last": self.drop_last,
             "world_size": self.world_size,
         }
+
+
+def _open_source(set_or_path: DistilledSet | str | os.PathLike[str]) -> DistilledSet | Path:
+    """The set, opened where a path names one; the path where it names an exported decoder."""
+    if isinstance(set_or_path, DistilledSet):
+        return set_or_path
+    path = Path(set_or_path)
+    return path if path.suffix in EXPORTED_SUFFIXES else DistilledSet.load(path)
 
 
 def content_digest(source: DistilledSet | Path) -> str:
