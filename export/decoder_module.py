@@ -9,10 +9,8 @@ from torch import Tensor, nn
 from gsdd_runtime.distilled_set import DistilledSet
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.export.description import check_gaussians, check_size, describe, normalization
-from gsdd_runtime.gaussians import DEFAULT_SUPERSAMPLE
+from gsdd_runtime.gaussians import DEFAULT_SUPERSAMPLE, KERNEL_DTYPES
 from gsdd_runtime.native import load_torch_library
-
-_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 class DecoderModule(nn.Module):
@@ -43,7 +41,7 @@ class DecoderModule(nn.Module):
         import gsdd_runtime.splat  # noqa: F401
 
         load_torch_library()
-        if dtype not in _DTYPES:
+        if dtype not in KERNEL_DTYPES:
             raise InputError(f"images can be float32, float16 or bfloat16, not {str(dtype).removeprefix('torch.')}")
         self.height, self.width = check_size(distilled_set, size)
         self.native_height, self.native_width = distilled_set.height, distilled_set.width

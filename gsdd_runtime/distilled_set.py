@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.gaussians import KERNEL_DTYPES
 from gsdd_runtime.set_format import checks
 from gsdd_runtime.set_format.description import description
 from gsdd_runtime.set_format.file import MappedFile, read_set_file, write_set_file
@@ -21,8 +22,6 @@ __all__ = ["DistilledSet", "description"]
 # Files up to this many bytes have every value checked when they are opened, larger ones row by row when rows
 # are used.
 EAGER_CHECK_BYTES = 1 << 24
-
-_OUTPUT_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 class DistilledSet:
@@ -302,7 +301,7 @@ class DistilledSet:
         """
         size = (output_side("height", height, self.height), output_side("width", width, self.width))
         dtype = dtype or torch.float32
-        if dtype not in _OUTPUT_DTYPES:
+        if dtype not in KERNEL_DTYPES:
             raise InputError(f"images decode to float32, float16 or bfloat16, not {str(dtype).removeprefix('torch.')}")
         mean = std = None
         if normalize and self.zca is None:

@@ -22,6 +22,8 @@ SHAPE_PARAMETERS = 6
 MAX_SIDE = 16384
 MAX_SUPERSAMPLE = 8
 MAX_CHANNELS = 4
+# What the kernel reads and writes.
+KERNEL_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 POSITION = slice(0, 2)
 CHOLESKY = slice(2, 5)

@@ -14,10 +14,8 @@ from torch import Tensor
 
 from gsdd_runtime import tile_splat
 from gsdd_runtime.errors import InputError, LibraryNotBuiltError
-from gsdd_runtime.gaussians import SHAPE_PARAMETERS, check_gaussians, check_sizes
+from gsdd_runtime.gaussians import KERNEL_DTYPES, SHAPE_PARAMETERS, check_gaussians, check_sizes
 from gsdd_runtime.native import load_torch_library
-
-DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def splat(
@@ -53,7 +51,7 @@ def splat(
         RuntimeError: the kernel refuses the rest: a dtype of the output, mean or std of another length.
     """
     check_gaussians(gaussians)
-    if gaussians.dtype not in DTYPES:
+    if gaussians.dtype not in KERNEL_DTYPES:
         raise InputError(
             f"gaussians must be float32, float16 or bfloat16, got {gaussians.dtype}: convert them, "
             "or call gsdd_runtime.reference.splat, which takes any floating dtype"
