@@ -1,4 +1,5 @@
 // Chooses the kernel for this processor, once, and spreads the work over the caller's pool.
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <initializer_list>
@@ -36,24 +37,57 @@ const Kernel& kernel() {
   return chosen;
 }
 
-template <typename Params>
+// The work of one thread, which it takes a chunk at a time, and others when theirs is done: one that is slow holds up
+// nobody, and the rest write where they wrote before.
+struct alignas(64) Share {
+  std::atomic<int64_t> next;
+  int64_t end;
+};
+constexpr int kMostShares = 64;
+
+template <typename Run>
 struct Task {
-  const Params* params;
-  void (*run)(const Params&, int64_t, int64_t);
+  const Run& run;
+  int64_t chunk;
+  int shares;
+  Share of[kMostShares];
 };
 
-template <typename Params>
-void spread(const Params& params, void (*run)(const Params&, int64_t, int64_t), int64_t units, int64_t grain,
-            const ParallelFor& parallel) {
+template <typename Run>
+void work(Task<Run>* task, int64_t first) {
+  for (int k = 0; k < task->shares; ++k) {
+    Share& share = task->of[(first + k) % task->shares];
+    for (int64_t begin; (begin = share.next.fetch_add(task->chunk, std::memory_order_relaxed)) < share.end;) {
+      task->run(begin, begin + task->chunk < share.end ? begin + task->chunk : share.end);
+    }
+  }
+}
+
+// Runs run(begin, end) on parts of [0, units): whole chunks, but for the last.
+template <typename Run>
+void spread(const Run& run, int64_t units, int64_t chunk, const ParallelFor& parallel) {
   if (units == 0) return;
-  Task<Params> task{&params, run};
+  const int64_t chunks = (units + chunk - 1) / chunk;
+  Task<Run> task{run, chunk, 1, {}};
+  while (task.shares < kMostShares && task.shares < parallel.threads && task.shares < chunks) ++task.shares;
+  for (int k = 0; k < task.shares; ++k) {
+    const int64_t end = chunks * (k + 1) / task.shares * chunk;
+    task.of[k].next = chunks * k / task.shares * chunk;
+    task.of[k].end = end < units ? end : units;
+  }
   parallel.run(
-      parallel.pool, units, grain,
-      [](void* context, int64_t begin, int64_t end) {
-        const auto& t = *static_cast<const Task<Params>*>(context);
-        t.run(*t.params, begin, end);
-      },
-      &task);
+      parallel.pool, task.shares, 1,
+      [](void* context, int64_t begin, int64_t) { work(static_cast<Task<Run>*>(context), begin); }, &task);
+}
+
+// Units of a chunk, where an image has `in_image` and is worked off in at least `parts` of them: small enough that
+// threads end together, and whole images where there are many, since a chunk begins by placing its image's Gaussians.
+int64_t chunk_of(int64_t batch, int64_t in_image, int64_t parts, int32_t threads) {
+  constexpr int64_t kChunks = 16;  // that a thread takes
+  const int64_t images = batch / (kChunks * threads);
+  if (images > 0) return images * in_image;
+  const int64_t even = batch * in_image / (kChunks * threads), least = in_image / parts;
+  return even > least ? even : least > 0 ? least : 1;
 }
 
 }  // namespace
@@ -84,15 +118,22 @@ const char* cpu_kernel_name() { return kernel().name; }
 Status splat_cpu(const SplatParams& params, const ParallelFor& parallel) {
   if (const Status status = check(params); status != Status::kOk) return status;
   const Kernel& k = kernel();
-  const int64_t across = (params.width + k.panel_columns - 1) / k.panel_columns;
   const int64_t down = (params.height + k.panel_rows - 1) / k.panel_rows;
-  spread(params, k.forward, params.batch * across * down, 1, parallel);
+  int32_t columns = k.panel_columns;
+  const auto in_image = [&] { return (params.width + columns - 1) / columns * down; };
+  // Few images: their strips are spread.
+  while (columns > k.strip_columns && params.batch * in_image() < 4 * int64_t{parallel.threads}) columns /= 2;
+  spread([&](int64_t begin, int64_t end) { k.forward(params, columns, begin, end); }, params.batch * in_image(),
+         chunk_of(params.batch, in_image(), in_image(), parallel.threads), parallel);
   return Status::kOk;
 }
 
 Status splat_backward_cpu(const SplatGradParams& params, const ParallelFor& parallel) {
   if (const Status status = check(params); status != Status::kOk) return status;
-  spread(params, kernel().backward, params.batch * params.count, 4, parallel);
+  // A chunk copies its image's gradient: few chunks to an image.
+  spread([&, run = kernel().backward](int64_t begin, int64_t end) { run(params, begin, end); },
+         params.batch * params.count,
+         chunk_of(params.batch, params.count, 2 * int64_t{parallel.threads}, parallel.threads), parallel);
   return Status::kOk;
 }
 

@@ -9,35 +9,23 @@ namespace gsdd::cpu::GSDD_ISA {
 // Output from this size on goes around the caches: it would push everything else out of them.
 constexpr int64_t kStreamBytes = int64_t{1} << 20;
 
-// kPanelColumns columns of one row of a panel and channel.
-constexpr int kRowVecs = kPanelColumns / kLanes;
-struct RowVecs {
-  Vec part[kRowVecs];
-};
-
+// `columns` columns, and what else stands in their vectors, of one row of a panel and channel.
 template <int C>
-GSDD_INLINE RowVecs read_row(const Panel& panel, int row, int c) {
-  RowVecs out;
+GSDD_INLINE void read_row(const Panel& panel, int row, int c, int columns, Vec mean, Vec scale, float* to) {
 #if defined(__AVX512F__)
-  const float* tile = panel.sums + (row / 2 * C + c) * kLanes + row % 2 * 8;
-  out.part[0] = (Vec)_mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(tile)),
-                                        _mm256_loadu_ps(tile + kStripTiles * C * kLanes), 1);
+  // A vector holds two rows of a tile.
+  const float* tile = panel.numbers + (row / 2 * C + c) * kLanes + row % 2 * 8;
+  for (int j = 0; j < columns; j += 16, tile += 2 * kStripTiles * C * kLanes) {
+    const Vec v = (Vec)_mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(tile)),
+                                          _mm256_loadu_ps(tile + kStripTiles * C * kLanes), 1);
+    store(to + j, (v - mean) * scale);
+  }
 #else
-  for (int s = 0; s < kPanelStrips; ++s) {
-    out.part[s] = load(panel.sums + ((s * kStripTiles + row) * C + c) * kLanes);
+  for (int j = 0; j < columns; j += kLanes) {
+    const Vec v = load(panel.numbers + ((j / kLanes * kStripTiles + row) * C + c) * kLanes);
+    store(to + j, (v - mean) * scale);
   }
 #endif
-  return out;
-}
-
-GSDD_INLINE void write_row(float* to, const RowVecs& row, bool streamed) {
-  for (int k = 0; k < kRowVecs; ++k) {
-    if (streamed) {
-      stream(to + k * kLanes, row.part[k]);
-    } else {
-      store(to + k * kLanes, row.part[k]);
-    }
-  }
 }
 
 template <DType kType>
@@ -73,46 +61,114 @@ GSDD_INLINE void scatter_row(const Number (*values)[kPanelColumns], const SplatP
   }
 }
 
+// A finished panel on its way to the image, row by row: between the runs of the next one, so that memory writes while
+// the processor draws.
 template <int C>
-__attribute__((noinline)) void finish(const SplatParams& p, int64_t image, const PanelPlace& place,
-                                      const Panel& panel) {
-  const int columns = minimum(kPanelColumns, p.width - place.column);
-  const int64_t plane = int64_t{p.height} * p.width;
+struct Finisher {
+  const SplatParams& p;
   Vec mean[C], scale[C];
+  const Panel* panel = nullptr;
+  int64_t image = 0;
+  PanelPlace place{};
+  int row = 0;  // that is written next
+
+  explicit Finisher(const SplatParams& params) : p(params) {
+    for (int c = 0; c < C; ++c) {
+      mean[c] = vec(p.mean ? p.mean[c] : 0.0f);
+      scale[c] = vec(p.inverse_std ? p.inverse_std[c] : 1.0f);
+    }
+  }
+};
+
+GSDD_INLINE void write(float* to, Vec v, bool streamed) {
+  if (streamed) {
+    stream(to, v);
+  } else {
+    store(to, v);
+  }
+}
+
+// One row of tiles, where the image takes whole vectors as they are.
+template <int C>
+GSDD_INLINE void write_vectors(const Finisher<C>& f, float* image, int64_t plane, bool streamed) {
+  for (int c = 0; c < C; ++c, image += plane) {
+    const float* tile = f.panel->numbers + (f.row / kTileRows * C + c) * kLanes;
+    for (int j = 0; j < f.place.columns; j += kLanes) {
+      const Vec a = (load(tile) - f.mean[c]) * f.scale[c];
+      tile += kStripTiles * C * kLanes;
+#if defined(__AVX512F__)
+      // A vector holds two rows of a tile.
+      const Vec b = (load(tile) - f.mean[c]) * f.scale[c];
+      tile += kStripTiles * C * kLanes;
+      write(image + j, (Vec)_mm512_shuffle_f32x4((__m512)a, (__m512)b, 0x44), streamed);
+      if (f.row + 1 < f.place.rows) {
+        write(image + f.p.width + j, (Vec)_mm512_shuffle_f32x4((__m512)a, (__m512)b, 0xee), streamed);
+      }
+#else
+      write(image + j, a, streamed);
+#endif
+    }
+  }
+}
+
+// One row of pixels, whatever the image takes.
+template <int C>
+GSDD_INLINE void write_numbers(const Finisher<C>& f, int row, int64_t pixel) {
+  const SplatParams& p = f.p;
+  const int columns = f.place.columns;
+  alignas(64) float values[C][kPanelColumns];
+  for (int c = 0; c < C; ++c) read_row<C>(*f.panel, row, c, columns, f.mean[c], f.scale[c], values[c]);
+  if (p.image_dtype == DType::kFloat32) {
+    scatter_row<C>(values, p, f.image, pixel, columns);
+    return;
+  }
+  uint16_t halves[C][kPanelColumns];
   for (int c = 0; c < C; ++c) {
-    mean[c] = vec(p.mean ? p.mean[c] : 0.0f);
-    scale[c] = vec(p.inverse_std ? p.inverse_std[c] : 1.0f);
+    if (p.image_dtype == DType::kBFloat16) {
+      convert_row<DType::kBFloat16>(values[c], halves[c]);
+    } else {
+      convert_row<DType::kFloat16>(values[c], halves[c]);
+    }
   }
-  const bool direct = p.image_dtype == DType::kFloat32 && !p.channels_last && columns == kPanelColumns;
-  const bool streamed = p.width % kPanelColumns == 0 && reinterpret_cast<uintptr_t>(p.images) % 64 == 0 &&
-                        p.batch * plane * C * 4 >= kStreamBytes;
-  for (int row = 0; row < place.rows; ++row) {
-    const int64_t pixel = (place.row + row) * int64_t{p.width} + place.column;
-    alignas(64) float values[C][kPanelColumns];
-    for (int c = 0; c < C; ++c) {
-      RowVecs v = read_row<C>(panel, row, c);
-      for (int k = 0; k < kRowVecs; ++k) v.part[k] = (v.part[k] - mean[c]) * scale[c];
-      if (direct) {
-        write_row(static_cast<float*>(p.images) + (image * C + c) * plane + pixel, v, streamed);
-      } else {
-        write_row(values[c], v, false);
-      }
-    }
-    if (direct) continue;
-    if (p.image_dtype == DType::kFloat32) {
-      scatter_row<C>(values, p, image, pixel, columns);
-      continue;
-    }
-    uint16_t halves[C][kPanelColumns];
-    for (int c = 0; c < C; ++c) {
-      if (p.image_dtype == DType::kBFloat16) {
-        convert_row<DType::kBFloat16>(values[c], halves[c]);
-      } else {
-        convert_row<DType::kFloat16>(values[c], halves[c]);
-      }
-    }
-    scatter_row<C>(halves, p, image, pixel, columns);
+  scatter_row<C>(halves, p, f.image, pixel, columns);
+}
+
+template <int C>
+__attribute__((noinline)) void write_rows(const Finisher<C>& f) {
+  const SplatParams& p = f.p;
+  const int64_t plane = int64_t{p.height} * p.width;
+  const int64_t pixel = (f.place.row + f.row) * int64_t{p.width} + f.place.column;
+  if (p.image_dtype == DType::kFloat32 && !p.channels_last && f.place.columns % kLanes == 0) {
+    const bool streamed = p.width % kLanes == 0 && reinterpret_cast<uintptr_t>(p.images) % 64 == 0 &&
+                          p.batch * plane * C * 4 >= kStreamBytes;
+    write_vectors(f, static_cast<float*>(p.images) + f.image * plane * C + pixel, plane, streamed);
+    return;
   }
+  for (int r = 0; r < minimum(kTileRows, f.place.rows - f.row); ++r) {
+    write_numbers(f, f.row + r, pixel + r * int64_t{p.width});
+  }
+}
+
+// From now on the finisher writes this panel.
+template <int C>
+GSDD_INLINE void finish_next(Finisher<C>* f, const Panel& panel, int64_t image, const PanelPlace& place) {
+  f->panel = &panel;
+  f->image = image;
+  f->place = place;
+  f->row = 0;
+}
+
+// Writes the next rows, as many as a tile has, if any are left.
+template <int C>
+GSDD_INLINE void finish_rows(Finisher<C>* f) {
+  if (f->row >= f->place.rows) return;
+  write_rows(*f);
+  f->row += kTileRows;
+}
+
+template <int C>
+GSDD_INLINE void finish_rest(Finisher<C>* f) {
+  while (f->row < f->place.rows) finish_rows(f);
 }
 
 }  // namespace gsdd::cpu::GSDD_ISA

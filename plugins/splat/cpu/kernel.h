@@ -7,9 +7,12 @@ namespace gsdd::cpu {
 
 struct Kernel {
   const char* name;
-  int32_t panel_columns, panel_rows;                                            // of the forward pass
-  void (*forward)(const SplatParams& params, int64_t begin, int64_t end);       // panels, image after image
-  void (*backward)(const SplatGradParams& params, int64_t begin, int64_t end);  // Gaussians, image after image
+  // A panel of the forward pass is panel_rows high and, as is asked, 1, 2 or more strips wide, up to panel_columns.
+  int32_t strip_columns, panel_columns, panel_rows;
+  // Draws panels, image after image.
+  void (*forward)(const SplatParams& params, int32_t columns, int64_t begin, int64_t end);
+  // Gathers for Gaussians, image after image.
+  void (*backward)(const SplatGradParams& params, int64_t begin, int64_t end);
 };
 
 // Those that this processor and operating system can run, the best first; null behind the last.

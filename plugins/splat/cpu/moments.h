@@ -1,15 +1,27 @@
-// From the moments that a Gaussian gathered to the gradient of its parameters.
+// From what a group of Gaussians gathered to the gradients of their parameters.
 #pragma once
 
-#include "../splat.h"
-#include "shapes.h"
+#include "block.h"
+#include "gather.h"
 
 namespace gsdd::cpu::GSDD_ISA {
 
-// Sums over samples of w times these, where w = dL/d(ln alpha) and alpha = opacity * 2^-(u^2 + v^2).
-struct Moments {
-  float one, u, v, uu, uv, vv;
+// Gaussians worked on together, and their gathered numbers, field by field.
+constexpr int kGroup = 16;
+struct alignas(64) Totals {
+  float of[kGatheredNumbers][kGroup];
 };
+
+GSDD_INLINE void turn(const Gathered* sums, Totals* totals) {
+  for (int first = 0; first < kGroup; first += kLanes) {
+    for (int part = 0; part < kGatheredNumbers; part += kLanes) {
+      Vec v[kLanes];
+      for (int i = 0; i < kLanes; ++i) v[i] = load(sums[first + i].numbers + part);
+      transpose(v);
+      for (int i = 0; i < kLanes; ++i) store(totals->of[part + i] + first, v[i]);
+    }
+  }
+}
 
 // The gradient of the loss with respect to the centre and the (symmetric) covariance.
 struct ShapeGrad {
@@ -17,12 +29,12 @@ struct ShapeGrad {
 };
 
 // d = (sample point - centre): u = unit q dx and v = unit r (dy - k dx), the frame of `covariance`.
-GSDD_INLINE void add_frame(double xx, double xy, double determinant, const Moments& m, ShapeGrad* g) {
-  const double q = 1.0 / __builtin_sqrt(xx), r = __builtin_sqrt(xx / determinant), k = xy / xx;
+GSDD_INLINE void add_frame(const Factors& f, const float (*m)[kGroup], int j, ShapeGrad* g) {
+  const double q = f.per_deviation, r = f.across, k = f.slope;
   constexpr double kInverseUnit = 1.1774100225154746635;  // sqrt(2 ln 2)
-  const double u = m.u * kInverseUnit, v = m.v * kInverseUnit;
-  const double uu = m.uu * kInverseUnit * kInverseUnit, uv = m.uv * kInverseUnit * kInverseUnit;
-  const double vv = m.vv * kInverseUnit * kInverseUnit;
+  const double u = m[1][j] * kInverseUnit, v = m[2][j] * kInverseUnit;
+  const double uu = m[3][j] * kInverseUnit * kInverseUnit, uv = m[4][j] * kInverseUnit * kInverseUnit;
+  const double vv = m[5][j] * kInverseUnit * kInverseUnit;
   g->x += q * u - r * k * v;
   g->y += r * v;
   g->xx += 0.5 * (q * q * uu - 2.0 * q * r * k * uv + r * k * r * k * vv);
@@ -30,37 +42,66 @@ GSDD_INLINE void add_frame(double xx, double xy, double determinant, const Momen
   g->yy += 0.5 * r * r * vv;
 }
 
-// Writes the gradient of x, y, l11, l21, l22 and the opacity.
-GSDD_INLINE void shape_gradient(const SplatGradParams& p, const Block& block, int i, const Moments& sample,
-                                const Moments& pixel, float* grad) {
+// The gradient of x, y, l11, l21, l22 and the opacity, for each Gaussian of a group.
+struct alignas(64) ShapeGrads {
+  float of[kShapeParameters][kGroup];
+};
+
+template <int C>
+GSDD_INLINE void shape_gradients(const SplatGradParams& p, const Block& block, int first, const Totals& totals,
+                                 ShapeGrads* grads) {
   constexpr double kVariance = 1.0 / 12.0;
   const double scale_x = static_cast<double>(p.width) / p.native_width;
   const double scale_y = static_cast<double>(p.height) / p.native_height;
   const double spread = (1.0 - 1.0 / (static_cast<double>(p.supersample) * p.supersample)) / 12.0;
-  const double a = scale_x * (static_cast<double>(block.raw[2][i]) + 0.5);
-  const double b = scale_y * static_cast<double>(block.raw[3][i]);
-  const double c = scale_y * (static_cast<double>(block.raw[4][i]) + 0.5);
-  const double aa = a * a, bb = b * b, cc = c * c, xy = a * b;
-  const auto determinant = [=](double v) { return aa * cc + v * (aa + bb + cc + v); };
-  ShapeGrad g{};
-  const double det = determinant(kVariance), xx = aa + kVariance, yy = bb + cc + kVariance;
-  add_frame(xx, xy, det, sample, &g);
-  if (pixel.one != 0.0f || pixel.uu != 0.0f || pixel.vv != 0.0f) {
-    const double wide_det = determinant(kVariance + spread);
-    add_frame(xx + spread, xy, wide_det, pixel, &g);
+  const float (*sample)[kGroup] = totals.of + kSampleMoments, (*pixel)[kGroup] = totals.of + kPixelMoments;
+  for (int j = 0; j < kGroup; ++j) {
+    const int i = first + j;
+    const double a = scale_x * (static_cast<double>(block.raw[2][i]) + 0.5);
+    const double b = scale_y * static_cast<double>(block.raw[3][i]);
+    const double c = scale_y * (static_cast<double>(block.raw[4][i]) + 0.5);
+    const double aa = a * a, bb = b * b, cc = c * c, xy = a * b;
+    const auto determinant = [=](double v) { return aa * cc + v * (aa + bb + cc + v); };
+    const double xx = aa + kVariance, yy = bb + cc + kVariance;
+    const Factors of_sample = factors({xx, xy, yy, determinant(kVariance)});
+    const Factors of_pixel = factors({xx + spread, xy, yy + spread, determinant(kVariance + spread)});
+    ShapeGrad g{};
+    add_frame(of_sample, sample, j, &g);
+    add_frame(of_pixel, pixel, j, &g);
     // The frame's factor sqrt(det / wide_det) depends on the covariance too: half of inverse - wide inverse, written as
     // sums of positive terms.
-    const double half = 0.5 * pixel.one * (spread / det);
-    g.xx += half * ((yy * yy + yy * spread + xy * xy) / wide_det);
-    g.xy -= half * (xy * (xx + yy + spread) / wide_det);
-    g.yy += half * ((xx * xx + xx * spread + xy * xy) / wide_det);
+    const double areas = of_sample.per_area * of_pixel.per_area, half = 0.5 * pixel[0][j] * spread * areas * areas;
+    g.xx += half * (yy * yy + yy * spread + xy * xy);
+    g.xy -= half * (xy * (xx + yy + spread));
+    g.yy += half * (xx * xx + xx * spread + xy * xy);
+    grads->of[0][j] = static_cast<float>(0.5 * p.width * g.x);
+    grads->of[1][j] = static_cast<float>(0.5 * p.height * g.y);
+    grads->of[2][j] = static_cast<float>(2.0 * scale_x * (a * g.xx + b * g.xy));
+    grads->of[3][j] = static_cast<float>(2.0 * scale_y * (a * g.xy + b * g.yy));
+    grads->of[4][j] = static_cast<float>(2.0 * scale_y * (c * g.yy));
+    grads->of[5][j] = (sample[0][j] + pixel[0][j]) / block.raw[kShapeParameters - 1 + C][i];
   }
-  grad[0] = static_cast<float>(0.5 * p.width * g.x);
-  grad[1] = static_cast<float>(0.5 * p.height * g.y);
-  grad[2] = static_cast<float>(2.0 * scale_x * (a * g.xx + b * g.xy));
-  grad[3] = static_cast<float>(2.0 * scale_y * (a * g.xy + b * g.yy));
-  grad[4] = static_cast<float>(2.0 * scale_y * (c * g.yy));
-  grad[kShapeParameters - 1 + p.channels] = (sample.one + pixel.one) / block.sample.opacity[i];
+}
+
+// Writes the gradients of a block's Gaussians.
+template <int C>
+__attribute__((noinline)) void write_gradients(const SplatGradParams& p, const Block& block, const Gathered* sums,
+                                               float* gradients) {
+  constexpr int kParameters = kShapeParameters + C;
+  const float weight = 1.0f / static_cast<float>(p.supersample * p.supersample);
+  for (int first = 0; first < block.count; first += kGroup) {
+    Totals totals;
+    ShapeGrads grads;
+    turn(sums + first, &totals);
+    shape_gradients<C>(p, block, first, totals, &grads);
+    for (int j = 0; j < minimum(kGroup, block.count - first); ++j, gradients += kParameters) {
+      // Nothing of what was computed for one that is not drawn need be a number.
+      const bool drawn = block.first_column[first + j] <= block.last_column[first + j];
+      for (int k = 0; k < 5; ++k) gradients[k] = drawn ? grads.of[k][j] : 0.0f;
+      for (int c = 0; c < C; ++c) gradients[5 + c] = drawn ? totals.of[kColors + c][j] * weight : 0.0f;
+      gradients[5 + C] = drawn ? grads.of[5][j] : 0.0f;
+    }
+  }
 }
 
 }  // namespace gsdd::cpu::GSDD_ISA

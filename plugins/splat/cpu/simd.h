@@ -31,7 +31,7 @@ constexpr int kTileRows = kLanes / kTileColumns;
 typedef float Vec __attribute__((vector_size(kLanes * 4)));
 typedef int32_t IntVec __attribute__((vector_size(kLanes * 4)));
 
-GSDD_INLINE Vec vec(float value) { return Vec{} + value; }
+GSDD_INLINE Vec vec(float value) { return value - Vec{}; }
 GSDD_INLINE Vec load(const float* from) {
   Vec v;
   __builtin_memcpy(&v, from, sizeof v);
@@ -41,6 +41,17 @@ GSDD_INLINE IntVec load(const int* from) {
   IntVec v;
   __builtin_memcpy(&v, from, sizeof v);
   return v;
+}
+// The first `count` numbers, and zeros in the other lanes.
+GSDD_INLINE Vec load_some(const float* from, int count) {
+  if (count >= kLanes) return load(from);
+#if defined(__AVX512F__)
+  return (Vec)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1u), from);
+#else
+  Vec v{};
+  for (int i = 0; i < count; ++i) v[i] = from[i];
+  return v;
+#endif
 }
 GSDD_INLINE void store(float* to, Vec v) { __builtin_memcpy(to, &v, sizeof v); }
 GSDD_INLINE void store(int* to, IntVec v) { __builtin_memcpy(to, &v, sizeof v); }
@@ -63,16 +74,18 @@ GSDD_INLINE void stream_fence() {
 #endif
 }
 
-GSDD_INLINE bool any(IntVec v) {
+// from[index[i]] in lane i.
+GSDD_INLINE Vec gather(const float* from, IntVec index) {
 #if defined(__AVX512F__)
-  return _mm512_test_epi32_mask((__m512i)v, (__m512i)v) != 0;
-#elif defined(__AVX2__)
-  return !_mm256_testz_si256((__m256i)v, (__m256i)v);
+  return (Vec)_mm512_i32gather_ps((__m512i)index, from, 4);
 #else
-  int all = 0;
-  for (int i = 0; i < kLanes; ++i) all |= v[i];
-  return all != 0;
+  Vec v;
+  for (int i = 0; i < kLanes; ++i) v[i] = from[index[i]];
+  return v;
 #endif
+}
+GSDD_INLINE IntVec gather(const int* from, IntVec index) {
+  return (IntVec)gather(reinterpret_cast<const float*>(from), index);
 }
 
 GSDD_INLINE float minimum(float a, float b) { return a < b ? a : b; }
@@ -144,64 +157,13 @@ GSDD_INLINE Vec add_where_ge(Vec sum, Vec value, Vec test, Vec limit) {
 #endif
 }
 
-// 2^x to 1.5e-7, relative, for x in [-126, 126].
-GSDD_INLINE Vec exp2_between(Vec x) {
-#if defined(__AVX512F__)
-  const Vec whole = (Vec)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-#else
-  // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
-  const Vec shifted = x + 12582912.0f;
-  const Vec whole = shifted - 12582912.0f;
-#endif
-  const Vec f = x - whole;
-  Vec r = vec(0.001327647129073739f);
-  r = r * f + 0.009675540961325169f;
-  r = r * f + 0.05550713092088699f;
-  r = r * f + 0.24022120237350464f;
-  r = r * f + 0.6931469440460205f;
-  r = r * f + 1.0000001192092896f;
-#if defined(__AVX512F__)
-  return (Vec)_mm512_scalef_ps((__m512)r, (__m512)whole);
-#else
-  return (Vec)((IntVec)r + ((IntVec)shifted << 23));
-#endif
-}
-
-// 2^x to 1.5e-7, relative; x is moved into [-126, 126].
-GSDD_INLINE Vec exp2(Vec x) { return exp2_between(maximum(minimum(x, vec(126.0f)), vec(-126.0f))); }
-
-// 2^x - 1 to 4e-7, relative, for x <= 0.
-GSDD_INLINE Vec exp2_less_1(Vec x) {
-  const Vec y = x * 0.69314718f;
-  Vec r = 1.0f + y * (1.0f / 7.0f);
-  for (int k = 6; k > 1; --k) r = 1.0f + y * r / static_cast<float>(k);
-  return x > -0.5f ? y * r : exp2(x) - 1.0f;
-}
-
-// log2(x) to 1e-4, absolute, for normal positive x: enough to bound an ellipse.
-GSDD_INLINE Vec log2_rough(Vec x) {
-  const IntVec bits = (IntVec)x;
-  const IntVec exponent = (bits >> 23) - 127;
-  const Vec m = (Vec)((bits & 0x007fffff) | 0x3f800000);
-  const Vec z = (m - 1.41421356f) / (m + 1.41421356f), zz = z * z;
-  return __builtin_convertvector(exponent, Vec) + 0.5f + z * (2.88539008f + zz * (0.961796694f + zz * 0.577078016f));
-}
-
-GSDD_INLINE float sum(Vec v) {
-  float total = 0.0f;
-#if defined(__AVX512F__)
-  total = _mm512_reduce_add_ps((__m512)v);
-#else
-  for (int i = 0; i < kLanes; ++i) total += v[i];
-#endif
-  return total;
-}
-
 GSDD_INLINE Vec count_up() {
   Vec v{};
   for (int i = 0; i < kLanes; ++i) v[i] = static_cast<float>(i);
   return v;
 }
+
+GSDD_INLINE IntVec count_from(int first) { return __builtin_convertvector(count_up(), IntVec) + first; }
 
 GSDD_INLINE Vec lane_columns() {
   Vec v{};

@@ -84,6 +84,15 @@ inline std::vector<Case> cases() {
   change(needles, 3, 1, 3, -20.0f);
   change(needles, 3, 2, 3, 0.0f);
 
+  // As thin as can be, at every angle: what leaves a strip's columns far from where it enters them.
+  Case& hairs = add("hairs", {2, 48, 3, 90, 70, 90, 70, 2});
+  for (int n = 0; n < 48; ++n) {
+    const double angle = 3.14159265 * n / 48, length = n % 2 ? 8 : 60;
+    change(hairs, 2, n, 48, float(length * std::cos(angle) - 0.5));
+    change(hairs, 3, n, 48, float(length * std::sin(angle)));
+    change(hairs, 4, n, 48, n % 3 ? -0.5f : 0.1f);
+  }
+
   Case& giants = add("giants", {2, 12, 3, 20, 24, 20, 24, 2});
   for (int k = 2; k < 5; ++k) {
     change(giants, k, k, 4, 1e4f);

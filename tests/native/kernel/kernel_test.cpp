@@ -60,25 +60,31 @@ void fill(const Size& size, const void* gaussians, DType dtype, Params* p) {
   p->supersample = size.supersample;
 }
 
-// Runs `work` on [0, units) in `parts` parts, each on a thread of its own.
-template <typename Params>
-void in_parts(void (*work)(const Params&, int64_t, int64_t), const Params& params, int64_t units, int parts) {
+// Runs work(begin, end) on [0, units) in `parts` parts, each on a thread of its own.
+template <typename Work>
+void in_parts(const Work& work, int64_t units, int parts) {
   std::vector<std::thread> threads;
   for (int k = 0; k < parts; ++k) {
     const int64_t begin = units * k / parts, end = units * (k + 1) / parts;
-    if (begin < end) threads.emplace_back([=, &params] { work(params, begin, end); });
+    if (begin < end) threads.emplace_back([=, &work] { work(begin, end); });
   }
   for (std::thread& thread : threads) thread.join();
 }
 
+int64_t panels(const Kernel& kernel, const Size& size, int columns) {
+  const int64_t across = (size.width + columns - 1) / columns;
+  return size.batch * across * ((size.height + kernel.panel_rows - 1) / kernel.panel_rows);
+}
+
+// In panels of the full width if in one part, and else of 1 strip or 2.
 std::vector<float> draw_with(const Kernel& kernel, const Size& size, const float* gaussians, int parts) {
   std::vector<float> images(size.batch * size.channels * size.pixels(), NAN);
   gsdd::SplatParams p;
   fill(size, gaussians, DType::kFloat32, &p);
   p.images = images.data();
-  const int64_t across = (size.width + kernel.panel_columns - 1) / kernel.panel_columns;
-  const int64_t down = (size.height + kernel.panel_rows - 1) / kernel.panel_rows;
-  in_parts(kernel.forward, p, size.batch * across * down, parts);
+  const int columns = parts == 1 ? kernel.panel_columns : kernel.strip_columns * (1 + parts % 2);
+  in_parts([&](int64_t begin, int64_t end) { kernel.forward(p, columns, begin, end); }, panels(kernel, size, columns),
+           parts);
   return images;
 }
 
@@ -89,7 +95,7 @@ std::vector<float> gradients_with(const Kernel& kernel, const Size& size, const 
   fill(size, gaussians, DType::kFloat32, &p);
   p.grad_images = grad_images;
   p.grad_gaussians = gradients.data();
-  in_parts(kernel.backward, p, size.batch * size.count, parts);
+  in_parts([&](int64_t begin, int64_t end) { kernel.backward(p, begin, end); }, size.batch * size.count, parts);
   return gradients;
 }
 
@@ -183,9 +189,7 @@ void test_output(const Kernel& kernel, const Case& c, DType dtype, bool channels
   p.channels_last = channels_last;
   p.mean = mean;
   p.inverse_std = inverse_std;
-  const int64_t across = (size.width + kernel.panel_columns - 1) / kernel.panel_columns;
-  const int64_t down = (size.height + kernel.panel_rows - 1) / kernel.panel_rows;
-  kernel.forward(p, 0, size.batch * across * down);
+  kernel.forward(p, kernel.panel_columns, 0, panels(kernel, size, kernel.panel_columns));
   for (int64_t k = 0; k < numbers; ++k) {
     const int64_t image = k / (size.channels * pixels), channel = k / pixels % size.channels, pixel = k % pixels;
     const double expected = (plain[k] - mean[channel]) * inverse_std[channel];
@@ -196,6 +200,47 @@ void test_output(const Kernel& kernel, const Case& c, DType dtype, bool channels
            error, static_cast<int>(dtype), channels_last ? ", channels last" : "");
       return;
     }
+  }
+}
+
+// A pool of `threads`, which counts the parts that it was given.
+struct Pool {
+  int threads;
+  int64_t parts = 0;
+
+  gsdd::ParallelFor parallel() {
+    return {[](void* pool, int64_t count, int64_t, gsdd::ParallelFor::Body body, void* context) {
+              static_cast<Pool*>(pool)->parts = count;
+              in_parts([=](int64_t begin, int64_t end) { body(context, begin, end); }, count, static_cast<int>(count));
+            },
+            this, threads};
+  }
+};
+
+// The launchers, on pools of several sizes: the same bits, and one small image keeps every thread busy.
+void test_pools(const Size& size) {
+  const Case c{"", size, ordinary(size, 3)};
+  const std::vector<float> grad_images(size.batch * size.channels * size.pixels(), 1.0f);
+  std::vector<float> images(grad_images.size()), gradients(c.gaussians.size()), first_images, first_gradients;
+  gsdd::SplatParams p;
+  fill(size, c.gaussians.data(), DType::kFloat32, &p);
+  p.images = images.data();
+  gsdd::SplatGradParams g;
+  fill(size, c.gaussians.data(), DType::kFloat32, &g);
+  g.grad_images = grad_images.data();
+  g.grad_gaussians = gradients.data();
+  for (int threads : {1, 2, 4}) {
+    Pool pool{threads};
+    if (gsdd::splat_cpu(p, pool.parallel()) != gsdd::Status::kOk) fail("%d threads: not drawn", threads);
+    if (pool.parts != threads) fail("drawing gave %d threads %d parts", threads, static_cast<int>(pool.parts));
+    if (gsdd::splat_backward_cpu(g, pool.parallel()) != gsdd::Status::kOk) fail("%d threads: no gradient", threads);
+    if (pool.parts != threads) fail("gathering gave %d threads %d parts", threads, static_cast<int>(pool.parts));
+    if (threads == 1) {
+      first_images = images;
+      first_gradients = gradients;
+    }
+    if (!same_bits(images, first_images)) fail("%d threads: another image than with one", threads);
+    if (!same_bits(gradients, first_gradients)) fail("%d threads: other gradients than with one", threads);
   }
 }
 
@@ -238,6 +283,7 @@ int main() {
       }
     }
   }
+  for (const Size& size : {Size{1, 22, 3, 32, 32, 32, 32, 2}, Size{300, 5, 1, 9, 9, 9, 9, 2}}) test_pools(size);
   test_refusals();
   std::printf("%zu cases with the kernels", all.size());
   for (const Kernel* const* kernel = gsdd::cpu::supported_kernels(); *kernel; ++kernel) {

@@ -1,0 +1,95 @@
+// What moves numbers from lane to lane.
+#pragma once
+
+#include "simd.h"
+
+namespace gsdd::cpu::GSDD_ISA {
+
+// Lanes that stay, and how many.
+#if defined(__AVX512F__)
+struct Chosen {
+  __mmask16 mask;
+  int count;
+};
+GSDD_INLINE Chosen chosen(IntVec keep) {
+  const __mmask16 mask = _mm512_test_epi32_mask((__m512i)keep, (__m512i)keep);
+  return {mask, __builtin_popcount(mask)};
+}
+// The lanes that stay, one behind another; writes kLanes numbers.
+GSDD_INLINE void store_chosen(int* to, IntVec v, const Chosen& c) {
+  _mm512_storeu_si512(to, _mm512_maskz_compress_epi32(c.mask, (__m512i)v));
+}
+#else
+struct Chosen {
+  int place[kLanes];  // where a lane goes, or where what follows it overwrites it
+  int count;
+};
+GSDD_INLINE Chosen chosen(IntVec keep) {
+  Chosen c;
+  c.count = 0;
+  for (int i = 0; i < kLanes; ++i) {
+    c.place[i] = c.count;
+    c.count -= keep[i];
+  }
+  return c;
+}
+GSDD_INLINE void store_chosen(int* to, IntVec v, const Chosen& c) {
+  for (int i = 0; i < kLanes; ++i) to[c.place[i]] = v[i];
+}
+#endif
+
+// Turns kLanes vectors around: number i of vector j becomes number j of vector i.
+GSDD_INLINE void transpose(Vec* v) {
+  const IntVec lane = count_from(0), low = (lane >> 1) + (lane & 1) * kLanes, high = low + kLanes / 2;
+  for (int round = 1; round < kLanes; round *= 2) {
+    Vec mixed[kLanes];
+    for (int i = 0; i < kLanes / 2; ++i) {
+      mixed[2 * i] = __builtin_shuffle(v[i], v[i + kLanes / 2], low);
+      mixed[2 * i + 1] = __builtin_shuffle(v[i], v[i + kLanes / 2], high);
+    }
+    for (int i = 0; i < kLanes; ++i) v[i] = mixed[i];
+  }
+}
+
+// Writes kNumbers vectors as kLanes records of kNumbers numbers.
+template <int kNumbers>
+GSDD_INLINE void store_transposed(Vec* v, float* records) {
+  static_assert(kNumbers % kLanes == 0);
+  for (int part = 0; part < kNumbers; part += kLanes) {
+    transpose(v + part);
+    for (int i = 0; i < kLanes; ++i) store(records + i * kNumbers + part, v[part + i]);
+  }
+}
+
+// Every other number of a and b, four lanes of a beside four of b, or every other four of a and then of b. Both are one
+// instruction.
+GSDD_INLINE void halve(Vec a, Vec b, bool fours, Vec* even, Vec* odd) {
+  const IntVec lane = count_from(0), group = lane >> 2;
+  const IntVec from = fours ? group * 8 + (lane & 3) : group * 4 + (lane & 1) * 2 + ((lane >> 1) & 1) * kLanes;
+  *even = __builtin_shuffle(a, b, from);
+  *odd = __builtin_shuffle(a, b, from + (fours ? 4 : 1));
+}
+
+// Sums the vectors from kIndex * kSize on, kSize of them, those outside kFirst .. kLast taken as 0 and not read, until
+// each four lanes hold partial sums of four vectors, or of all.
+template <int kSize, int kIndex, int kFirst, int kLast>
+GSDD_INLINE Vec sum_tree(const Vec* v) {
+  if constexpr (kIndex * kSize > kLast || (kIndex + 1) * kSize <= kFirst) {
+    return Vec{};
+  } else if constexpr (kSize == 1) {
+    return v[kIndex];
+  } else {
+    Vec even, odd;
+    halve(sum_tree<kSize / 2, 2 * kIndex, kFirst, kLast>(v), sum_tree<kSize / 2, 2 * kIndex + 1, kFirst, kLast>(v),
+          kSize > 4, &even, &odd);
+    return even + odd;
+  }
+}
+
+// The sums over the lanes of vectors kFirst .. kLast of kLanes, in those lanes; 0 in the others.
+template <int kFirst, int kLast>
+GSDD_INLINE Vec sum_each(const Vec* v) {
+  return sum_tree<kLanes, 0, kFirst, kLast>(v);
+}
+
+}  // namespace gsdd::cpu::GSDD_ISA
