@@ -30,34 +30,23 @@ GSDD_INLINE void read_row(const Panel& panel, int row, int c, int columns, Vec m
 
 template <DType kType>
 GSDD_INLINE void convert_row(const float* from, uint16_t* to) {
-  for (int j = 0; j < kPanelColumns; ++j)
+  for (int j = 0; j < kPanelColumns; ++j) {
     to[j] = kType == DType::kBFloat16 ? to_bfloat16(from[j]) : to_float16(from[j]);
+  }
 }
 
-// Writes `columns` pixels of C channels, [channel][kPanelColumns], to the image at `pixel`.
-template <int C, typename Number>
-GSDD_INLINE void scatter_row(const Number (*values)[kPanelColumns], const SplatParams& p, int64_t image, int64_t pixel,
-                             int columns) {
-  const int64_t plane = int64_t{p.height} * p.width;
-  Number* to = static_cast<Number*>(p.images) + image * plane * C;
-  if (p.channels_last) {
-    Number mixed[C * kPanelColumns];
-    for (int j = 0; j < kPanelColumns; ++j) {
-      for (int c = 0; c < C; ++c) mixed[j * C + c] = values[c][j];
-    }
-    if (columns == kPanelColumns) {
-      __builtin_memcpy(to + pixel * C, mixed, sizeof mixed);
-    } else {
-      for (int j = 0; j < columns * C; ++j) to[pixel * C + j] = mixed[j];
-    }
+// Copies `count` numbers, around the caches if asked and if they are whole vectors.
+template <typename Number>
+GSDD_INLINE void put_numbers(Number* to, const Number* from, int count, bool streamed) {
+  const unsigned bytes = static_cast<unsigned>(count) * sizeof(Number);
+  if (!streamed || bytes % sizeof(Vec) != 0) {
+    __builtin_memcpy(to, from, bytes);
     return;
   }
-  for (int c = 0; c < C; ++c) {
-    if (columns == kPanelColumns) {
-      __builtin_memcpy(to + c * plane + pixel, values[c], sizeof values[c]);
-    } else {
-      for (int j = 0; j < columns; ++j) to[c * plane + pixel + j] = values[c][j];
-    }
+  for (unsigned k = 0; k < bytes; k += sizeof(Vec)) {
+    Vec v;
+    __builtin_memcpy(&v, reinterpret_cast<const char*>(from) + k, sizeof v);
+    stream(reinterpret_cast<char*>(to) + k, v);
   }
 }
 
@@ -70,15 +59,36 @@ struct Finisher {
   const Panel* panel = nullptr;
   int64_t image = 0;
   PanelPlace place{};
-  int row = 0;  // that is written next
+  int row = 0;    // that is written next
+  bool streamed;  // past the caches: rows begin at a cache line, and the images are large
 
   explicit Finisher(const SplatParams& params) : p(params) {
+    const int64_t size = size_of(p.image_dtype), row_bytes = p.width * size * (p.channels_last ? C : 1);
+    streamed = reinterpret_cast<uintptr_t>(p.images) % 64 == 0 && row_bytes % 64 == 0 &&
+               p.batch * p.height * p.width * C * size >= kStreamBytes;
     for (int c = 0; c < C; ++c) {
       mean[c] = vec(p.mean ? p.mean[c] : 0.0f);
       scale[c] = vec(p.inverse_std ? p.inverse_std[c] : 1.0f);
     }
   }
 };
+
+// Writes a row of C channels, [channel][kPanelColumns], to the image at `pixel`.
+template <int C, typename Number>
+GSDD_INLINE void scatter_row(const Finisher<C>& f, const Number (*values)[kPanelColumns], int64_t pixel) {
+  const int64_t plane = int64_t{f.p.height} * f.p.width;
+  const int columns = f.place.columns;
+  Number* to = static_cast<Number*>(f.p.images) + f.image * plane * C;
+  if (!f.p.channels_last) {
+    for (int c = 0; c < C; ++c) put_numbers(to + c * plane + pixel, values[c], columns, f.streamed);
+    return;
+  }
+  alignas(64) Number mixed[C * kPanelColumns];
+  for (int j = 0; j < kPanelColumns; ++j) {
+    for (int c = 0; c < C; ++c) mixed[j * C + c] = values[c][j];
+  }
+  put_numbers(to + pixel * C, mixed, columns * C, f.streamed);
+}
 
 GSDD_INLINE void write(float* to, Vec v, bool streamed) {
   if (streamed) {
@@ -90,7 +100,7 @@ GSDD_INLINE void write(float* to, Vec v, bool streamed) {
 
 // One row of tiles, where the image takes whole vectors as they are.
 template <int C>
-GSDD_INLINE void write_vectors(const Finisher<C>& f, float* image, int64_t plane, bool streamed) {
+GSDD_INLINE void write_vectors(const Finisher<C>& f, float* image, int64_t plane) {
   for (int c = 0; c < C; ++c, image += plane) {
     const float* tile = f.panel->numbers + (f.row / kTileRows * C + c) * kLanes;
     for (int j = 0; j < f.place.columns; j += kLanes) {
@@ -100,12 +110,12 @@ GSDD_INLINE void write_vectors(const Finisher<C>& f, float* image, int64_t plane
       // A vector holds two rows of a tile.
       const Vec b = (load(tile) - f.mean[c]) * f.scale[c];
       tile += kStripTiles * C * kLanes;
-      write(image + j, (Vec)_mm512_shuffle_f32x4((__m512)a, (__m512)b, 0x44), streamed);
+      write(image + j, (Vec)_mm512_shuffle_f32x4((__m512)a, (__m512)b, 0x44), f.streamed);
       if (f.row + 1 < f.place.rows) {
-        write(image + f.p.width + j, (Vec)_mm512_shuffle_f32x4((__m512)a, (__m512)b, 0xee), streamed);
+        write(image + f.p.width + j, (Vec)_mm512_shuffle_f32x4((__m512)a, (__m512)b, 0xee), f.streamed);
       }
 #else
-      write(image + j, a, streamed);
+      write(image + j, a, f.streamed);
 #endif
     }
   }
@@ -115,14 +125,13 @@ GSDD_INLINE void write_vectors(const Finisher<C>& f, float* image, int64_t plane
 template <int C>
 GSDD_INLINE void write_numbers(const Finisher<C>& f, int row, int64_t pixel) {
   const SplatParams& p = f.p;
-  const int columns = f.place.columns;
   alignas(64) float values[C][kPanelColumns];
-  for (int c = 0; c < C; ++c) read_row<C>(*f.panel, row, c, columns, f.mean[c], f.scale[c], values[c]);
+  for (int c = 0; c < C; ++c) read_row<C>(*f.panel, row, c, f.place.columns, f.mean[c], f.scale[c], values[c]);
   if (p.image_dtype == DType::kFloat32) {
-    scatter_row<C>(values, p, f.image, pixel, columns);
+    scatter_row(f, values, pixel);
     return;
   }
-  uint16_t halves[C][kPanelColumns];
+  alignas(64) uint16_t halves[C][kPanelColumns];
   for (int c = 0; c < C; ++c) {
     if (p.image_dtype == DType::kBFloat16) {
       convert_row<DType::kBFloat16>(values[c], halves[c]);
@@ -130,7 +139,7 @@ GSDD_INLINE void write_numbers(const Finisher<C>& f, int row, int64_t pixel) {
       convert_row<DType::kFloat16>(values[c], halves[c]);
     }
   }
-  scatter_row<C>(halves, p, f.image, pixel, columns);
+  scatter_row(f, halves, pixel);
 }
 
 template <int C>
@@ -139,9 +148,7 @@ __attribute__((noinline)) void write_rows(const Finisher<C>& f) {
   const int64_t plane = int64_t{p.height} * p.width;
   const int64_t pixel = (f.place.row + f.row) * int64_t{p.width} + f.place.column;
   if (p.image_dtype == DType::kFloat32 && !p.channels_last && f.place.columns % kLanes == 0) {
-    const bool streamed = p.width % kLanes == 0 && reinterpret_cast<uintptr_t>(p.images) % 64 == 0 &&
-                          p.batch * plane * C * 4 >= kStreamBytes;
-    write_vectors(f, static_cast<float*>(p.images) + f.image * plane * C + pixel, plane, streamed);
+    write_vectors(f, static_cast<float*>(p.images) + f.image * plane * C + pixel, plane);
     return;
   }
   for (int r = 0; r < minimum(kTileRows, f.place.rows - f.row); ++r) {

@@ -57,15 +57,15 @@ GSDD_INLINE void store(float* to, Vec v) { __builtin_memcpy(to, &v, sizeof v); }
 GSDD_INLINE void store(int* to, IntVec v) { __builtin_memcpy(to, &v, sizeof v); }
 
 // Past the caches, to an address aligned to the vector; visible to other threads after stream_fence.
-GSDD_INLINE void stream(float* to, Vec v) {
+GSDD_INLINE void stream(void* to, Vec v) {
 #if defined(__AVX512F__)
-  _mm512_stream_ps(to, (__m512)v);
+  _mm512_stream_ps(static_cast<float*>(to), (__m512)v);
 #elif defined(__AVX2__)
-  _mm256_stream_ps(to, (__m256)v);
+  _mm256_stream_ps(static_cast<float*>(to), (__m256)v);
 #elif defined(__SSE__)
-  _mm_stream_ps(to, (__m128)v);
+  _mm_stream_ps(static_cast<float*>(to), (__m128)v);
 #else
-  store(to, v);
+  __builtin_memcpy(to, &v, sizeof v);
 #endif
 }
 GSDD_INLINE void stream_fence() {
