@@ -57,22 +57,36 @@ GSDD_INLINE void add_column(LaneMoments* to, Vec u, Vec v0, float vy, Vec m0, Ve
   to->vv += v0 * v0 * m0 + 2.0f * vy * v0 * m1 + vy * vy * m2;
 }
 
-constexpr float kPixelSamples = 4.0f;  // that one evaluation of an inside tile stands for
-
-// Sums over the rows of one lane of 2 x 2 samples a pixel: of w, w y and w y^2, and with s and t, 0 or 1, the sample's
-// place in its pixel; y is that of the row t = 0, from the run's middle.
-struct SampleSums {
-  Vec w{}, wy{}, wyy{}, wt{}, wty{}, ws{}, wsy{}, wst{};
+// Sums of w over a lane's tiles by additions alone: `twice` adds `once` after every tile, and `thrice` adds `twice`. A
+// tile with m - 1 others behind it is then counted 1, m and m (m + 1) / 2 times.
+struct RunningSums {
+  Vec once{}, twice{}, thrice{};
 };
 
-// The moments of one run; u and v are those of the sample s = t = 0 of a lane at the run's middle.
-GSDD_INLINE LaneMoments moments(const SampleSums& m, Vec u, Vec v, float du, float dv, float vy) {
-  const Vec y = m.wy + 0.5f * m.wt, yy = m.wyy + m.wty + 0.25f * m.wt, sy = m.wsy + 0.5f * m.wst;
-  const Vec sum_v = v * m.w + dv * m.ws + vy * y, sum_sv = (v + dv) * m.ws + vy * sy;
+// Sums over a lane's tiles of w, w y and w y^2.
+struct RowMoments {
+  Vec w, wy, wyy;
+};
+
+// Where y = top - kTileRows * m.
+GSDD_INLINE RowMoments row_moments(const RunningSums& sums, Vec top) {
+  constexpr float kStep = static_cast<float>(kTileRows);
+  const Vec m = kStep * sums.twice, mm = kStep * kStep * (2.0f * sums.thrice - sums.twice);
+  return {sums.once, top * sums.once - m, top * (top * sums.once - 2.0f * m) + mm};
+}
+
+constexpr float kPixelSamples = 4.0f;  // that one evaluation of an inside tile stands for
+
+// Of 2 x 2 samples a pixel: all of them, those below (t = 1), those on the right (s = 1), and those that are both. y is
+// that of the row t = 0, from the run's middle; u and v are those of the sample s = t = 0 of a lane there.
+GSDD_INLINE LaneMoments moments(const RowMoments& m, const RowMoments& t, const RowMoments& s, Vec both, Vec u, Vec v,
+                                float du, float dv, float vy) {
+  const Vec y = m.wy + 0.5f * t.w, yy = m.wyy + t.wy + 0.25f * t.w, sy = s.wy + 0.5f * both;
+  const Vec sum_v = v * m.w + dv * s.w + vy * y, sum_sv = (v + dv) * s.w + vy * sy;
   return {m.w,
-          u * m.w + du * m.ws,
+          u * m.w + du * s.w,
           sum_v,
-          u * u * m.w + (2.0f * u + du) * du * m.ws,
+          u * u * m.w + (2.0f * u + du) * du * s.w,
           u * sum_v + du * sum_sv,
           v * (sum_v + vy * y) + dv * (sum_sv + vy * sy) + vy * vy * yy};
 }
@@ -88,8 +102,8 @@ GSDD_INLINE void gather_edge(const float* tiles, const StripPlace& strip, const 
   // Rows are counted from the run's middle, so that the sums of squares stay small.
   const float half = 0.5f * static_cast<float>(count * kTileRows);
   const float middle = static_cast<float>(row) + half - f.origin_y;
-  Vec y = lane_rows() + (0.25f - half);
-  SampleSums m;
+  RunningSums sums, sums_below, sums_right;
+  Vec sum_both{};
   Vec colors[C]{};
   for (int k = 0; k < count; ++k) {
     Vec through{}, gradient[C];
@@ -112,24 +126,22 @@ GSDD_INLINE void gather_edge(const float* tiles, const StripPlace& strip, const 
     const Vec lower = add_where_ge(both, kept[2], kept[2], threshold);
     const Vec right = add_where_ge(both, kept[1], kept[1], threshold);
     const Vec all = add_where_ge(add_where_ge(lower, kept[1], kept[1], threshold), kept[0], kept[0], threshold);
-    const Vec w = through * all, wt = through * lower, ws = through * right;
-    const Vec wy = w * y;
-    if (kClip) m.w += w;
-    m.wy += wy;
-    m.wyy += wy * y;
-    m.wt += wt;
-    m.wty += wt * y;
-    m.ws += ws;
-    m.wsy += ws * y;
-    m.wst += through * both;
+    sums.once += through * all;
+    sums.twice += sums.once;
+    sums.thrice += sums.twice;
+    sums_below.once += through * lower;
+    sums_below.twice += sums_below.once;
+    sums_right.once += through * right;
+    sums_right.twice += sums_right.once;
+    sum_both += through * both;
     for (int c = 0; c < C; ++c) colors[c] += gradient[c] * (kClip ? alphas : all);
-    y += static_cast<float>(kTileRows);
   }
-  if (!kClip) {
-    for (int c = 0; c < C; ++c) m.w += colors[c] * color[c];
-  }
+  const Vec top = lane_rows() + (0.25f + half);
   const Vec u = f.u0 + f.ux * (x + 0.25f), v = f.v0 + f.vx * (x + 0.25f) + f.vy * middle;
-  add_samples<C>(out, moments(m, u, v, 0.5f * f.ux, 0.5f * f.vx, f.vy), colors);
+  add_samples<C>(out,
+                 moments(row_moments(sums, top), row_moments(sums_below, top), row_moments(sums_right, top), sum_both,
+                         u, v, 0.5f * f.ux, 0.5f * f.vx, f.vy),
+                 colors);
 }
 
 template <int C>
@@ -141,32 +153,28 @@ GSDD_INLINE void gather_inside(const float* tiles, const StripPlace& strip, cons
   Vec color[C];
   load_colors<C>(f, color);
   const float half = 0.5f * static_cast<float>(count * kTileRows);
-  Vec n = lane_rows() + (0.5f - half);
-  Vec sums[C]{}, m1{}, m2{};
+  RunningSums sums;
+  Vec colors[C]{};
   for (int k = 0; k < count; ++k) {
     Vec through{};
     for (int c = 0; c < C; ++c) {
       const Vec gradient = load(tiles + ((from + k) * C + c) * kLanes);
       through += gradient * color[c];
-      sums[c] += gradient * chain.alpha;
+      colors[c] += gradient * chain.alpha;
     }
-    const Vec w = through * chain.alpha * n;
-    m1 += w;
-    m2 += w * n;
-    n += static_cast<float>(kTileRows);
+    sums.once += through * chain.alpha;
+    sums.twice += sums.once;
+    sums.thrice += sums.twice;
     chain.alpha *= chain.ratio;
     chain.ratio = next_ratio<false>(chain.ratio, step);
   }
-  Vec m0{};
-  for (int c = 0; c < C; ++c) {
-    m0 += sums[c] * color[c];
-    sums[c] *= kPixelSamples;
-  }
+  for (int c = 0; c < C; ++c) colors[c] *= kPixelSamples;
+  const RowMoments m = row_moments(sums, lane_rows() + (0.5f + half));
   const float middle = static_cast<float>(row) + half - f.origin_y;
   LaneMoments moments;
   const Vec center = x + 0.5f;
-  add_column(&moments, f.u0 + f.ux * center, f.v0 + f.vx * center + f.vy * middle, f.vy, m0, m1, m2);
-  add_pixels<C>(out, moments, sums);
+  add_column(&moments, f.u0 + f.ux * center, f.v0 + f.vx * center + f.vy * middle, f.vy, m.w, m.wy, m.wyy);
+  add_pixels<C>(out, moments, colors);
 }
 
 template <int C>
