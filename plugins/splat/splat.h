@@ -63,7 +63,8 @@ struct SplatGradParams {
 };
 
 // The caller's thread pool: calls body(context, begin, end) on parts that cover [0, count), each part at least
-// `grain` long except the last, and returns when all are done. `pool` is handed through.
+// `grain` long except the last, and returns when all are done. `pool` is handed through. The body takes up to 350 KB of
+// its thread's stack, and nothing else.
 struct ParallelFor {
   using Body = void (*)(void* context, int64_t begin, int64_t end);
   void (*run)(void* pool, int64_t count, int64_t grain, Body body, void* context) = nullptr;
