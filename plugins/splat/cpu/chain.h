@@ -35,14 +35,16 @@ GSDD_INLINE Vec next_ratio(Vec ratio, Vec step) {
   return kNarrow ? ratio * step : ratio + ratio * step;
 }
 
-GSDD_INLINE Vec ratio_at(Vec v, float stride) { return exp2(-stride * (2.0f * v + stride)); }
+GSDD_INLINE Vec ratio_at(Vec v, float stride) { return exp2_between(-stride * (2.0f * v + stride)); }
 
-// At the tile whose lanes' upper left corners are (x, y), relative to the origin.
+// At the tile whose lanes' upper left corners are (x, y), relative to the origin. Where the first alpha is 0, so far
+// out, the others may be anything that is not drawn: 0, or no number.
 GSDD_INLINE Chain4 start4(const Frame& f, Vec x, Vec y) {
   const Vec u = f.u0 + f.ux * (x + 0.25f), v = f.v0 + f.vx * (x + 0.25f) + f.vy * (y + 0.25f);
   const float du = 0.5f * f.ux, dvx = 0.5f * f.vx, dvy = 0.5f * f.vy;
   // What alpha gains from one sample to the next: right at the first row, and down.
-  const Vec right = exp2(-(du * (2.0f * u + du) + dvx * (2.0f * v + dvx))), down = exp2(-dvy * (2.0f * v + dvy));
+  const Vec right = exp2_between(-(du * (2.0f * u + du) + dvx * (2.0f * v + dvx))),
+            down = exp2_between(-dvy * (2.0f * v + dvy));
   Chain4 chain;
   chain.alpha[0] = f.opacity * exp2_or_0(-(u * u + v * v));
   chain.alpha[1] = chain.alpha[0] * right;

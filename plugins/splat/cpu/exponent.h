@@ -5,7 +5,7 @@
 
 namespace gsdd::cpu::GSDD_ISA {
 
-// 2^x to 1.5e-7, relative, for x in [-126, 126].
+// 2^x to 1.5e-7, relative, for x in [-126, 126]; beyond, any bits.
 GSDD_INLINE Vec exp2_between(Vec x) {
 #if defined(__AVX512F__)
   const Vec whole = (Vec)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
@@ -24,7 +24,7 @@ GSDD_INLINE Vec exp2_between(Vec x) {
 #if defined(__AVX512F__)
   return (Vec)_mm512_scalef_ps((__m512)r, (__m512)whole);
 #else
-  return (Vec)((IntVec)r + ((IntVec)shifted << 23));
+  return (Vec)((UnsignedVec)r + ((UnsignedVec)shifted << 23));
 #endif
 }
 
@@ -42,7 +42,7 @@ GSDD_INLINE Vec exp2_or_0(Vec x) {
 #if defined(__AVX512F__)
   return exp2_between(x);
 #else
-  return keep_ge(x, vec(-126.0f), exp2_between(maximum(x, vec(-126.0f))));
+  return keep_ge(x, vec(-126.0f), exp2_between(x));
 #endif
 }
 

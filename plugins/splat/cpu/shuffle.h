@@ -19,6 +19,35 @@ GSDD_INLINE Chosen chosen(IntVec keep) {
 GSDD_INLINE void store_chosen(int* to, IntVec v, const Chosen& c) {
   _mm512_storeu_si512(to, _mm512_maskz_compress_epi32(c.mask, (__m512i)v));
 }
+#elif defined(__AVX2__)
+// For each choice of 8 lanes, the lanes in the order in which they are to stand: those that stay first.
+struct LaneOrders {
+  uint8_t of[256][8];
+};
+constexpr LaneOrders lane_orders() {
+  LaneOrders orders{};
+  for (int mask = 0; mask < 256; ++mask) {
+    int count = 0;
+    for (int lane = 0; lane < 8; ++lane) {
+      if (mask >> lane & 1) orders.of[mask][count++] = static_cast<uint8_t>(lane);
+    }
+  }
+  return orders;
+}
+alignas(64) inline constexpr LaneOrders kLaneOrders = lane_orders();
+
+struct Chosen {
+  __m256i order;
+  int count;
+};
+GSDD_INLINE Chosen chosen(IntVec keep) {
+  const int mask = _mm256_movemask_ps((__m256)keep);
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(kLaneOrders.of[mask]));
+  return {_mm256_cvtepu8_epi32(bytes), __builtin_popcount(static_cast<unsigned>(mask))};
+}
+GSDD_INLINE void store_chosen(int* to, IntVec v, const Chosen& c) {
+  store(to, (IntVec)_mm256_permutevar8x32_epi32((__m256i)v, c.order));
+}
 #else
 struct Chosen {
   int place[kLanes];  // where a lane goes, or where what follows it overwrites it

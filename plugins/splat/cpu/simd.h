@@ -30,6 +30,7 @@ constexpr int kTileRows = kLanes / kTileColumns;
 
 typedef float Vec __attribute__((vector_size(kLanes * 4)));
 typedef int32_t IntVec __attribute__((vector_size(kLanes * 4)));
+typedef uint32_t UnsignedVec __attribute__((vector_size(kLanes * 4)));
 
 GSDD_INLINE Vec vec(float value) { return value - Vec{}; }
 GSDD_INLINE Vec load(const float* from) {
