@@ -123,17 +123,25 @@ __attribute__((noinline)) void forward(const SplatParams& p, int columns, int64_
     const int64_t image = unit / panels.count;
     const PanelPlace place = panel_place(panels, unit % panels.count, p.height, p.width);
     Panel& panel = drawn[unit % 2];
-    for (int64_t first = 0; first == 0 || first < p.count; first += kBlock) {
-      if (placed != image)
-        place_block<C>(p, image * p.count + first, static_cast<int>(minimum(p.count - first, int64_t{kBlock})), &block);
+    bool first = true;
+    for (int64_t next = 0; first || next < p.count; first = false) {
+      if (p.count > kBlock) {
+        next = read_touching<C>(p, image, next, region_of(place), &block);
+        place_numbers<C>(p, &block);
+      } else if (placed == image) {
+        next = p.count;
+      } else {
+        place_block<C>(p, image * p.count, static_cast<int>(p.count), &block);
+        placed = image;
+        next = p.count;
+      }
       for (int s = 0; s * kTileColumns < place.columns; ++s) {
         float* sums = strip_of<C>(&panel, s);
-        if (first == 0) clear_strip<C>(sums, place.rows);
+        if (first) clear_strip<C>(sums, place.rows);
         draw_strip<C>(block, {place.column + s * kTileColumns, place.row, place.rows}, p.supersample, &work, sums,
                       &finisher);
       }
     }
-    placed = p.count <= kBlock ? image : -1;
     finish_rest(&finisher);
     finish_next(&finisher, panel, image, place);
   }

@@ -1,10 +1,7 @@
-// Reads Gaussians from any storage type and places them on the output grid, kLanes at a time.
+// Places Gaussians on the output grid, kLanes at a time.
 #pragma once
 
-#include "block.h"
-#include "convert.h"
-#include "exponent.h"
-#include "shuffle.h"
+#include "read.h"
 
 namespace gsdd::cpu::GSDD_ISA {
 
@@ -25,21 +22,6 @@ GSDD_INLINE Canvas canvas_of(const Params& p) {
   const double samples = p.supersample;
   return {static_cast<double>(p.width), static_cast<double>(p.height), static_cast<double>(p.width) / p.native_width,
           static_cast<double>(p.height) / p.native_height, (1.0 - 1.0 / (samples * samples)) / 12.0};
-}
-
-template <int C, DType kType>
-GSDD_INLINE void read_numbers(const void* gaussians, int64_t first, Block* block) {
-  constexpr int kParameters = kShapeParameters + C;
-  const int64_t base = first * kParameters;
-  for (int i = 0; i < block->count; ++i) {
-    for (int k = 0; k < kParameters; ++k) {
-      block->raw[k][i] = load_number(gaussians, kType, base + i * int64_t{kParameters} + k);
-    }
-  }
-  // The tail is placed with the rest and drawn by nobody.
-  for (int i = block->count; i < padded(block->count); ++i) {
-    for (int k = 0; k < kParameters; ++k) block->raw[k][i] = 0.0f;
-  }
 }
 
 // Which Gaussians draw, and up to which u^2 + v^2.
@@ -184,24 +166,16 @@ GSDD_INLINE void put_frames(int i, const FrameLanes& samples, const FrameLanes& 
   store_transposed<kFrameNumbers>(pixel, &block->pixel[i].u0);
 }
 
-// Places Gaussians first .. first + count of the tensor.
+// Places the Gaussians whose numbers a block holds.
 template <int C, typename Params>
-__attribute__((noinline)) void place_block(const Params& p, int64_t first, int count, Block* block) {
-  block->count = count;
-  switch (p.gaussian_dtype) {
-    case DType::kFloat32:
-      read_numbers<C, DType::kFloat32>(p.gaussians, first, block);
-      break;
-    case DType::kFloat16:
-      read_numbers<C, DType::kFloat16>(p.gaussians, first, block);
-      break;
-    default:
-      read_numbers<C, DType::kBFloat16>(p.gaussians, first, block);
-      break;
+__attribute__((noinline)) void place_numbers(const Params& p, Block* block) {
+  // The tail is placed with the rest and drawn by nobody.
+  for (int i = block->count; i < padded(block->count); ++i) {
+    for (int k = 0; k < kShapeParameters + C; ++k) block->raw[k][i] = 0.0f;
   }
   const Canvas canvas = canvas_of(p);
   const float weight = 1.0f / static_cast<float>(p.supersample * p.supersample);
-  for (int i = 0; i < padded(count); i += kLanes) {
+  for (int i = 0; i < padded(block->count); i += kLanes) {
     FrameLanes samples, pixels;
     find_levels<C>(i, block);
     for (int j = 0; j < kLanes; ++j) {
@@ -209,6 +183,14 @@ __attribute__((noinline)) void place_block(const Params& p, int64_t first, int c
     }
     put_frames<C>(i, samples, pixels, weight, block);
   }
+}
+
+// Places Gaussians first .. first + count of the tensor.
+template <int C, typename Params>
+GSDD_INLINE void place_block(const Params& p, int64_t first, int count, Block* block) {
+  block->count = count;
+  read_numbers<C>(p, first, count, 0, block);
+  place_numbers<C>(p, block);
 }
 
 }  // namespace gsdd::cpu::GSDD_ISA

@@ -16,7 +16,8 @@ GSDD_INLINE Chosen chosen(IntVec keep) {
   return {mask, __builtin_popcount(mask)};
 }
 // The lanes that stay, one behind another; writes kLanes numbers.
-GSDD_INLINE void store_chosen(int* to, IntVec v, const Chosen& c) {
+template <typename Number, typename Numbers>
+GSDD_INLINE void store_chosen(Number* to, Numbers v, const Chosen& c) {
   _mm512_storeu_si512(to, _mm512_maskz_compress_epi32(c.mask, (__m512i)v));
 }
 #elif defined(__AVX2__)
@@ -45,8 +46,9 @@ GSDD_INLINE Chosen chosen(IntVec keep) {
   const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(kLaneOrders.of[mask]));
   return {_mm256_cvtepu8_epi32(bytes), __builtin_popcount(static_cast<unsigned>(mask))};
 }
-GSDD_INLINE void store_chosen(int* to, IntVec v, const Chosen& c) {
-  store(to, (IntVec)_mm256_permutevar8x32_epi32((__m256i)v, c.order));
+template <typename Number, typename Numbers>
+GSDD_INLINE void store_chosen(Number* to, Numbers v, const Chosen& c) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_permutevar8x32_epi32((__m256i)v, c.order));
 }
 #else
 struct Chosen {
@@ -62,7 +64,8 @@ GSDD_INLINE Chosen chosen(IntVec keep) {
   }
   return c;
 }
-GSDD_INLINE void store_chosen(int* to, IntVec v, const Chosen& c) {
+template <typename Number, typename Numbers>
+GSDD_INLINE void store_chosen(Number* to, Numbers v, const Chosen& c) {
   for (int i = 0; i < kLanes; ++i) to[c.place[i]] = v[i];
 }
 #endif

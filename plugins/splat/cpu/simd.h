@@ -76,18 +76,18 @@ GSDD_INLINE void stream_fence() {
 }
 
 // from[index[i]] in lane i.
-GSDD_INLINE Vec gather(const float* from, IntVec index) {
+template <typename Numbers, typename Number>
+GSDD_INLINE Numbers gather_as(const Number* from, IntVec index) {
 #if defined(__AVX512F__)
-  return (Vec)_mm512_i32gather_ps((__m512i)index, from, 4);
+  return (Numbers)_mm512_i32gather_ps((__m512i)index, from, 4);
 #else
-  Vec v;
+  Numbers v;
   for (int i = 0; i < kLanes; ++i) v[i] = from[index[i]];
   return v;
 #endif
 }
-GSDD_INLINE IntVec gather(const int* from, IntVec index) {
-  return (IntVec)gather(reinterpret_cast<const float*>(from), index);
-}
+GSDD_INLINE Vec gather(const float* from, IntVec index) { return gather_as<Vec>(from, index); }
+GSDD_INLINE IntVec gather(const int* from, IntVec index) { return gather_as<IntVec>(from, index); }
 
 GSDD_INLINE float minimum(float a, float b) { return a < b ? a : b; }
 GSDD_INLINE float maximum(float a, float b) { return a > b ? a : b; }

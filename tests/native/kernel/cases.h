@@ -70,6 +70,12 @@ inline std::vector<Case> cases() {
   add("wide Gaussians", {1, 5, 3, 150, 60, 150, 60, 2});
   add("tall", {1, 20, 1, 300, 20, 300, 20, 2});
   add("more than a block", {1, 1100, 1, 24, 24, 96, 96, 2});
+  Case& many = add("more than a block on several panels", {1, 600, 1, 140, 70, 140, 70, 2});
+  change(many, 0, 5, 50, -1.2f);
+  change(many, 2, 6, 50, 1e19f);
+  change(many, 3, 7, 50, -3e38f);
+  change(many, 6, 8, 50, 0.004f);
+  change(many, 4, 9, 50, std::numeric_limits<float>::infinity());
 
   Case& off = add("off the canvas", {2, 30, 3, 24, 24, 24, 24, 2});
   for (size_t n = 0; n < off.gaussians.size(); n += 9) off.gaussians[n] *= 3.0f;
