@@ -80,6 +80,14 @@ def test_no_gradient_through_the_limit_of_alpha() -> None:
     assert gradients[..., 5:8].abs().min() > 0
 
 
+def test_the_caller_keeps_its_subnormal_numbers() -> None:
+    """The kernel works without them, and puts the processor's setting back."""
+    images_and_gradients(ordinary(4, 10, 3, 40, 5), 40, 40, 2)
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        assert (torch.full((1 << 17,), 1e-30) * 1e-12).min() > 0
+
+
 _ONE_SET = """
 import sys, torch
 import gsdd_runtime as gsdd

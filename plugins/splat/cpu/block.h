@@ -21,7 +21,7 @@ struct alignas(64) Frame {
   float origin_x, origin_y;
   float color[kMaxChannels];  // what alpha is multiplied by
 };
-constexpr int kFrameNumbers = sizeof(Frame) / sizeof(float);
+constexpr int kFrameNumbers = sizeof(Frame) / sizeof(float), kFirstColor = kFrameNumbers - kMaxChannels;
 
 struct alignas(64) Block {
   int count;

@@ -159,8 +159,8 @@ GSDD_INLINE void put_frames(int i, const FrameLanes& samples, const FrameLanes& 
   store(block->per_v + i, 1.0f / vy);
   store(block->narrow + i, (IntVec)narrow);
   for (int c = 0; c < C; ++c) {
-    pixel[12 + c] = load(block->raw[5 + c] + i);
-    sample[12 + c] = pixel[12 + c] * weight;
+    pixel[kFirstColor + c] = load(block->raw[5 + c] + i);
+    sample[kFirstColor + c] = pixel[kFirstColor + c] * weight;
   }
   store_transposed<kFrameNumbers>(sample, &block->sample[i].u0);
   store_transposed<kFrameNumbers>(pixel, &block->pixel[i].u0);
