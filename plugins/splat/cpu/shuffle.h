@@ -1,6 +1,8 @@
 // What moves numbers from lane to lane.
 #pragma once
 
+#include <utility>
+
 #include "simd.h"
 
 namespace gsdd::cpu::GSDD_ISA {
@@ -70,14 +72,28 @@ GSDD_INLINE void store_chosen(Number* to, Numbers v, const Chosen& c) {
 }
 #endif
 
+// Lane i of the result is lane From{}(i) of a and then b.
+template <typename From, int... kLane>
+GSDD_INLINE Vec permute(Vec a, Vec b, std::integer_sequence<int, kLane...>) {
+#if defined(__clang__)
+  return __builtin_shufflevector(a, b, From{}(kLane)...);
+#else
+  return __builtin_shuffle(a, b, IntVec{From{}(kLane)...});
+#endif
+}
+template <typename From>
+GSDD_INLINE Vec permute(Vec a, Vec b, From) {
+  return permute<From>(a, b, std::make_integer_sequence<int, kLanes>());
+}
+
 // Turns kLanes vectors around: number i of vector j becomes number j of vector i.
 GSDD_INLINE void transpose(Vec* v) {
-  const IntVec lane = count_from(0), low = (lane >> 1) + (lane & 1) * kLanes, high = low + kLanes / 2;
   for (int round = 1; round < kLanes; round *= 2) {
     Vec mixed[kLanes];
     for (int i = 0; i < kLanes / 2; ++i) {
-      mixed[2 * i] = __builtin_shuffle(v[i], v[i + kLanes / 2], low);
-      mixed[2 * i + 1] = __builtin_shuffle(v[i], v[i + kLanes / 2], high);
+      const Vec a = v[i], b = v[i + kLanes / 2];
+      mixed[2 * i] = permute(a, b, [](int lane) { return lane / 2 + lane % 2 * kLanes; });
+      mixed[2 * i + 1] = permute(a, b, [](int lane) { return lane / 2 + lane % 2 * kLanes + kLanes / 2; });
     }
     for (int i = 0; i < kLanes; ++i) v[i] = mixed[i];
   }
@@ -93,13 +109,16 @@ GSDD_INLINE void store_transposed(Vec* v, float* records) {
   }
 }
 
-// Every other number of a and b, four lanes of a beside four of b, or every other four of a and then of b. Both are one
-// instruction.
-GSDD_INLINE void halve(Vec a, Vec b, bool fours, Vec* even, Vec* odd) {
-  const IntVec lane = count_from(0), group = lane >> 2;
-  const IntVec from = fours ? group * 8 + (lane & 3) : group * 4 + (lane & 1) * 2 + ((lane >> 1) & 1) * kLanes;
-  *even = __builtin_shuffle(a, b, from);
-  *odd = __builtin_shuffle(a, b, from + (fours ? 4 : 1));
+// Every other number of a and b, from `kFirst` on: four lanes of a beside four of b. One instruction.
+template <int kFirst>
+GSDD_INLINE Vec every_other(Vec a, Vec b) {
+  return permute(a, b, [](int lane) { return lane / 4 * 4 + lane % 2 * 2 + lane / 2 % 2 * kLanes + kFirst; });
+}
+
+// Every other four numbers of a and then of b, from the four `kFirst` on.
+template <int kFirst>
+GSDD_INLINE Vec every_other_four(Vec a, Vec b) {
+  return permute(a, b, [](int lane) { return lane / 4 * 8 + lane % 4 + 4 * kFirst; });
 }
 
 // Sums the vectors from kIndex * kSize on, kSize of them, those outside kFirst .. kLast taken as 0 and not read, until
@@ -111,10 +130,13 @@ GSDD_INLINE Vec sum_tree(const Vec* v) {
   } else if constexpr (kSize == 1) {
     return v[kIndex];
   } else {
-    Vec even, odd;
-    halve(sum_tree<kSize / 2, 2 * kIndex, kFirst, kLast>(v), sum_tree<kSize / 2, 2 * kIndex + 1, kFirst, kLast>(v),
-          kSize > 4, &even, &odd);
-    return even + odd;
+    const Vec a = sum_tree<kSize / 2, 2 * kIndex, kFirst, kLast>(v);
+    const Vec b = sum_tree<kSize / 2, 2 * kIndex + 1, kFirst, kLast>(v);
+    if constexpr (kSize <= 4) {
+      return every_other<0>(a, b) + every_other<1>(a, b);
+    } else {
+      return every_other_four<0>(a, b) + every_other_four<1>(a, b);
+    }
   }
 }
 
