@@ -13,7 +13,7 @@ struct ExtentVecs {
   IntVec chained;  // whether the recurrence neither overflows nor loses a lane to underflow
 };
 
-// What the extents depend on; a lane is a Gaussian, or the same Gaussian in another strip.
+// What the extents depend on; a lane is a Gaussian.
 struct EllipseVecs {
   Vec u0, ux, v0, vx, vy, per_u, per_v, top, level, clip, origin_x, origin_y;
 };

@@ -3,6 +3,7 @@
 
 #include "convert.h"
 #include "panel.h"
+#include "shuffle.h"
 
 namespace gsdd::cpu::GSDD_ISA {
 
@@ -110,9 +111,9 @@ GSDD_INLINE void write_vectors(const Finisher<C>& f, float* image, int64_t plane
       // A vector holds two rows of a tile.
       const Vec b = (load(tile) - f.mean[c]) * f.scale[c];
       tile += kStripTiles * C * kLanes;
-      write(image + j, (Vec)_mm512_shuffle_f32x4((__m512)a, (__m512)b, 0x44), f.streamed);
+      write(image + j, first_halves(a, b), f.streamed);
       if (f.row + 1 < f.place.rows) {
-        write(image + f.p.width + j, (Vec)_mm512_shuffle_f32x4((__m512)a, (__m512)b, 0xee), f.streamed);
+        write(image + f.p.width + j, second_halves(a, b), f.streamed);
       }
 #else
       write(image + j, a, f.streamed);

@@ -94,8 +94,8 @@ GSDD_INLINE LaneMoments moments(const RowMoments& m, const RowMoments& t, const 
 template <int C, bool kClip, bool kNarrow>
 GSDD_INLINE void gather_edge(const float* tiles, const StripPlace& strip, const Frame& f, int from, int count,
                              Chain4 chain, Gathered* out) {
-  const int column = strip.column, row = strip.row + from * kTileRows;
-  const Vec x = lane_columns() + (static_cast<float>(column) - f.origin_x);
+  const int row = strip.row + from * kTileRows;
+  const Vec x = first_x(f, strip.column);
   const Vec threshold = vec(kAlphaThreshold), limit = vec(kAlphaLimit), step = vec(f.step);
   Vec color[C];
   load_colors<C>(f, color);
@@ -147,8 +147,8 @@ GSDD_INLINE void gather_edge(const float* tiles, const StripPlace& strip, const 
 template <int C>
 GSDD_INLINE void gather_inside(const float* tiles, const StripPlace& strip, const Frame& f, int from, int count,
                                Chain1 chain, Gathered* out) {
-  const int column = strip.column, row = strip.row + from * kTileRows;
-  const Vec x = lane_columns() + (static_cast<float>(column) - f.origin_x);
+  const int row = strip.row + from * kTileRows;
+  const Vec x = first_x(f, strip.column);
   const Vec step = vec(f.step);
   Vec color[C];
   load_colors<C>(f, color);
@@ -180,8 +180,8 @@ GSDD_INLINE void gather_inside(const float* tiles, const StripPlace& strip, cons
 template <int C>
 void gather_direct(const float* tiles, const StripPlace& strip, const Frame& f, float level, int from, int count,
                    int samples, Gathered* out) {
-  const int column = strip.column, row = strip.row + from * kTileRows;
-  const Vec x = lane_columns() + (static_cast<float>(column) - f.origin_x);
+  const int row = strip.row + from * kTileRows;
+  const Vec x = first_x(f, strip.column);
   const Vec threshold = vec(kAlphaThreshold), limit = vec(kAlphaLimit), opacity = vec(f.opacity),
             dropped = vec(level + 1.0f);
   Vec color[C];
@@ -190,7 +190,7 @@ void gather_direct(const float* tiles, const StripPlace& strip, const Frame& f, 
   LaneMoments moments;
   Vec colors[C]{};
   for (int k = 0; k < count; ++k) {
-    const Vec y = lane_rows() + (static_cast<float>(row + k * kTileRows) - f.origin_y);
+    const Vec y = first_y(f, row + k * kTileRows);
     Vec through{}, gradient[C], alphas{};
     for (int c = 0; c < C; ++c) {
       gradient[c] = load(tiles + ((from + k) * C + c) * kLanes);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "panel.h"
+#include "shuffle.h"
 
 namespace gsdd::cpu::GSDD_ISA {
 
@@ -55,9 +56,9 @@ __attribute__((noinline)) void copy_panel(const SplatGradParams& p, const float*
           rows[t] = r + t < place.rows ? load_some(from + t * int64_t{p.width} + j, columns) : Vec{};
         }
 #if defined(__AVX512F__)
-        store(to, (Vec)_mm512_shuffle_f32x4((__m512)rows[0], (__m512)rows[1], 0x44));
+        store(to, first_halves(rows[0], rows[1]));
         if (columns > kTileColumns) {
-          store(to + kStripTiles * C * kLanes, (Vec)_mm512_shuffle_f32x4((__m512)rows[0], (__m512)rows[1], 0xee));
+          store(to + kStripTiles * C * kLanes, second_halves(rows[0], rows[1]));
         }
 #else
         store(to, rows[0]);

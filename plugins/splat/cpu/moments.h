@@ -50,35 +50,28 @@ struct alignas(64) ShapeGrads {
 template <int C>
 GSDD_INLINE void shape_gradients(const SplatGradParams& p, const Block& block, int first, const Totals& totals,
                                  ShapeGrads* grads) {
-  constexpr double kVariance = 1.0 / 12.0;
-  const double scale_x = static_cast<double>(p.width) / p.native_width;
-  const double scale_y = static_cast<double>(p.height) / p.native_height;
-  const double spread = (1.0 - 1.0 / (static_cast<double>(p.supersample) * p.supersample)) / 12.0;
+  const Canvas canvas = canvas_of(p);
   const float (*sample)[kGroup] = totals.of + kSampleMoments, (*pixel)[kGroup] = totals.of + kPixelMoments;
   for (int j = 0; j < kGroup; ++j) {
     const int i = first + j;
-    const double a = scale_x * (static_cast<double>(block.raw[2][i]) + 0.5);
-    const double b = scale_y * static_cast<double>(block.raw[3][i]);
-    const double c = scale_y * (static_cast<double>(block.raw[4][i]) + 0.5);
-    const double aa = a * a, bb = b * b, cc = c * c, xy = a * b;
-    const auto determinant = [=](double v) { return aa * cc + v * (aa + bb + cc + v); };
-    const double xx = aa + kVariance, yy = bb + cc + kVariance;
-    const Factors of_sample = factors({xx, xy, yy, determinant(kVariance)});
-    const Factors of_pixel = factors({xx + spread, xy, yy + spread, determinant(kVariance + spread)});
+    const Shape shape = shape_of(canvas, block, i);
+    const Factors of_sample = factors(shape.sample), of_pixel = factors(shape.pixel);
     ShapeGrad g{};
     add_frame(of_sample, sample, j, &g);
     add_frame(of_pixel, pixel, j, &g);
     // The frame's factor sqrt(det / wide_det) depends on the covariance too: half of inverse - wide inverse, written as
     // sums of positive terms.
-    const double areas = of_sample.per_area * of_pixel.per_area, half = 0.5 * pixel[0][j] * spread * areas * areas;
-    g.xx += half * (yy * yy + yy * spread + xy * xy);
-    g.xy -= half * (xy * (xx + yy + spread));
-    g.yy += half * (xx * xx + xx * spread + xy * xy);
+    const double areas = of_sample.per_area * of_pixel.per_area;
+    const double half = 0.5 * pixel[0][j] * canvas.spread * areas * areas;
+    const double xx = shape.sample.xx, xy = shape.sample.xy, yy = shape.sample.yy;
+    g.xx += half * (yy * yy + yy * canvas.spread + xy * xy);
+    g.xy -= half * (xy * (xx + yy + canvas.spread));
+    g.yy += half * (xx * xx + xx * canvas.spread + xy * xy);
     grads->of[0][j] = static_cast<float>(0.5 * p.width * g.x);
     grads->of[1][j] = static_cast<float>(0.5 * p.height * g.y);
-    grads->of[2][j] = static_cast<float>(2.0 * scale_x * (a * g.xx + b * g.xy));
-    grads->of[3][j] = static_cast<float>(2.0 * scale_y * (a * g.xy + b * g.yy));
-    grads->of[4][j] = static_cast<float>(2.0 * scale_y * (c * g.yy));
+    grads->of[2][j] = static_cast<float>(2.0 * canvas.scale_x * (shape.a * g.xx + shape.b * g.xy));
+    grads->of[3][j] = static_cast<float>(2.0 * canvas.scale_y * (shape.a * g.xy + shape.b * g.yy));
+    grads->of[4][j] = static_cast<float>(2.0 * canvas.scale_y * (shape.c * g.yy));
     grads->of[5][j] = (sample[0][j] + pixel[0][j]) / block.raw[kShapeParameters - 1 + C][i];
   }
 }

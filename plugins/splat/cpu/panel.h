@@ -10,7 +10,6 @@ namespace gsdd::cpu::GSDD_ISA {
 // Two cache lines a row: a single one is written to memory at half the speed.
 constexpr int kPanelColumns = 32;
 constexpr int kPanelRows = 128;  // at most
-constexpr int kPanelStrips = kPanelColumns / kTileColumns;
 constexpr int kStripTiles = kPanelRows / kTileRows;
 
 // [strip][tile][channel][lane]: colour sums, or the image's gradient. One strip at a time is worked on, and stands in

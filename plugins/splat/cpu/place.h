@@ -33,7 +33,7 @@ GSDD_INLINE void find_levels(int i, Block* block) {
   const Vec opacity = load(block->raw[kParameters - 1] + i);
   const auto drawn = (opacity > vec(kAlphaThreshold)) & (zero == Vec{});
   const Vec log2 = log2_rough(drawn ? opacity : vec(1.0f));
-  store(block->level + i, drawn ? log2 + 7.9943534f : vec(-1.0f));
+  store(block->level + i, drawn ? log2 + kThresholdBits : vec(-1.0f));
   store(block->clip + i, log2);
 }
 
@@ -45,6 +45,27 @@ struct alignas(64) FrameLanes {
 struct Covariance {
   double xx, xy, yy, determinant;
 };
+
+// The lower Cholesky factor [[a, 0], [b, c]] of Gaussian i on the output grid, the covariance of its samples, and that
+// of the mean of a pixel's.
+struct Shape {
+  double a, b, c;
+  Covariance sample, pixel;
+};
+
+GSDD_INLINE Covariance covariance(double aa, double xy, double bb_cc, double ac, double variance) {
+  // The determinant is a sum of positive terms: a needle's never cancels.
+  return {aa + variance, xy, bb_cc + variance, ac + variance * (aa + bb_cc + variance)};
+}
+
+GSDD_INLINE Shape shape_of(const Canvas& canvas, const Block& block, int i) {
+  constexpr double kVariance = 1.0 / 12.0;
+  const double a = canvas.scale_x * (static_cast<double>(block.raw[2][i]) + 0.5);
+  const double b = canvas.scale_y * static_cast<double>(block.raw[3][i]);
+  const double c = canvas.scale_y * (static_cast<double>(block.raw[4][i]) + 0.5);
+  const double aa = a * a, bb_cc = b * b + c * c, xy = a * b, ac = aa * c * c;
+  return {a, b, c, covariance(aa, xy, bb_cc, ac, kVariance), covariance(aa, xy, bb_cc, ac, kVariance + canvas.spread)};
+}
 
 // What a frame needs of a covariance: few of the slow operations, and no overflow up to parameters of 3e38.
 struct Factors {
@@ -79,10 +100,7 @@ GSDD_INLINE double between(double value, double low, double high) {
 
 GSDD_INLINE void place_one(const Canvas& canvas, int i, int j, const float* opacity, Block* block, FrameLanes* samples,
                            FrameLanes* pixels) {
-  constexpr double kVariance = 1.0 / 12.0, kTwiceLn2 = 1.3862943611198906188;
-  const double a = canvas.scale_x * (static_cast<double>(block->raw[2][i]) + 0.5);
-  const double b = canvas.scale_y * static_cast<double>(block->raw[3][i]);
-  const double c = canvas.scale_y * (static_cast<double>(block->raw[4][i]) + 0.5);
+  constexpr double kTwiceLn2 = 1.3862943611198906188;
   const double x = (static_cast<double>(block->raw[0][i]) + 1.0) * 0.5 * canvas.width;
   const double y = (static_cast<double>(block->raw[1][i]) + 1.0) * 0.5 * canvas.height;
   const double origin_x = static_cast<int>(between(x, 0.0, canvas.width));
@@ -90,11 +108,8 @@ GSDD_INLINE void place_one(const Canvas& canvas, int i, int j, const float* opac
   block->origin_x[i] = static_cast<float>(origin_x);
   block->origin_y[i] = static_cast<float>(origin_y);
 
-  const double aa = a * a, bb_cc = b * b + c * c, xy = a * b, ac = aa * c * c;
-  // The determinant is a sum of positive terms: a needle's never cancels.
-  const Covariance sample = {aa + kVariance, xy, bb_cc + kVariance, ac + kVariance * (aa + bb_cc + kVariance)};
-  const double wider = kVariance + canvas.spread;
-  const Covariance pixel = {aa + wider, xy, bb_cc + wider, ac + wider * (aa + bb_cc + wider)};
+  const Shape shape = shape_of(canvas, *block, i);
+  const Covariance &sample = shape.sample, &pixel = shape.pixel;
   const Factors of_sample = factors(sample), of_pixel = factors(pixel);
   set_frame(samples, j, of_sample, x - origin_x, y - origin_y);
   set_frame(pixels, j, of_pixel, x - origin_x, y - origin_y);
@@ -102,10 +117,11 @@ GSDD_INLINE void place_one(const Canvas& canvas, int i, int j, const float* opac
   pixels->opacity[j] = opacity[i] * static_cast<float>(sample.determinant * of_sample.per_area * of_pixel.per_area);
 
   const double deviation_x = sample.xx * of_sample.per_deviation, deviation_y = __builtin_sqrt(sample.yy);
-  block->top[i] = static_cast<float>(xy * of_sample.per_deviation / deviation_y);
+  block->top[i] = static_cast<float>(sample.xy * of_sample.per_deviation / deviation_y);
   // Both eigenvalues of the covariance less kWideVariance are positive.
-  block->wide[i] = -static_cast<int>((sample.xx > kWideVariance) &
-                                     ((sample.xx - kWideVariance) * (sample.yy - kWideVariance) >= xy * xy));
+  block->wide[i] =
+      -static_cast<int>((sample.xx > kWideVariance) &
+                        ((sample.xx - kWideVariance) * (sample.yy - kWideVariance) >= sample.xy * sample.xy));
 
   // The box around the ellipse, on the canvas.
   const double level = static_cast<double>(block->level[i]);

@@ -54,7 +54,7 @@ GSDD_INLINE IntVec may_touch(const SplatParams& p, const Region& region, const B
   const Vec x = (number(0) + 1.0f) * (0.5f * width), y = (number(1) + 1.0f) * (0.5f * height);
   const Vec a = scale_x * (number(2) + kCholeskyBias), b = scale_y * number(3);
   const Vec c = scale_y * (number(4) + kCholeskyBias), opacity = number(kShapeParameters - 1 + C);
-  const Vec twice_sigma = 1.3862944f * (log2_rough(opacity) + 7.9943534f) + 0.05f;
+  const Vec twice_sigma = 1.3862944f * (log2_rough(opacity) + kThresholdBits) + 0.05f;
   const Vec dx = maximum(maximum(region.left - x, x - region.right), Vec{});
   const Vec dy = maximum(maximum(region.top - y, y - region.bottom), Vec{});
   return (opacity > kAlphaThreshold) & (dx * dx <= (a * a + kPixelVariance) * twice_sigma) &

@@ -86,6 +86,14 @@ GSDD_INLINE Vec permute(Vec a, Vec b, From) {
   return permute<From>(a, b, std::make_integer_sequence<int, kLanes>());
 }
 
+// The first, or the second, half of a and then of b: between two tiles of two rows, and two rows of two tiles.
+GSDD_INLINE Vec first_halves(Vec a, Vec b) {
+  return permute(a, b, [](int lane) { return lane % (kLanes / 2) + lane / (kLanes / 2) * kLanes; });
+}
+GSDD_INLINE Vec second_halves(Vec a, Vec b) {
+  return permute(a, b, [](int lane) { return lane % (kLanes / 2) + lane / (kLanes / 2) * kLanes + kLanes / 2; });
+}
+
 // Turns kLanes vectors around: number i of vector j becomes number j of vector i.
 GSDD_INLINE void transpose(Vec* v) {
   for (int round = 1; round < kLanes; round *= 2) {
