@@ -24,7 +24,7 @@ from gsdd_runtime.distilled_set import DistilledSet
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.networks import Network, Size
 from gsdd_runtime.set_format import checks
-from gsdd_runtime.set_format.file import parse_json
+from gsdd_runtime.set_format.file import parse_description
 
 FORMAT_VERSION = 1
 METADATA_KEY = "gsdd_model"
@@ -121,7 +121,7 @@ def load_model(path: str | os.PathLike[str]) -> TrainedModel:
                     f"{path} is not a trained network of gsdd-rt (no metadata {METADATA_KEY!r}): "
                     "make one with `gsdd-rt train`"
                 )
-            facts = _checked(path, parse_json(str(path), f"the metadata {METADATA_KEY!r}", text))
+            facts = _checked(path, parse_description(path, METADATA_KEY, text, FORMAT_VERSION))
             size = (facts["height"], facts["width"])
             network = networks.build(facts["network"], facts["channels"], facts["classes"], size, seed=0)
             network.load_state_dict(_weights(path, file, network.state_dict()))
@@ -149,14 +149,7 @@ def _listed(values: tuple[Any, ...] | None) -> list[Any] | None:
     return None if values is None else list(values)
 
 
-def _checked(path: Path, facts: Any) -> dict[str, Any]:
-    if not isinstance(facts, dict):
-        raise InputError(f"{path}: the metadata {METADATA_KEY!r} must be a JSON object")
-    version = facts.get("format_version")
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise InputError(f"{path}: the format version must be a whole number from 1, got {version!r}")
-    if version > FORMAT_VERSION:
-        raise InputError(f"{path} is of format version {version}, this gsdd-rt reads {FORMAT_VERSION}: upgrade gsdd-rt")
+def _checked(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
     for name in ("channels", "classes", "height", "width"):
         if not checks.is_integer(facts.get(name)):
             raise InputError(f"{path}: {name} must be a whole number, got {facts.get(name)!r}")

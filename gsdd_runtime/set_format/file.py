@@ -176,6 +176,19 @@ def parse_json(where: str, what: str, text: str | bytes) -> Any:
     return value
 
 
+def parse_description(path: Path, key: str, text: str, newest: int) -> dict[str, Any]:
+    """The fields of the description that a file keeps in its metadata ``key``, whose format is at most ``newest``."""
+    fields = parse_json(str(path), f"the metadata {key!r}", text)
+    if not isinstance(fields, dict):
+        raise InputError(f"{path}: the metadata {key!r} must be a JSON object")
+    version = fields.get("format_version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise InputError(f"{path}: the format version must be a whole number from 1, got {version!r}")
+    if version > newest:
+        raise InputError(f"{path} is of format version {version}, this gsdd-rt reads up to {newest}: upgrade gsdd-rt")
+    return fields
+
+
 def _check_json(where: str, what: str, value: Any, depth: int) -> None:
     if depth == 0:
         raise InputError(f"{where}: {what} is nested more than {MAX_JSON_DEPTH} deep")
@@ -210,17 +223,7 @@ def _description(path: Path, header: dict[str, Any]) -> dict[str, Any]:
         raise InputError(
             f"{path} is a .safetensors file but not a distilled set (no metadata {METADATA_KEY!r}): {_NOT_A_SET}"
         )
-    fields = parse_json(str(path), f"the metadata {METADATA_KEY!r}", text)
-    if not isinstance(fields, dict):
-        raise InputError(f"{path}: the metadata {METADATA_KEY!r} must be a JSON object")
-    version = fields.get("format_version")
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise InputError(f"{path}: the format version must be a whole number from 1, got {version!r}")
-    if version > FORMAT_VERSION:
-        raise InputError(
-            f"{path} is of format version {version}, this gsdd-rt reads up to {FORMAT_VERSION}: upgrade gsdd-rt"
-        )
-    return fields
+    return parse_description(path, METADATA_KEY, text, FORMAT_VERSION)
 
 
 def _tensor_names(path: Path, header: dict[str, Any]) -> list[str]:
