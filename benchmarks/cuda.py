@@ -62,7 +62,7 @@ def build_with_cuda() -> None:
 
 def has_cuda_kernel() -> bool:
     """Whether the torch library that would be loaded here has CUDA kernels; asked in another process."""
-    code = "import torch, gsdd_runtime.splat; raise SystemExit(not torch.ops.gsdd.cuda_architectures())"
+    code = "import torch, gsdd_runtime.splatting.op; raise SystemExit(not torch.ops.gsdd.cuda_architectures())"
     return subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 
@@ -72,9 +72,9 @@ def measure_point(count: int, side: int, batch: int, options: argparse.Namespace
     from cuda_roofline import roofline_seconds, touched_samples
     from cuda_timing import interleaved
 
-    from gsdd_runtime import tile_splat
     from gsdd_runtime.bench.images import real_images
     from gsdd_runtime.bench.points import Point, fitted_workload, random_workload
+    from gsdd_runtime.splatting import tiles
 
     at = Point(count, side)
     # Fitted parameters where fitting is quick; they have needles and uneven sizes that random ones lack.
@@ -85,7 +85,7 @@ def measure_point(count: int, side: int, batch: int, options: argparse.Namespace
     case = cuda_subjects.Case(gaussians, side, torch.randn(batch, 3, side, side, device="cuda"))
     makers: list[Any] = [cuda_subjects.direct, cuda_subjects.direct_graph]
     absent = {}
-    if problem := tile_splat.gsplat_problem():
+    if problem := tiles.gsplat_problem():
         absent["gsplat"] = problem
     else:
         makers += [cuda_subjects.tiled, cuda_subjects.gsplat_rasterizer]
@@ -108,7 +108,7 @@ def measure_point(count: int, side: int, batch: int, options: argparse.Namespace
     return {
         "point": f"{count} at {side}x{side}, batch {batch}",
         "parameters": workload.parameters,
-        "choice": tile_splat.choose(batch, count, side, side)._asdict(),
+        "choice": tiles.choose(batch, count, side, side)._asdict(),
         "touched_samples_per_image": samples,
         "images": {s.name: s.images for s in subjects},
         "notes": {s.name: s.note for s in subjects if s.note},
@@ -125,7 +125,7 @@ def measure_fit(images: int, steps: int) -> dict[str, Any]:
     import torch
 
     from gsdd_runtime.bench.images import real_images
-    from gsdd_runtime.distill.fit import fit_images
+    from gsdd_runtime.distillation.fit import fit_images
 
     real = real_images().at(128, 3, images)
     fit_images(real[:8], 170, steps=5, seed=0, device="cuda")

@@ -20,8 +20,8 @@ import torch
 from cuda_timing import seconds_of
 from torch import Tensor
 
-from gsdd_runtime import reference
-from gsdd_runtime.gaussians import ALPHA_THRESHOLD
+from gsdd_runtime.splatting import reference
+from gsdd_runtime.splatting.gaussians import ALPHA_THRESHOLD
 
 FORWARD = 6.0
 BACKWARD = 14.0

@@ -17,11 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gsdd_runtime import tile_splat
 from gsdd_runtime.bench.peers.dense import dense
 from gsdd_runtime.bench.peers.siren import evaluate, hidden_width
-from gsdd_runtime.gaussians import CHOLESKY, CHOLESKY_BIAS, COLOR, OPACITY, PIXEL_VARIANCE, POSITION
-from gsdd_runtime.splat import splat
+from gsdd_runtime.splatting.gaussians import CHOLESKY, CHOLESKY_BIAS, COLOR, OPACITY, PIXEL_VARIANCE, POSITION
+from gsdd_runtime.splatting.op import splat
+from gsdd_runtime.splatting.tiles import boxes, splat_tiled
 
 # Gaussians times samples that the dense formula holds at once, in float32 a quarter of the GPU's smallest sizes.
 _DENSE_SAMPLES = 1 << 29
@@ -93,7 +93,7 @@ def direct_graph(case: Case) -> Subject:
 def tiled(case: Case) -> Subject:
     def render(gaussians: Tensor) -> Tensor:
         side = case.side
-        return tile_splat.splat_tiled(gaussians, side, side, side, side, 2, None, None, None, False)
+        return splat_tiled(gaussians, side, side, side, side, 2, None, None, None, False)
 
     return Subject(
         "gsdd, by gsplat's tiles", len(case.gaussians), lambda: render(case.gaussians),
@@ -121,7 +121,7 @@ def gsplat_rasterizer(case: Case) -> Subject:
 
     def render(gaussians: Tensor) -> Tensor:
         center, conics = _projected(gaussians, case.side)
-        _, half = tile_splat.boxes(gaussians, case.side, case.side, (case.side, case.side))
+        _, half = boxes(gaussians, case.side, case.side, (case.side, case.side))
         depths = center.detach().new_zeros(center.shape[:2])
         _, keys, ids = gsplat.isect_tiles(center.detach(), half, depths, 16, tiles, tiles)
         offsets = gsplat.isect_offset_encode(keys, len(gaussians), tiles, tiles)

@@ -17,7 +17,7 @@ import torch
 from gsdd_runtime import DistilledSet
 from gsdd_runtime.decoders.onnxruntime import OnnxRuntimeDecoder, require_onnxruntime
 from gsdd_runtime.export.onnx import export_onnx
-from gsdd_runtime.gaussians import initial_gaussians
+from gsdd_runtime.splatting.gaussians import initial_gaussians
 
 # Gaussians an image, side in pixels, images a batch: those of the method's paper.
 CASES = ((22, 32, 256), (85, 32, 128), (54, 128, 32), (170, 128, 16), (364, 256, 4))

@@ -6,11 +6,11 @@ import json
 import torch
 from torch import Tensor, nn
 
-from gsdd_runtime.distilled_set import DistilledSet
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.export.description import check_gaussians, check_size, describe, normalization
-from gsdd_runtime.gaussians import DEFAULT_SUPERSAMPLE, KERNEL_DTYPES
-from gsdd_runtime.native import load_torch_library
+from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.splatting.gaussians import DEFAULT_SUPERSAMPLE, KERNEL_DTYPES
+from gsdd_runtime.splatting.native import load_torch_library
 
 
 class DecoderModule(nn.Module):
@@ -38,7 +38,7 @@ class DecoderModule(nn.Module):
     ) -> None:
         super().__init__()
         # Importing it registers the fake kernels that torch.export traces with.
-        import gsdd_runtime.splat  # noqa: F401
+        import gsdd_runtime.splatting.op  # noqa: F401
 
         load_torch_library()
         if dtype not in KERNEL_DTYPES:

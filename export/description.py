@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gsdd_runtime.distilled_set import DistilledSet
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.gaussians import MAX_SIDE
+from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.splatting.gaussians import MAX_SIDE
 
 # Key of the description in an exported file, as in the set's own.
 METADATA_KEY = "gsdd"

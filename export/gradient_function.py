@@ -15,9 +15,9 @@ import onnx
 from onnxscript import BOOL, DOUBLE, FLOAT, graph, script, values
 from onnxscript import opset18 as op
 
-from gsdd_runtime import contract
 from gsdd_runtime.export.splat_function import _NEVER, SAMPLES, _BelowThreshold, _double
-from gsdd_runtime.gaussians import (
+from gsdd_runtime.splatting import contract
+from gsdd_runtime.splatting.gaussians import (
     ALPHA_LIMIT,
     CHOLESKY_BIAS,
     DEFAULT_SUPERSAMPLE,

@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from gsdd_runtime import __version__, contract
 from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.errors import GsddError, InputError
 from gsdd_runtime.export.description import METADATA_KEY, check_gaussians, check_size, describe, normalization
-from gsdd_runtime.gaussians import DEFAULT_SUPERSAMPLE
+from gsdd_runtime.splatting import contract
+from gsdd_runtime.splatting.gaussians import DEFAULT_SUPERSAMPLE
+from gsdd_runtime.versions import VERSION
 
 if TYPE_CHECKING:
     import onnx
 
-    from gsdd_runtime.distilled_set import DistilledSet
+    from gsdd_runtime.sets.distilled_set import DistilledSet
 
 # Read by every onnxruntime from 1.18 on.
 IR_VERSION = 9
@@ -149,7 +150,7 @@ def finished_model(
         functions=functions,
         ir_version=IR_VERSION,
         producer_name="gsdd-rt",
-        producer_version=__version__,
+        producer_version=VERSION,
     )
     helper.set_model_props(model, {METADATA_KEY: json.dumps(description, sort_keys=True)})
     onnx.checker.check_model(model, full_check=True)

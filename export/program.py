@@ -9,10 +9,10 @@ import torch
 from torch.export import Dim, ExportedProgram
 
 from gsdd_runtime.atomic import atomic_path
-from gsdd_runtime.distilled_set import DistilledSet
 from gsdd_runtime.errors import GsddError
 from gsdd_runtime.export.decoder_module import DecoderModule, description_json
 from gsdd_runtime.export.description import METADATA_KEY
+from gsdd_runtime.sets.distilled_set import DistilledSet
 
 
 def export_program(
@@ -25,7 +25,8 @@ def export_program(
 ) -> Path:
     """Writes the decoder for ``torch.export.load(out).module()``, whole or not at all, with a dynamic batch.
 
-    Whoever loads the file imports ``gsdd_runtime.splat`` first, which loads our library and registers the operator.
+    Whoever loads the file imports ``gsdd_runtime.splatting.op`` first, which loads our library and registers the
+    operator.
     Indices and outputs are those of :class:`gsdd_runtime.export.decoder_module.DecoderModule`; the set's description is
     the extra file ``gsdd``.
 

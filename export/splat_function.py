@@ -15,8 +15,8 @@ import onnx
 from onnxscript import BOOL, DOUBLE, FLOAT, graph, script, values
 from onnxscript import opset18 as op
 
-from gsdd_runtime import contract
-from gsdd_runtime.gaussians import (
+from gsdd_runtime.splatting import contract
+from gsdd_runtime.splatting.gaussians import (
     ALPHA_LIMIT,
     ALPHA_THRESHOLD,
     CHOLESKY_BIAS,

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from gsdd_runtime import __version__
 from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.decoders.tensorrt import SIDECAR_FORMAT, sidecar_path
+from gsdd_runtime.decoders.tensorrt_plugins import installed_module, require_module
 from gsdd_runtime.errors import GsddError, InputError, LibraryNotBuiltError
 from gsdd_runtime.export.onnx import METADATA_KEY, decoder_model, require_onnx
 from gsdd_runtime.export.tensorrt_model import (
@@ -31,14 +31,14 @@ from gsdd_runtime.export.tensorrt_model import (
     plugin_model,
     plugin_nodes,
 )
-from gsdd_runtime.native import plugin_library
 from gsdd_runtime.progress import Progress, Reporter, silent
-from gsdd_runtime.tensorrt_plugins import installed_module, require_module
+from gsdd_runtime.splatting.native import plugin_library
+from gsdd_runtime.versions import VERSION
 
 if TYPE_CHECKING:
     import onnx
 
-    from gsdd_runtime.distilled_set import DistilledSet
+    from gsdd_runtime.sets.distilled_set import DistilledSet
 
 # What TensorRT-RTX builds for when it is not told; TensorRT builds for the device at hand.
 RTX_CAPABILITIES = ("8.0", "8.6", "8.9", "12.0")
@@ -116,7 +116,7 @@ def export_tensorrt(
         "plugins": [describe_plugin(node) for node in plugin_nodes(model)],
         "source": origin,
         "description": json.loads(description) if description else None,
-        "gsdd_rt": __version__,
+        "gsdd_rt": VERSION,
         "engine_bytes": len(content),
         "engine_sha256": hashlib.sha256(content).hexdigest(),
     }
@@ -154,7 +154,7 @@ def _model(
     dtype: torch.dtype,
 ) -> onnx.ModelProto:
     onnx = require_onnx()
-    from gsdd_runtime.distilled_set import DistilledSet
+    from gsdd_runtime.sets.distilled_set import DistilledSet
 
     if isinstance(source, DistilledSet):
         return decoder_model(source, normalize=normalize, size=size, dtype=dtype)

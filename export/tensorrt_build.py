@@ -15,8 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO
 
+from gsdd_runtime.decoders.tensorrt_plugins import load_plugin_library, make_logger, reason
 from gsdd_runtime.errors import GsddError, LibraryNotBuiltError
-from gsdd_runtime.tensorrt_plugins import load_plugin_library, make_logger, reason
 
 
 class Report:

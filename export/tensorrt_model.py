@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gsdd_runtime import contract
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.export.onnx import require_onnx
+from gsdd_runtime.splatting import contract
 
 if TYPE_CHECKING:
     import onnx

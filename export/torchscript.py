@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 
 from gsdd_runtime.atomic import atomic_path
-from gsdd_runtime.distilled_set import DistilledSet
 from gsdd_runtime.export.decoder_module import DecoderModule, description_json
 from gsdd_runtime.export.description import METADATA_KEY
+from gsdd_runtime.sets.distilled_set import DistilledSet
 
 
 def export_torchscript(
@@ -27,7 +27,7 @@ def export_torchscript(
 ) -> Path:
     """Writes the decoder of a set, whole or not at all: ``forward(indices) -> (images, labels)``.
 
-    Whoever loads the file has to load our torch library first: ``import gsdd_runtime.splat`` or
+    Whoever loads the file has to load our torch library first: ``import gsdd_runtime.splatting.op`` or
     ``torch.ops.load_library(gsdd.plugin_library("torch"))`` in Python, ``dlopen`` in C++. Indices and outputs are those
     of :class:`gsdd_runtime.export.decoder_module.DecoderModule`; the set's description is the extra file ``gsdd``.
 

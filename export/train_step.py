@@ -14,7 +14,6 @@ import torch
 from torch import nn
 
 from gsdd_runtime.atomic import atomic_path
-from gsdd_runtime.distilled_set import DistilledSet
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.export.description import check_size, describe, normalization
 from gsdd_runtime.export.graph import Graph
@@ -27,7 +26,8 @@ from gsdd_runtime.export.onnx import (
     splat_node,
     tensor,
 )
-from gsdd_runtime.gaussians import BOUNDARY_MARGIN, parameters_per_gaussian
+from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.splatting.gaussians import BOUNDARY_MARGIN, parameters_per_gaussian
 
 if TYPE_CHECKING:
     import onnx

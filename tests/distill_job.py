@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from distill_data import SMALL, blobs
 
-from gsdd_runtime.distill import Interrupted, distill
+from gsdd_runtime.distillation import Interrupted, distill
 from gsdd_runtime.errors import InputError
 
 

@@ -86,7 +86,7 @@ def _native_missing() -> str | None:
 def _script() -> Callable[..., Tensor]:
     """The operator as TorchScript calls it, saved and loaded."""
     # Loads the library.
-    import gsdd_runtime.splat  # noqa: F401
+    import gsdd_runtime.splatting.op  # noqa: F401
 
     def render(gaussians: Tensor, height: int, width: int, native: list[int], supersample: int) -> Tensor:
         return torch.ops.gsdd.splat(gaussians, height, width, native[0], native[1], supersample)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gsdd_runtime.datasets import RealData
-from gsdd_runtime.distilled_set import DistilledSet
+from gsdd_runtime.sets.distilled_set import DistilledSet
 
 SIDE = 8
 CLASSES = 3

@@ -9,11 +9,11 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor
 
-from gsdd_runtime import contract
 from gsdd_runtime.decoders.onnxruntime import session_options
 from gsdd_runtime.export.gradient_function import gradient_function
 from gsdd_runtime.export.onnx import IR_VERSION, OPSET
 from gsdd_runtime.export.splat_function import splat_function
+from gsdd_runtime.splatting import contract
 
 
 def splat_model(

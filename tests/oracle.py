@@ -10,7 +10,7 @@ from awkward import CASES, Inputs
 from torch import Tensor
 
 from gsdd_runtime import reference
-from gsdd_runtime.gaussians import ALPHA_THRESHOLD, COLOR
+from gsdd_runtime.splatting.gaussians import ALPHA_THRESHOLD, COLOR
 
 # A sample whose o * exp(-sigma) is within this of 1/255, relative, may be drawn or dropped (render
 # specification, "What may differ"): float32 knows an alpha to about 1e-4 of itself.

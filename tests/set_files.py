@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from gsdd_runtime.distilled_set import DistilledSet
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.sets.distilled_set import DistilledSet
 
 Header = dict[str, Any]
 

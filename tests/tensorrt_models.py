@@ -13,10 +13,11 @@ from onnx import TensorProto, helper
 from tensorrt_host import built_host
 
 import gsdd_runtime as gsdd
-from gsdd_runtime import contract, networks
+from gsdd_runtime import networks
 from gsdd_runtime.errors import LibraryNotBuiltError
 from gsdd_runtime.export.onnx import IR_VERSION, OPSET, decoder_model
-from gsdd_runtime.gaussians import initial_gaussians
+from gsdd_runtime.splatting import contract
+from gsdd_runtime.splatting.gaussians import initial_gaussians
 
 ONNX_TYPES = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16, "bfloat16": TensorProto.BFLOAT16}
 TENSORRT_TYPES = {"float32": "FLOAT", "float16": "HALF", "bfloat16": "BF16"}

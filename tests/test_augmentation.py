@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gsdd_runtime import augmentation
-from gsdd_runtime.augmentation import DEFAULT_STRATEGY, DsaDraw, draw_dsa, dsa
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.training import augmentation
+from gsdd_runtime.training.augmentation import DEFAULT_STRATEGY, DsaDraw, draw_dsa, dsa
 
 KINDS = DEFAULT_STRATEGY.split("_")
 SHAPES = [(2, 1, 28, 28), (2, 3, 16, 16), (2, 3, 9, 14), (2, 2, 7, 5), (3, 4, 1, 1)]

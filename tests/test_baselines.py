@@ -6,9 +6,9 @@ import pytest
 import torch
 from easy_data import CLASSES, easy_data
 
-from gsdd_runtime.baselines import FIELD_PIXEL_BYTES, random_real_set, real_images_in
 from gsdd_runtime.datasets import RealData
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.evaluation.baselines import FIELD_PIXEL_BYTES, random_real_set, real_images_in
 
 DATA = easy_data()
 

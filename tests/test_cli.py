@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from gsdd_runtime import __version__
-from gsdd_runtime.cli import run
+from gsdd_runtime.commands.cli import run
 from gsdd_runtime.commands.shared import parse_range, parse_size
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.versions import VERSION
 
 
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
-    assert capsys.readouterr().out == f"gsdd-rt {__version__}\n"
+    assert capsys.readouterr().out == f"gsdd-rt {VERSION}\n"
     assert run(["--help"]) == 0
     out = capsys.readouterr().out
     for name in ("distill", "eval", "train", "export", "decode", "info", "bench", "doctor"):
@@ -77,7 +77,7 @@ def test_wrong_use_is_one_line(
 
 
 def test_help_does_not_import_torch() -> None:
-    program = "import sys, gsdd_runtime.cli; sys.exit('torch' in sys.modules or 'onnxruntime' in sys.modules)"
+    program = "import sys, gsdd_runtime.commands.cli; sys.exit('torch' in sys.modules or 'onnxruntime' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
 
 

@@ -12,7 +12,7 @@ from awkward import CASES, ordinary
 from oracle import oracle
 
 from gsdd_runtime import reference
-from gsdd_runtime.gaussians import ALPHA_LIMIT, ALPHA_THRESHOLD
+from gsdd_runtime.splatting.gaussians import ALPHA_LIMIT, ALPHA_THRESHOLD
 
 pytestmark = pytest.mark.skipif(cuda_host.missing() is not None, reason=str(cuda_host.missing()))
 

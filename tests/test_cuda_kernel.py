@@ -24,9 +24,9 @@ def on_cuda_key(op: str, *arguments: object) -> None:
 
 
 def test_a_library_without_cuda_says_so_and_one_with_it_wants_cuda_tensors() -> None:
-    import gsdd_runtime.splat
+    import gsdd_runtime.splatting.op
 
-    assert gsdd_runtime.splat
+    assert gsdd_runtime.splatting.op
     gaussians = torch.rand(1, 2, 9)
     built = bool(torch.ops.gsdd.cuda_architectures())
     wanted = "must be on the CUDA device" if built else "has no CUDA kernel.*GSDD_CUDA=ON"

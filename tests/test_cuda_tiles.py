@@ -10,13 +10,14 @@ from oracle import oracle
 from torch import Tensor
 
 import gsdd_runtime as gsdd
-from gsdd_runtime import reference, tile_splat
+from gsdd_runtime import reference
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.splatting import tiles
 
 
 def intersect(centers: Tensor, half: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """gsplat 1.5.3's isect_tiles and isect_offset_encode for one depth, by their documented arithmetic."""
-    tile, batch, count = tile_splat.TILE, *centers.shape[:2]
+    tile, batch, count = tiles.TILE, *centers.shape[:2]
     tiles_x, tiles_y = -(-width // tile), -(-height // tile)
     lists: list[list[int]] = [[] for _ in range(batch * tiles_y * tiles_x)]
     low = ((centers - half) / tile).floor().clamp(min=0)
@@ -41,11 +42,11 @@ CASES_HERE = ["off-canvas", "far-off-canvas", "long-needles", "giants", "enormou
 @pytest.mark.parametrize("name", [*CASES_HERE, "larger-output", "stretched-output"])
 def test_the_boxes_hold_all_that_is_drawn(name: str) -> None:
     gaussians, height, width, native_size, supersample = oracle(name).inputs
-    centers, half = tile_splat.boxes(gaussians, height, width, native_size or (height, width))
+    centers, half = tiles.boxes(gaussians, height, width, native_size or (height, width))
     assert centers.isfinite().all()
     assert half.min() >= 0
-    tiles = intersect(centers, half, height, width)
-    images = cuda_host.render(gaussians, height, width, native_size, supersample, tiles=tiles)
+    lists = intersect(centers, half, height, width)
+    images = cuda_host.render(gaussians, height, width, native_size, supersample, tiles=lists)
     excess = (images.double() - oracle(name).images).abs() - oracle(name).flips
     assert excess.max() <= 1e-4
 
@@ -55,45 +56,45 @@ def test_boxes_are_tight() -> None:
     gaussians = ordinary(1, 50, 3, 64, 70)
     gaussians[..., 2:5] = torch.tensor([3.5, 0.0, 3.5])
     gaussians[..., -1] = 1.0
-    _, half = tile_splat.boxes(gaussians, 512, 512, (512, 512))
+    _, half = tiles.boxes(gaussians, 512, 512, (512, 512))
     assert half.max() <= 4 * 3.4 + 3
 
 
 def test_small_images_go_direct_and_large_ones_by_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(tile_splat.VARIABLE, raising=False)
-    monkeypatch.setattr(tile_splat, "gsplat_problem", lambda: None)
-    assert tile_splat.choose(2000, 54, 128, 128).method == "direct"
-    assert tile_splat.choose(1, 1000, 1024, 1024).method == "direct"
-    assert tile_splat.choose(1, 100_000, 1024, 1024).method == "tiled"
-    assert tile_splat.choose(1, 100_000, 1024, 1024, "direct").method == "direct"
-    assert tile_splat.choose(1, 5, 32, 32, "tiled").method == "tiled"
-    monkeypatch.setenv(tile_splat.VARIABLE, "tiled")
-    assert tile_splat.choose(1, 5, 32, 32) == ("tiled", "asked for")
+    monkeypatch.delenv(tiles.VARIABLE, raising=False)
+    monkeypatch.setattr(tiles, "gsplat_problem", lambda: None)
+    assert tiles.choose(2000, 54, 128, 128).method == "direct"
+    assert tiles.choose(1, 1000, 1024, 1024).method == "direct"
+    assert tiles.choose(1, 100_000, 1024, 1024).method == "tiled"
+    assert tiles.choose(1, 100_000, 1024, 1024, "direct").method == "direct"
+    assert tiles.choose(1, 5, 32, 32, "tiled").method == "tiled"
+    monkeypatch.setenv(tiles.VARIABLE, "tiled")
+    assert tiles.choose(1, 5, 32, 32) == ("tiled", "asked for")
 
 
 def test_without_gsplat_the_direct_kernel_serves_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(tile_splat.VARIABLE, raising=False)
-    monkeypatch.setattr(tile_splat, "gsplat_problem", lambda: "gsplat is not there")
-    assert tile_splat.choose(1, 100_000, 1024, 1024) == ("direct", "gsplat is not there")
+    monkeypatch.delenv(tiles.VARIABLE, raising=False)
+    monkeypatch.setattr(tiles, "gsplat_problem", lambda: "gsplat is not there")
+    assert tiles.choose(1, 100_000, 1024, 1024) == ("direct", "gsplat is not there")
     with pytest.raises(InputError, match="asked for, but gsplat is not there"):
-        tile_splat.choose(1, 100_000, 1024, 1024, "tiled")
+        tiles.choose(1, 100_000, 1024, 1024, "tiled")
 
 
 def test_what_cannot_be_forced_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tile_splat, "gsplat_problem", lambda: None)
+    monkeypatch.setattr(tiles, "gsplat_problem", lambda: None)
     with pytest.raises(InputError, match="are too many"):
-        tile_splat.choose(2**20, 5, 8192, 8192, "tiled")
-    monkeypatch.setenv(tile_splat.VARIABLE, "fast")
+        tiles.choose(2**20, 5, 8192, 8192, "tiled")
+    monkeypatch.setenv(tiles.VARIABLE, "fast")
     with pytest.raises(InputError, match="no CUDA method 'fast'"):
-        tile_splat.choose(1, 5, 32, 32)
+        tiles.choose(1, 5, 32, 32)
 
 
 @pytest.mark.cuda
 @pytest.mark.parametrize("name", [n for n in CASES if not n.startswith(("no-", "width-"))])
 def test_tiled_images_match_the_reference(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if tile_splat.gsplat_problem():
-        pytest.skip(str(tile_splat.gsplat_problem()))
-    monkeypatch.setenv(tile_splat.VARIABLE, "tiled")
+    if tiles.gsplat_problem():
+        pytest.skip(str(tiles.gsplat_problem()))
+    monkeypatch.setenv(tiles.VARIABLE, "tiled")
     gaussians, height, width, native_size, supersample = oracle(name).inputs
     images = gsdd.splat(gaussians.cuda(), height, width, native_size=native_size, supersample=supersample)
     excess = (images.cpu().double() - oracle(name).images).abs() - oracle(name).flips
@@ -102,9 +103,9 @@ def test_tiled_images_match_the_reference(name: str, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.cuda
 def test_the_tiled_gradient_is_that_of_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
-    if tile_splat.gsplat_problem():
-        pytest.skip(str(tile_splat.gsplat_problem()))
-    monkeypatch.setenv(tile_splat.VARIABLE, "tiled")
+    if tiles.gsplat_problem():
+        pytest.skip(str(tiles.gsplat_problem()))
+    monkeypatch.setenv(tiles.VARIABLE, "tiled")
     gaussians = ordinary(2, 60, 3, 64, 71).double().requires_grad_()
     grad_images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1)).double()
     (expected,) = torch.autograd.grad(reference.splat(gaussians, 64, 64), gaussians, grad_images)

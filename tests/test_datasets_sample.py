@@ -16,7 +16,7 @@ from gsdd_runtime.datasets.idx import read_idx
 from gsdd_runtime.datasets.make_sample import first_of_each_class, make_sample
 from gsdd_runtime.datasets.real_data import channel_statistics, fingerprint
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.native import installed_file
+from gsdd_runtime.splatting.native import installed_file
 
 FULL = Path("/usr/share/datasets/fashion-mnist")
 FINGERPRINT = "sha256:9cdcd324116e57e3322133d9bedf077b40c6efc41ba7d062a1656cf5d32e284d"
@@ -158,5 +158,5 @@ def test_a_wrong_use_is_refused(name: str, options: dict[str, object], words: st
 
 def test_reading_needs_no_native_library() -> None:
     """Datasets are read where no part is built: nothing under them imports the op."""
-    script = "import sys; import gsdd_runtime.datasets; assert 'gsdd_runtime.splat' not in sys.modules"
+    script = "import sys; import gsdd_runtime.datasets; assert 'gsdd_runtime.splatting.op' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True)

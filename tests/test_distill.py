@@ -13,8 +13,8 @@ from distill_data import SMALL, blobs
 
 import gsdd_runtime as gsdd
 from gsdd_runtime.datasets import load_dataset
-from gsdd_runtime.distill import distill, engine
-from gsdd_runtime.distill.matching import Matching
+from gsdd_runtime.distillation import distill, engine
+from gsdd_runtime.distillation.matching import Matching
 from gsdd_runtime.errors import GsddError, InputError
 from gsdd_runtime.progress import Progress
 

@@ -12,8 +12,8 @@ from distill_data import SMALL, blobs
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from gsdd_runtime.distill import distill
-from gsdd_runtime.distill.checkpoint import METADATA_KEY, Checkpoint
+from gsdd_runtime.distillation import distill
+from gsdd_runtime.distillation.checkpoint import METADATA_KEY, Checkpoint
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.progress import Progress
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gsdd_runtime import DistilledSet
 
-COMMAND = [sys.executable, "-c", "from gsdd_runtime.cli import main; main()", "distill"]
+COMMAND = [sys.executable, "-c", "from gsdd_runtime.commands.cli import main; main()", "distill"]
 OPTIONS = "--dataset fashion-mnist-sample --gpc 8 --iterations 4000 --fit-steps 10 --network convnet1-w4 --batch-real 2"
 
 

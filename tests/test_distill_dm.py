@@ -7,13 +7,13 @@ import torch
 from distill_data import blobs
 
 from gsdd_runtime import networks
-from gsdd_runtime.augmentation import draw_dsa
-from gsdd_runtime.distill.batches import ClassBatches, RealImages
-from gsdd_runtime.distill.matching import Matching
-from gsdd_runtime.distill.objectives import DistributionMatching
-from gsdd_runtime.distill.options import DistillOptions, resolve
-from gsdd_runtime.distill.representations import PixelRepresentation
+from gsdd_runtime.distillation.batches import ClassBatches, RealImages
+from gsdd_runtime.distillation.matching import Matching
+from gsdd_runtime.distillation.objectives import DistributionMatching
+from gsdd_runtime.distillation.options import DistillOptions, resolve
+from gsdd_runtime.distillation.representations import PixelRepresentation
 from gsdd_runtime.seeds import derived_generator, derived_seed
+from gsdd_runtime.training.augmentation import draw_dsa
 
 CPU = torch.device("cpu")
 NETWORK, SIZE = "convnet2-w8", (12, 16)

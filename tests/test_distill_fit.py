@@ -10,10 +10,10 @@ from torch import Tensor
 
 from gsdd_runtime import reference
 from gsdd_runtime.datasets import load_dataset
-from gsdd_runtime.distill import fit, fit_images
+from gsdd_runtime.distillation import fit, fit_images
 from gsdd_runtime.errors import GsddError, InputError
-from gsdd_runtime.gaussians import BOUNDARY_MARGIN
 from gsdd_runtime.progress import Progress
+from gsdd_runtime.splatting.gaussians import BOUNDARY_MARGIN
 
 
 def real_images(count: int = 6) -> Tensor:

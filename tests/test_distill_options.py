@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from distill_data import blobs
 
-from gsdd_runtime.distill import DistillOptions
-from gsdd_runtime.distill.options import resolve
+from gsdd_runtime.distillation import DistillOptions
+from gsdd_runtime.distillation.options import resolve
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.gaussians import storage_budget
+from gsdd_runtime.splatting.gaussians import storage_budget
 
 
 def test_defaults_are_those_of_the_paper_and_all_filled_in() -> None:

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from gsdd_runtime import reference
-from gsdd_runtime.distill.representations import (
+from gsdd_runtime.distillation.representations import (
     REPRESENTATIONS,
     GaussianRepresentation,
     PixelRepresentation,
     Representation,
 )
-from gsdd_runtime.distill.representations.rounding import round_to_bfloat16
+from gsdd_runtime.distillation.representations.rounding import round_to_bfloat16
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.gaussians import BOUNDARY_MARGIN, initial_gaussians
+from gsdd_runtime.splatting.gaussians import BOUNDARY_MARGIN, initial_gaussians
 
 HEIGHT, WIDTH = 12, 16
 

@@ -16,7 +16,7 @@ import pytest
 
 # One server imports torch; every run is forked from it, which takes milliseconds instead of seconds.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["gsdd_runtime.distill"])
+FORKS.set_forkserver_preload(["gsdd_runtime.distillation"])
 
 
 @contextmanager

@@ -13,8 +13,9 @@ import pytest
 import torch
 from set_files import pixel_set, saved, some_gaussians, some_set
 
-from gsdd_runtime.distilled_set import DistilledSet, description
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.sets.description import description
+from gsdd_runtime.sets.distilled_set import DistilledSet
 
 # Saving and loading
 
@@ -165,6 +166,6 @@ def test_loading_needs_no_distilling_code(tmp_path: Path) -> None:
     path = saved(tmp_path)
     script = (
         f"import sys, gsdd_runtime; gsdd_runtime.DistilledSet.load({str(path)!r}).decode();"
-        "assert not [name for name in sys.modules if name.startswith('gsdd_runtime.distill.')]"
+        "assert not [name for name in sys.modules if name.startswith('gsdd_runtime.distillation.')]"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

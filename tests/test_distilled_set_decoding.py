@@ -10,8 +10,8 @@ import torch
 from set_files import pixel_set, some_set
 
 from gsdd_runtime import reference
-from gsdd_runtime.distilled_set import DistilledSet
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.sets.distilled_set import DistilledSet
 
 
 def expected_images(distilled_set: DistilledSet, height: int = 12, width: int = 10) -> torch.Tensor:

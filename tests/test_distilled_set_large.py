@@ -13,10 +13,10 @@ import pytest
 import torch
 from set_files import saved, some_set, split_file
 
-from gsdd_runtime import distilled_set as module
-from gsdd_runtime.distilled_set import DistilledSet
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.loader import DistilledLoader
+from gsdd_runtime.loading.loader import DistilledLoader
+from gsdd_runtime.sets import distilled_set as module
+from gsdd_runtime.sets.distilled_set import DistilledSet
 
 IMAGES, COUNT, PARAMETERS = 200_000, 22, 9
 
@@ -61,8 +61,8 @@ def test_opening_and_decoding_touches_only_what_is_asked_for(large: Path) -> Non
     """Resident memory grows by far less than the 81 MB of the file, measured in a process of its own."""
     script = f"""
 import os, torch
-from gsdd_runtime.distilled_set import DistilledSet
-import gsdd_runtime.splat
+from gsdd_runtime.sets.distilled_set import DistilledSet
+import gsdd_runtime.splatting.op
 torch.set_num_threads(1)
 def resident():
     with open("/proc/self/statm") as file:
@@ -126,9 +126,9 @@ def test_a_file_cut_short_while_open_is_an_error_not_a_crash(tmp_path: Path) -> 
     path = saved(tmp_path, some_set(images=3000))
     script = f"""
 import os
-from gsdd_runtime.distilled_set import DistilledSet
+from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.loader import DistilledLoader
+from gsdd_runtime.loading.loader import DistilledLoader
 distilled_set = DistilledSet.load({str(path)!r})
 os.truncate({str(path)!r}, 5000)
 for use in (lambda: distilled_set.decode([2999]), lambda: distilled_set.save({str(tmp_path / "copy")!r})):

@@ -12,7 +12,7 @@ import pytest
 from set_files import saved, some_set
 
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.pictures import write_decoded
+from gsdd_runtime.reports.pictures import write_decoded
 
 
 @contextmanager

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from gsdd_runtime.errors import LibraryNotBuiltError
-from gsdd_runtime.native import plugin_library
+from gsdd_runtime.splatting.native import plugin_library
 
 
 def doctor(**environment: str) -> tuple[int, dict[str, dict[str, str]]]:
     """Exit code and findings by part, in a process of its own: a library is loaded once a process."""
     done = subprocess.run(
-        [sys.executable, "-m", "gsdd_runtime.cli", "doctor", "--json"],
+        [sys.executable, "-m", "gsdd_runtime.commands.cli", "doctor", "--json"],
         env={**os.environ, **environment}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.stdout, done.stderr

@@ -11,7 +11,7 @@ from doors import DOORS, Door
 from oracle import oracle
 from torch import Tensor
 
-from gsdd_runtime.gaussians import CHOLESKY, COLOR, POSITION
+from gsdd_runtime.splatting.gaussians import CHOLESKY, COLOR, POSITION
 
 KINDS = {"position": POSITION, "cholesky": CHOLESKY, "color": COLOR, "opacity": slice(-1, None)}
 _rendered: dict[tuple[str, str], Tensor] = {}

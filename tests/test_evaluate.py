@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from gsdd_runtime import evaluate as evaluate_function
 from gsdd_runtime import networks
-from gsdd_runtime.distilled_set import DistilledSet
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.evaluate import EvaluationResult, Repeat, _Test, evaluate
+from gsdd_runtime.evaluation.accuracy import EvaluationResult, Repeat, _Test, evaluate
 from gsdd_runtime.progress import Progress
-from gsdd_runtime.training import Recipe
+from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.training.trainer import Recipe
 
 # The package's attribute of this name is the function.
-MODULE = sys.modules["gsdd_runtime.evaluate"]
+MODULE = sys.modules["gsdd_runtime.evaluation.accuracy"]
 DATA = easy_data()
 
 

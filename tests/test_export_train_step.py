@@ -11,11 +11,11 @@ from awkward import ordinary
 from torch.nn.functional import cross_entropy
 
 from gsdd_runtime import DistilledSet, networks, reference, splat
-from gsdd_runtime.cli import run
+from gsdd_runtime.commands.cli import run
 from gsdd_runtime.decoders.onnxruntime import session_options
 from gsdd_runtime.errors import InputError, LibraryNotBuiltError
-from gsdd_runtime.gaussians import BOUNDARY_MARGIN
-from gsdd_runtime.native import plugin_library
+from gsdd_runtime.splatting.gaussians import BOUNDARY_MARGIN
+from gsdd_runtime.splatting.native import plugin_library
 
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")

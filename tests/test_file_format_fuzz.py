@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from set_files import join_file, pixel_set, saved, some_gaussians, some_set, split_file
 
-from gsdd_runtime.distilled_set import DistilledSet, description
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.sets.description import description
+from gsdd_runtime.sets.distilled_set import DistilledSet
 
 _FUZZ = settings(
     max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from set_files import refused, saved, some_gaussians, some_set, split_file, with_tensor
 
-from gsdd_runtime.distilled_set import DistilledSet
+from gsdd_runtime.sets.distilled_set import DistilledSet
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch
 
 import gsdd_runtime as gsdd
 from gsdd_runtime.errors import GsddError, InputError
-from gsdd_runtime.gaussians import initial_gaussians
+from gsdd_runtime.splatting.gaussians import initial_gaussians
 
 
 def make_set(images: int = 23, *, soft: bool = False) -> gsdd.DistilledSet:

@@ -13,9 +13,9 @@ from test_loader import make_set
 from torch.utils.data import DataLoader
 
 import gsdd_runtime as gsdd
-from gsdd_runtime.decoders.opening import open_decoder
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.loading.map_dataset import decoded
+from gsdd_runtime.loading.opening import open_decoder
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -13,8 +13,8 @@ from easy_data import easy_data, easy_set
 from torch import Tensor
 
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.model_file import load_model, save_model
 from gsdd_runtime.networks import build
+from gsdd_runtime.networks.model_file import load_model, save_model
 
 DATA = easy_data()
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 from awkward import ordinary
 
-from gsdd_runtime import DistilledSet, contract
+from gsdd_runtime import DistilledSet
+from gsdd_runtime.splatting import contract
 
 for package in ("onnx", "onnxscript"):
     pytest.importorskip(package)

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from set_files import pixel_set, some_gaussians, some_set
 
-from gsdd_runtime import pictures
-from gsdd_runtime.distilled_set import DistilledSet
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.pictures import grid, picture_of, to_pictures, write_decoded
+from gsdd_runtime.reports import pictures
+from gsdd_runtime.reports.pictures import grid, picture_of, to_pictures, write_decoded
+from gsdd_runtime.sets.distilled_set import DistilledSet
 
 
 def pixels(picture: Image.Image) -> np.ndarray:

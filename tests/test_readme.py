@@ -11,8 +11,8 @@ import torch
 from typer.main import get_command
 
 from gsdd_runtime import DistilledSet
-from gsdd_runtime.cli import app, run
-from gsdd_runtime.gaussians import initial_gaussians
+from gsdd_runtime.commands.cli import app, run
+from gsdd_runtime.splatting.gaussians import initial_gaussians
 
 CHECKOUT = Path(__file__).parent.parent
 TEXT = (CHECKOUT / "README.md").read_text()

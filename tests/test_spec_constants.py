@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import gsdd_runtime as gsdd
-from gsdd_runtime import gaussians
+from gsdd_runtime.splatting import gaussians
 
 ROOT = Path(__file__).parents[1]
 HEADER = (ROOT / "plugins/splat/constants.h").read_text()

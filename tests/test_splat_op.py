@@ -12,7 +12,7 @@ from awkward import ordinary
 from torch import Tensor, nn
 
 import gsdd_runtime as gsdd
-import gsdd_runtime.splat  # registers torch.ops.gsdd
+import gsdd_runtime.splatting.op  # registers torch.ops.gsdd
 from gsdd_runtime import InputError, reference
 
 CHANNEL_NUMBERS = torch.tensor([0.2, 0.4, 0.6])

@@ -10,9 +10,9 @@ from tensorrt_models import distilled
 
 import gsdd_runtime as gsdd
 from gsdd_runtime.decoders.tensorrt import TensorRTDecoder
+from gsdd_runtime.decoders.tensorrt_plugins import require_module
 from gsdd_runtime.errors import InputError, LibraryNotBuiltError
 from gsdd_runtime.export.tensorrt import RTX_CAPABILITIES, export_tensorrt
-from gsdd_runtime.tensorrt_plugins import require_module
 
 pytestmark = [pytest.mark.cuda, pytest.mark.tensorrt]
 

@@ -26,15 +26,15 @@ from tensorrt_models import (
     splat_model,
 )
 
-from gsdd_runtime import contract
-from gsdd_runtime.cli import run
+from gsdd_runtime.commands.cli import run
+from gsdd_runtime.commands.examination import examine
 from gsdd_runtime.decoders.tensorrt import read_engine
-from gsdd_runtime.doctor import examine
 from gsdd_runtime.errors import GsddError, InputError, LibraryNotBuiltError
 from gsdd_runtime.export.onnx import export_onnx
 from gsdd_runtime.export.splat_function import splat_function
 from gsdd_runtime.export.tensorrt import RTX_CAPABILITIES, export_tensorrt
 from gsdd_runtime.progress import Progress
+from gsdd_runtime.splatting import contract
 
 pytestmark = [pytest.mark.tensorrt, pytest.mark.usefixtures("plugins")]
 
@@ -232,7 +232,7 @@ REGISTER = """
 import sys
 from importlib import import_module
 import numpy as np
-from gsdd_runtime.tensorrt_plugins import load_plugin_library, make_logger
+from gsdd_runtime.decoders.tensorrt_plugins import load_plugin_library, make_logger
 trt = import_module(sys.argv[1])
 load_plugin_library(trt, make_logger(trt))
 creator = trt.get_plugin_registry().get_creator("GaussianSplat", "1", "gsdd")

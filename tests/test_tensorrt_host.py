@@ -11,9 +11,9 @@ from oracle import oracle
 from tensorrt_host import Enqueue, Host, built_host, enqueue
 
 import gsdd_runtime as gsdd
-from gsdd_runtime import contract
 from gsdd_runtime.errors import LibraryNotBuiltError
-from gsdd_runtime.gaussians import CHOLESKY, COLOR, POSITION
+from gsdd_runtime.splatting import contract
+from gsdd_runtime.splatting.gaussians import CHOLESKY, COLOR, POSITION
 
 KINDS = {"position": POSITION, "cholesky": CHOLESKY, "color": COLOR, "opacity": slice(-1, None)}
 SOME_CASES = ("odd-size", "channels-1", "stretched-output", "supersample-3", "fitted-color-32", "no-gaussians")

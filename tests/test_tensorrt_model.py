@@ -12,13 +12,13 @@ import torch
 from onnx import TensorProto, helper
 from tensorrt_models import distilled, model, node, splat_model
 
-from gsdd_runtime import contract
 from gsdd_runtime.decoders.tensorrt import SIDECAR_FORMAT, TensorRTDecoder, decoder_description, read_engine
+from gsdd_runtime.decoders.tensorrt_plugins import MODULES, installed_module, require_module
 from gsdd_runtime.errors import GsddError, InputError, LibraryNotBuiltError
 from gsdd_runtime.export.splat_function import splat_function
 from gsdd_runtime.export.tensorrt import export_tensorrt
 from gsdd_runtime.export.tensorrt_model import Profile, input_shapes, plugin_model, plugin_nodes
-from gsdd_runtime.tensorrt_plugins import MODULES, installed_module, require_module
+from gsdd_runtime.splatting import contract
 
 WANTED = {"plugin_namespace": b"gsdd", "plugin_version": b"1"}
 
@@ -102,7 +102,7 @@ def test_a_missing_plugin_library_is_told_before_anything_is_built(
 ) -> None:
     monkeypatch.setitem(MODULES, "tensorrt-rtx", ("json",))
     monkeypatch.delenv("GSDD_PLUGIN_DIR", raising=False)
-    monkeypatch.setattr("gsdd_runtime.native.installed_file", lambda *parts: None)
+    monkeypatch.setattr("gsdd_runtime.splatting.native.installed_file", lambda *parts: None)
     with pytest.raises(LibraryNotBuiltError, match=r"libgsdd_tensorrt\.so is not built"):
         export_tensorrt(distilled(), tmp_path / "out.engine", builder="tensorrt-rtx")
 

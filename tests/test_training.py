@@ -11,12 +11,12 @@ from easy_data import easy_data, easy_set
 from torch import Tensor
 from torch.nn import functional
 
-from gsdd_runtime import training
-from gsdd_runtime.augmentation import dsa
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.networks import Network, build
 from gsdd_runtime.progress import Progress
-from gsdd_runtime.training import Examples, Recipe, train, train_network
+from gsdd_runtime.training import trainer
+from gsdd_runtime.training.augmentation import dsa
+from gsdd_runtime.training.trainer import Examples, Recipe, train, train_network
 
 CPU = torch.device("cpu")
 DATA = easy_data()
@@ -110,7 +110,7 @@ def test_images_decoded_batch_by_batch_are_the_same(monkeypatch: pytest.MonkeyPa
     distilled = easy_set(DATA)
     indices = torch.tensor([5, 0, 8, 0])
     kept = Examples(distilled, CPU)
-    monkeypatch.setattr(training, "KEPT_BYTES", 0)
+    monkeypatch.setattr(trainer, "KEPT_BYTES", 0)
     fresh = Examples(distilled, CPU)
     assert kept._kept is not None
     assert fresh._kept is None

@@ -20,7 +20,7 @@ from gsdd_runtime.bench.points import DEFAULT_POINTS, Point, Workload, fitted_wo
 from gsdd_runtime.bench.timing import Timed, interleaved_rounds, summary
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.progress import Progress, Reporter, silent
-from gsdd_runtime.splat import splat
+from gsdd_runtime.splatting.op import splat
 
 IMAGES = 16
 FIT_STEPS = 600

@@ -14,9 +14,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from gsdd_runtime.distilled_set import DistilledSet
-from gsdd_runtime.loader import DistilledLoader
+from gsdd_runtime.loading.loader import DistilledLoader
 from gsdd_runtime.loading.prefetch import Batch
+from gsdd_runtime.sets.distilled_set import DistilledSet
 
 JPEG_QUALITY = 90
 

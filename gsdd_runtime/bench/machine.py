@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-import gsdd_runtime
+from gsdd_runtime.versions import VERSION
 
 
 def processor_name() -> str:
@@ -43,13 +43,13 @@ def describe_machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "gsdd_rt": gsdd_runtime.__version__,
+        "gsdd_rt": VERSION,
     }
 
 
 def kernel_path() -> str:
     """The instruction set that the native CPU kernel chose, or ``"unknown"``."""
-    from gsdd_runtime.native import load_torch_library
+    from gsdd_runtime.splatting.native import load_torch_library
 
     load_torch_library()
     op = getattr(torch.ops.gsdd, "cpu_kernel", None)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gsdd_runtime.bench.images import RealImages
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.gaussians import MAX_CHANNELS, MAX_SIDE, parameters_per_gaussian
+from gsdd_runtime.splatting.gaussians import MAX_CHANNELS, MAX_SIDE, parameters_per_gaussian
 
 # Output values of one batch: 24 MB of float32, more than a core's caches hold.
 _BATCH_VALUES = 6 << 20
@@ -106,7 +106,7 @@ def random_workload(point: Point, images: int, seed: int) -> Workload:
 
 def fitted_workload(point: Point, source: RealImages, images: int, steps: int, seed: int) -> Workload:
     """Gaussians fitted to real images, as distilling begins."""
-    from gsdd_runtime.distill.fit import fit_images
+    from gsdd_runtime.distillation.fit import fit_images
 
     real = source.at(point.side, point.channels, images)
     fitted = fit_images(real, point.count, steps=steps, seed=seed, device="cpu")

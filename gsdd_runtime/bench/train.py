@@ -19,10 +19,10 @@ from gsdd_runtime.bench.machine import describe_machine, usable_cores
 from gsdd_runtime.bench.points import Point, fitted_workload
 from gsdd_runtime.bench.timing import summary
 from gsdd_runtime.devices import resolve_device
-from gsdd_runtime.distilled_set import DistilledSet
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.loading.prefetch import Batch
 from gsdd_runtime.progress import Progress, Reporter, silent
+from gsdd_runtime.sets.distilled_set import DistilledSet
 
 NETWORKS = ("convnet3", "resnet18")
 POINT = Point(22, 32)

@@ -17,8 +17,8 @@ def command(
     size: SizeOption = None,
 ) -> None:
     """Decode a set to pictures, one array, or one picture of all."""
-    from gsdd_runtime.distilled_set import DistilledSet
-    from gsdd_runtime.pictures import write_decoded
+    from gsdd_runtime.reports.pictures import write_decoded
+    from gsdd_runtime.sets.distilled_set import DistilledSet
 
     distilled = DistilledSet.load(path)
     chosen = parse_range(indices, len(distilled))

@@ -43,7 +43,7 @@ def command(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
 ) -> None:
     """Distill a dataset into Gaussians and write one small file."""
-    from gsdd_runtime.distill import Interrupted, distill
+    from gsdd_runtime.distillation import Interrupted, distill
 
     try:
         with progress_bar() as progress:

@@ -9,7 +9,7 @@ from gsdd_runtime.commands.shared import JsonOption, print_json
 
 def command(as_json: JsonOption = False) -> None:
     """Check every part of the installation; exit 1 if decoding with PyTorch does not work."""
-    from gsdd_runtime.doctor import examine
+    from gsdd_runtime.commands.examination import examine
 
     findings = examine()
     if as_json:

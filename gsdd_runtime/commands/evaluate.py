@@ -34,8 +34,8 @@ def command(
     as_json: JsonOption = False,
 ) -> None:
     """Train fresh networks on a distilled set and report their accuracy on held-out real images."""
-    from gsdd_runtime.distilled_set import DistilledSet
-    from gsdd_runtime.evaluate import evaluate
+    from gsdd_runtime.evaluation.accuracy import evaluate
+    from gsdd_runtime.sets.distilled_set import DistilledSet
 
     with progress_bar() as progress:
         result = evaluate(

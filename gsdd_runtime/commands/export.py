@@ -70,7 +70,7 @@ def command(
     builder: Annotated[str, typer.Option(help="Of the engine: auto, tensorrt or tensorrt-rtx.")] = "auto",
 ) -> None:
     """Write the decoder of a set as a graph. OUT may be left out: the file then stands beside the set."""
-    from gsdd_runtime.distilled_set import DistilledSet
+    from gsdd_runtime.sets.distilled_set import DistilledSet
 
     wanted = {
         "--onnx": onnx,

@@ -7,7 +7,8 @@ from gsdd_runtime.commands.shared import JsonOption, SetArgument, print_json
 
 def command(path: SetArgument, as_json: JsonOption = False) -> None:
     """Say what a distilled set holds and how it was made."""
-    from gsdd_runtime.distilled_set import DistilledSet, description
+    from gsdd_runtime.sets.description import description
+    from gsdd_runtime.sets.distilled_set import DistilledSet
 
     facts = {"file": str(path), "file_bytes": None, **description(DistilledSet.load(path))}
     facts["file_bytes"] = path.stat().st_size

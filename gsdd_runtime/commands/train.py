@@ -20,9 +20,9 @@ def command(
 ) -> None:
     """Train a network on a distilled set and write its weights."""
     from gsdd_runtime.atomic import check_place
-    from gsdd_runtime.distilled_set import DistilledSet
-    from gsdd_runtime.model_file import save_model
-    from gsdd_runtime.training import train
+    from gsdd_runtime.networks.model_file import save_model
+    from gsdd_runtime.sets.distilled_set import DistilledSet
+    from gsdd_runtime.training.trainer import train
 
     check_place(out)
     with progress_bar() as progress:

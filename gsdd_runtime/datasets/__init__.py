@@ -15,7 +15,7 @@ from gsdd_runtime.datasets.fashion_mnist import load_fashion_mnist, load_sample
 from gsdd_runtime.datasets.image_folder import load_image_folder
 from gsdd_runtime.datasets.real_data import RealData
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.gaussians import MAX_SIDE
+from gsdd_runtime.splatting.gaussians import MAX_SIDE
 
 __all__ = ["DATASETS", "RealData", "load_dataset"]
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from gsdd_runtime.datasets.idx import read_idx
 from gsdd_runtime.datasets.real_data import RealData, resized
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.native import installed_file
+from gsdd_runtime.splatting.native import installed_file
 
 CLASS_NAMES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",

@@ -18,7 +18,7 @@ from torch import Tensor
 from gsdd_runtime.datasets.images import SUFFIXES, ImageHeader, read_header, read_image
 from gsdd_runtime.datasets.real_data import RealData
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.set_format.checks import check_text
+from gsdd_runtime.sets.checks import check_text
 
 TEST_FOLDERS = ("test", "val")
 # Every so many-th image of a class, by sorted name, is held out where there is no test folder.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from torch import Tensor, device, dtype
 
 if TYPE_CHECKING:
-    from gsdd_runtime.distilled_set import Indices
+    from gsdd_runtime.sets.rows import Indices
 
 
 class Decoder(Protocol):

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from gsdd_runtime.distilled_set import Indices, select
 from gsdd_runtime.errors import GsddError, InputError, LibraryNotBuiltError
-from gsdd_runtime.native import plugin_library
+from gsdd_runtime.sets.rows import Indices, select
+from gsdd_runtime.splatting.native import plugin_library
 
 if TYPE_CHECKING:
     import onnxruntime

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gsdd_runtime.distilled_set import Indices, select
+from gsdd_runtime.decoders.tensorrt_plugins import load_plugin_library, make_logger, reason, require_module
 from gsdd_runtime.errors import GsddError, InputError
-from gsdd_runtime.tensorrt_plugins import load_plugin_library, make_logger, reason, require_module
+from gsdd_runtime.sets.rows import Indices, select
 
 SIDECAR_FORMAT = 1
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gsdd_runtime.distilled_set import DistilledSet, Indices, select
+from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.sets.rows import Indices, select
 
 
 class TorchDecoder:

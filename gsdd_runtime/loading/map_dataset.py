@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from gsdd_runtime.decoders import Decoder
-from gsdd_runtime.distilled_set import DistilledSet
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.loading.prefetch import Batch, decode_ahead
+from gsdd_runtime.sets.distilled_set import DistilledSet
 
 Sample = tuple[Tensor, Tensor] | dict[str, Tensor] | Tensor
 

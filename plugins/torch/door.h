@@ -27,7 +27,7 @@ inline gsdd::DType kernel_dtype(ScalarType type, const char* what) {
       break;
   }
   STD_TORCH_CHECK(false, "gsdd::splat: ", what,
-                  " must be float32, float16 or bfloat16; use gsdd_runtime.reference for float64");
+                  " must be float32, float16 or bfloat16; use gsdd_runtime.splatting.reference for float64");
 }
 
 inline void check_gaussians(const Tensor& gaussians) {

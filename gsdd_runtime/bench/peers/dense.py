@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gsdd_runtime.bench.points import Workload
-from gsdd_runtime.gaussians import (
+from gsdd_runtime.splatting.gaussians import (
     ALPHA_LIMIT,
     ALPHA_THRESHOLD,
     CHOLESKY,

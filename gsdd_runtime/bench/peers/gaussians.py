@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gsdd_runtime.bench.points import Workload
-from gsdd_runtime.splat import splat
+from gsdd_runtime.splatting.op import splat
 
 
 class Gaussians:

@@ -1,0 +1,101 @@
+"""``gsdd-rt``: the command line.
+
+Exit codes: 0 done, 2 wrong use or bad input (one line on stderr), 1 anything else. Results go to stdout, progress and
+errors to stderr.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import typer
+from typer.main import get_command
+
+from gsdd_runtime.commands import bench, decode, distill, doctor, evaluate, export, info, train
+from gsdd_runtime.errors import GsddError, InputError
+from gsdd_runtime.versions import VERSION
+
+app = typer.Typer(
+    name="gsdd-rt",
+    help="Distill an image dataset into 2D Gaussians, and decode them wherever people train and serve.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+for module, name in (
+    (distill, "distill"),
+    (evaluate, "eval"),
+    (train, "train"),
+    (export, "export"),
+    (decode, "decode"),
+    (info, "info"),
+    (bench, "bench"),
+    (doctor, "doctor"),
+):
+    app.command(name)(module.command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"gsdd-rt {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command line and returns its exit code."""
+    try:
+        code = get_command(app).main(export.fill_omitted_outputs(arguments), prog_name="gsdd-rt", standalone_mode=False)
+    except InputError as error:
+        return _fail(str(error), 2)
+    except GsddError as error:
+        return _fail(str(error), 1)
+    except KeyboardInterrupt as interruption:
+        return _fail(str(interruption) or "interrupted", 1)
+    except BrokenPipeError:
+        # The reader of the output is gone (`gsdd-rt info | head`): nobody is left to tell.
+        sys.stderr.close()
+        return 1
+    except typer.Abort:
+        return _fail("aborted", 1)
+    except Exception as error:
+        # Wrong usage: Typer carries its own copy of click's exceptions, so they are known by shape, not by class.
+        if not hasattr(error, "format_message"):
+            raise
+        return _fail(_usage(error, arguments), 2)
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: Exception, arguments: list[str]) -> str:
+    message = error.format_message()  # type: ignore[attr-defined]
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context is not None else "gsdd-rt"
+    # "Invalid value for '--ipc'" does not say which value.
+    quoted = re.search(r"for '(--[\w-]+)'", message)
+    if quoted and quoted[1] in arguments[:-1]:
+        value = arguments[arguments.index(quoted[1]) + 1]
+        message = message.replace(quoted[0], f"{quoted[0]}, {value!r}")
+    return f"{message.rstrip('.')}; see `{where} --help`"
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"gsdd-rt: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def main() -> None:
+    """The entry point of the command."""
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Distilling: from real images to a small set that trains a network almost as well."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from gsdd_runtime.datasets import RealData
+from gsdd_runtime.distillation.engine import Interrupted
+from gsdd_runtime.distillation.fit import FitResult, fit_images
+from gsdd_runtime.distillation.options import DEFAULT_BOUNDARY_WEIGHT, DistillOptions
+from gsdd_runtime.distillation.run import distill_with
+from gsdd_runtime.progress import Reporter, silent
+from gsdd_runtime.sets.distilled_set import DistilledSet
+
+__all__ = ["DistillOptions", "FitResult", "Interrupted", "distill", "fit_images"]
+
+
+def distill(
+    data: RealData,
+    *,
+    method: str = "dm",
+    representation: str = "gaussians",
+    ipc: int = 1,
+    gpc: int | None = None,
+    iterations: int | None = None,
+    init: str = "real",
+    network: str | None = None,
+    batch_real: int = 256,
+    batch_syn: int | None = None,
+    learning_rate: float | None = None,
+    schedule: str = "constant",
+    fit_steps: int | None = None,
+    fit_learning_rate: float | None = None,
+    boundary_weight: float = DEFAULT_BOUNDARY_WEIGHT,
+    augment: str = "dsa",
+    classes_per_pass: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    checkpoint_interval: int = 100,
+    progress: Reporter = silent,
+) -> DistilledSet:
+    """Distills ``data`` into a small set (GSDD, arXiv 2509.26219, sections 3 and 4).
+
+    Gaussians are first fitted to random real images of their class, then moved until the set matches the real
+    data. The result depends on the data, the options and the seed, on the device and its number of threads, and on
+    nothing else: an interrupted and resumed run writes the same bytes.
+
+    Args:
+        data: the real images.
+        method: the objective: ``"dm"``, distribution matching.
+        representation: ``"gaussians"``, or ``"pixels"``, the baseline they are compared with.
+        ipc: the storage, as that of ``ipc`` float32 pixel images per class.
+        gpc: images per class in that storage; ``options.default_gpc`` tells the default.
+        iterations: matching steps; 20000 for DM.
+        init: ``"real"`` starts from random real images, ``"color"`` from the mean colour, ``"random"`` from
+            scattered Gaussians, or from noise for pixels.
+        network: that embeds the images; the ConvNet of depth 3, 4 or 5 that suits their size.
+        batch_real: real images per class and step; a class that has fewer gives all.
+        batch_syn: distilled images per class and step; all if left out.
+        learning_rate: of the matching, for Adam; 1e-3 for Gaussians, 1e-2 for pixels.
+        schedule: of the matching's learning rate: ``"constant"``, or ``"cosine"`` down to 0.
+        fit_steps: of the fitting; 1000.
+        fit_learning_rate: of the fitting, which falls to 0 as a cosine; 0.1.
+        boundary_weight: of the penalty that keeps the centres of Gaussians off the edge.
+        augment: ``"dsa"`` or ``"none"``.
+        classes_per_pass: classes that are embedded at once; lower it to save memory.
+        seed: fixes the result.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        out: the file to write. While the run lasts, ``out`` with ``.checkpoint`` added holds its state.
+        resume: go on from the checkpoint, where there is one. A set that is already finished is loaded.
+        checkpoint_interval: steps between checkpoints.
+        progress: told after every step; the phases are ``"fit"`` and ``"match"``.
+
+    Returns:
+        The set, ``classes * gpc`` images, class after class, in pixel units [0, 1].
+
+    Raises:
+        InputError: an option, the data, or the checkpoint cannot be used; the message names it.
+        GsddError: the loss is not finite.
+        Interrupted: SIGINT or SIGTERM came, and the checkpoint was written. Only where ``out`` is given.
+    """
+    options = DistillOptions(
+        method=method,
+        representation=representation,
+        ipc=ipc,
+        gpc=gpc,
+        iterations=iterations,
+        init=init,
+        network=network,
+        batch_real=batch_real,
+        batch_syn=batch_syn,
+        learning_rate=learning_rate,
+        schedule=schedule,
+        fit_steps=fit_steps,
+        fit_learning_rate=fit_learning_rate,
+        boundary_weight=boundary_weight,
+        augment=augment,
+        classes_per_pass=classes_per_pass,
+        seed=seed,
+        device=device,
+    )
+    place = None if out is None else Path(out)
+    return distill_with(
+        data, options, out=place, resume=resume, checkpoint_interval=checkpoint_interval, progress=progress
+    )

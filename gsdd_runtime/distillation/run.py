@@ -1,0 +1,169 @@
+"""One run of distilling from start to file: initial images, the two phases, resuming, writing."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gsdd_runtime.atomic import check_place
+from gsdd_runtime.datasets import RealData
+from gsdd_runtime.distillation.batches import RealImages
+from gsdd_runtime.distillation.checkpoint import (
+    Checkpoint,
+    check_same_run,
+    checkpoint_path,
+    remove_partial_files,
+)
+from gsdd_runtime.distillation.engine import CheckpointWriter, StopRequest, run_phase, stop_on_signal
+from gsdd_runtime.distillation.fit import fit_phase
+from gsdd_runtime.distillation.matching import Matching
+from gsdd_runtime.distillation.objectives import OBJECTIVES
+from gsdd_runtime.distillation.options import DistillOptions, ResolvedOptions, resolve
+from gsdd_runtime.distillation.representations import GaussianRepresentation, PixelRepresentation, Representation
+from gsdd_runtime.errors import InputError
+from gsdd_runtime.progress import Reporter
+from gsdd_runtime.seeds import derived_generator
+from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.splatting.gaussians import initial_gaussians
+from gsdd_runtime.versions import VERSION
+
+# Of the noise that pixels start from with init="random", in pixel units.
+PIXEL_NOISE = 0.25
+
+
+def distill_with(
+    data: RealData,
+    options: DistillOptions,
+    *,
+    out: Path | None,
+    resume: bool,
+    checkpoint_interval: int,
+    progress: Reporter,
+) -> DistilledSet:
+    """``distill`` with its options in one piece; see there."""
+    if checkpoint_interval < 1:
+        raise InputError(f"checkpoint_interval must be at least 1, got {checkpoint_interval}")
+    if resume and out is None:
+        raise InputError("resume needs out: the checkpoint stands beside that file")
+    resolved = resolve(options, data)
+    start = None
+    if out is not None:
+        check_place(out)
+        start = _earlier_checkpoint(out, resolved, data, resume)
+        if start is None and resume and out.exists():
+            return _finished_set(out, resolved, data)
+        remove_partial_files(out)
+    # Without a file there is no checkpoint, and a signal means what it always means.
+    with nullcontext() if out is None else stop_on_signal() as stop, _repeatable(resolved.device):
+        writer = None
+        if out is not None:
+            writer = CheckpointWriter(checkpoint_path(out), resolved.as_dict(), data.fingerprint, checkpoint_interval)
+        representation = _optimise(data, resolved, start, writer, stop, progress)
+        distilled = _to_set(data, resolved, representation)
+        if out is not None:
+            distilled.save(out)
+            checkpoint_path(out).unlink(missing_ok=True)
+    return distilled
+
+
+def _optimise(
+    data: RealData,
+    options: ResolvedOptions,
+    start: Checkpoint | None,
+    writer: CheckpointWriter | None,
+    stop: StopRequest | None,
+    progress: Reporter,
+) -> Representation:
+    device = torch.device(options.device)
+    real = RealImages(data, options.seed, device)
+    objective = OBJECTIVES[options.method](
+        options.network, data.channels, data.classes, (data.height, data.width),
+        augment=options.augment, seed=options.seed, device=device,
+    )  # fmt: skip
+    targets = _targets(data, real, options)
+    representation = _initial(data, targets, options)
+    matching = Matching(data, real, representation, objective, options)
+    phases = [matching.phase()]
+    if options.fit_steps > 0 and targets is not None:
+        phases.insert(0, fit_phase(representation, targets, options.fit_steps, options.fit_learning_rate))
+    names = [phase.name for phase in phases]
+    if start is not None:
+        if start.phase not in names:
+            raise InputError(
+                f"the checkpoint is in phase {start.phase!r}, which this run lacks: remove it to start anew"
+            )
+        phases = phases[names.index(start.phase) :]
+    for phase in phases:
+        state = start if start is not None and start.phase == phase.name else None
+        run_phase(phase, representation, start=state, writer=writer, stop=stop, progress=progress)
+    return representation
+
+
+def _targets(data: RealData, real: RealImages, options: ResolvedOptions) -> Tensor | None:
+    """The images to start from, in pixel units, or None for a random start."""
+    if options.init == "random":
+        return None
+    if options.init == "real":
+        return real.initial(options.gpc)
+    color = torch.tensor(data.mean, device=options.device).view(1, -1, 1, 1)
+    return color.expand(data.classes * options.gpc, -1, data.height, data.width).contiguous()
+
+
+def _initial(data: RealData, targets: Tensor | None, options: ResolvedOptions) -> Representation:
+    images = data.classes * options.gpc
+    generator = derived_generator(options.seed, "init", "values")
+    if options.representation == "gaussians":
+        start = initial_gaussians(
+            images, options.gaussians_per_image, data.channels, data.height, data.width, generator
+        )
+        return GaussianRepresentation(
+            start.to(options.device), data.height, data.width, boundary_weight=options.boundary_weight
+        )
+    if targets is None:
+        noise = torch.randn(images, data.channels, data.height, data.width, generator=generator)
+        targets = torch.tensor(data.mean).view(1, -1, 1, 1) + PIXEL_NOISE * noise
+    return PixelRepresentation(targets.to(options.device))
+
+
+def _to_set(data: RealData, options: ResolvedOptions, representation: Representation) -> DistilledSet:
+    return representation.to_set(
+        torch.arange(data.classes).repeat_interleave(options.gpc),
+        class_names=data.class_names,
+        mean=data.mean,
+        std=data.std,
+        ipc=options.ipc,
+        gpc=options.gpc,
+        method=options.method,
+        options=options.as_dict(),
+        seed=options.seed,
+        fingerprint=data.fingerprint,
+        versions={"gsdd-rt": VERSION, "torch": torch.__version__},
+    )
+
+
+def _earlier_checkpoint(out: Path, options: ResolvedOptions, data: RealData, resume: bool) -> Checkpoint | None:
+    path = checkpoint_path(out)
+    if not path.exists():
+        return None
+    if not resume:
+        raise InputError(f"{path} holds an unfinished run: add --resume to go on with it, or remove it to start anew")
+    checkpoint = Checkpoint.load(path)
+    check_same_run(path, checkpoint.options, checkpoint.fingerprint, options.as_dict(), data.fingerprint)
+    return checkpoint
+
+
+def _finished_set(out: Path, options: ResolvedOptions, data: RealData) -> DistilledSet:
+    """The set of a run that had ended before it was to be resumed."""
+    finished = DistilledSet.load(out)
+    check_same_run(out, finished.options or {}, finished.fingerprint or "", options.as_dict(), data.fingerprint)
+    return finished
+
+
+def _repeatable(device: str) -> AbstractContextManager[None]:
+    """Convolutions on CUDA that give the same bits every run; on the CPU they do so anyway."""
+    if torch.device(device).type == "cpu":
+        return nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)

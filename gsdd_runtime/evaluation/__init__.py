@@ -1,0 +1,1 @@
+"""How good a set is: networks trained on it, tested on real images, beside what it must beat."""

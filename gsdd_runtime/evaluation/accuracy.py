@@ -1,0 +1,310 @@
+"""How good is a distilled set: networks trained on it, tested on real images (the field's protocol)."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gsdd_runtime import networks
+from gsdd_runtime.datasets import RealData
+from gsdd_runtime.devices import resolve_device
+from gsdd_runtime.errors import InputError
+from gsdd_runtime.evaluation.side_by_side import Stop, run_side_by_side, threads_of_each
+from gsdd_runtime.networks import Size
+from gsdd_runtime.progress import Progress, Reporter, silent
+from gsdd_runtime.seeds import derived_generator
+from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.training.trainer import Examples, Recipe, is_reported, train_network
+from gsdd_runtime.versions import VERSION
+
+# Times that a network is tested while it trains: the best of them is the "best checkpoint".
+CHECKPOINTS = 20
+_TEST_BATCH = 256
+# Pixels of a batch up to which networks train side by side on a CPU: beyond, one fills the machine, and several
+# its memory (a ConvNet with 128 filters takes about half a gigabyte here).
+SMALL_BATCH = 128 * 32 * 32
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """One network: the share of test images it got right (0 to 1) at its checkpoints.
+
+    Attributes:
+        epochs: trained when it was tested; the last one is the end.
+        accuracies: at each of these.
+        loss: of the last training batch.
+    """
+
+    epochs: tuple[int, ...]
+    accuracies: tuple[float, ...]
+    loss: float
+
+    @property
+    def last(self) -> float:
+        """The accuracy at the end."""
+        return self.accuracies[-1]
+
+    @property
+    def best(self) -> float:
+        """The best accuracy of all checkpoints: chosen on the test images, so an optimistic figure."""
+        return max(self.accuracies)
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """Test accuracies, as shares from 0 to 1, of networks trained on a distilled set.
+
+    Deviations are those of the population, as the field's published code takes them: 0 for one network.
+
+    Attributes:
+        repeats: one network each; repeat ``i`` draws its weights and batches from ``seed`` and ``i``.
+        network, recipe, size, seed, checkpoints: what was asked for.
+        device, threads: what each network ran on; with ``versions`` they decide the last digits.
+        distilled, data: which set and which real data.
+    """
+
+    repeats: tuple[Repeat, ...]
+    network: str
+    recipe: Recipe
+    size: Size
+    seed: int
+    checkpoints: int
+    device: str
+    threads: int
+    versions: dict[str, str]
+    distilled: dict[str, Any]
+    data: dict[str, Any]
+
+    @property
+    def last_mean(self) -> float:
+        return statistics.fmean(repeat.last for repeat in self.repeats)
+
+    @property
+    def last_std(self) -> float:
+        return statistics.pstdev(repeat.last for repeat in self.repeats)
+
+    @property
+    def best_mean(self) -> float:
+        return statistics.fmean(repeat.best for repeat in self.repeats)
+
+    @property
+    def best_std(self) -> float:
+        return statistics.pstdev(repeat.best for repeat in self.repeats)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        return {
+            "last": {"mean": self.last_mean, "std": self.last_std},
+            "best": {"mean": self.best_mean, "std": self.best_std, "of_checkpoints": self.checkpoints},
+            "repeats": [
+                {"last": repeat.last, "best": repeat.best, "final_loss": repeat.loss,
+                 "epochs": list(repeat.epochs), "accuracies": list(repeat.accuracies)}
+                for repeat in self.repeats
+            ],
+            "network": self.network,
+            **asdict(self.recipe),
+            "size": list(self.size),
+            "seed": self.seed,
+            "device": self.device,
+            "threads": self.threads,
+            "versions": self.versions,
+            "set": self.distilled,
+            "data": self.data,
+        }  # fmt: skip
+
+
+def evaluate(
+    distilled_set: DistilledSet,
+    data: RealData,
+    *,
+    network: str = "convnet3",
+    epochs: int = 1000,
+    repeats: int = 5,
+    seed: int = 0,
+    device: str = "auto",
+    batch_size: int = 256,
+    learning_rate: float = 0.01,
+    momentum: float = 0.9,
+    weight_decay: float = 5e-4,
+    augment: str | None = "dsa",
+    size: Size | None = None,
+    checkpoints: int = CHECKPOINTS,
+    progress: Reporter = silent,
+) -> EvaluationResult:
+    """Trains fresh networks on a distilled set and tests each on the real test images.
+
+    Real images are normalised as the set's own are; a set without mean and std takes those of the data.
+
+    Args:
+        distilled_set: to train on.
+        data: its test part.
+        network: see :func:`gsdd_runtime.networks.build`.
+        epochs, batch_size, learning_rate, momentum, weight_decay, augment: see
+            :class:`gsdd_runtime.training.trainer.Recipe`.
+        repeats: networks, each from its own seed.
+        seed: fixes the result on a device and a number of threads.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        size: height and width that the set is decoded at; its own if None. The data must have it.
+        checkpoints: tests of each network, evenly over the epochs; the last is at the end.
+        progress: told of every part of the training, a phase for each network. Small networks train side by
+            side, in several threads; it is called from one of them at a time.
+
+    Raises:
+        InputError: a set and data that do not fit together, an unknown network or device, a number out of
+            range.
+    """
+    recipe = Recipe(epochs, batch_size, learning_rate, momentum, weight_decay, augment)
+    for name, value in (("repeats", repeats), ("checkpoints", checkpoints)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InputError(f"{name} must be a whole number of at least 1, got {value!r}")
+    where = resolve_device(device)
+    shape = (distilled_set.height, distilled_set.width) if size is None else size
+    check_fit(distilled_set, data, shape)
+    distilled_set = with_statistics(distilled_set, data)
+    examples = Examples(distilled_set, where, shape)
+    test = _Test(distilled_set, data, where)
+    lock = threading.Lock()
+    jobs = []
+    for index in range(repeats):
+        # Networks are made here, one after the other: making one borrows PyTorch's global generator.
+        generator = derived_generator(seed, "evaluate", index)
+        fresh = networks.build(network, data.channels, data.classes, shape, generator).to(where)
+        tell = _teller(f"network {index + 1} of {repeats}", epochs, progress, lock)
+        jobs.append(partial(_repeat, fresh, examples, recipe, generator, test, checkpoints, tell))
+    at_once = where.type == "cpu" and min(batch_size, len(examples)) * shape[0] * shape[1] <= SMALL_BATCH
+    results = run_side_by_side(jobs) if at_once else [job(Stop()) for job in jobs]
+    return EvaluationResult(
+        repeats=tuple(results),
+        network=network,
+        recipe=recipe,
+        size=shape,
+        seed=seed,
+        checkpoints=len(results[0].epochs),
+        device=str(where) if where.type == "cpu" else torch.cuda.get_device_name(where),
+        threads=threads_of_each(repeats) if at_once else torch.get_num_threads(),
+        versions={"gsdd-rt": VERSION, "torch": torch.__version__},
+        distilled=_facts_of_set(distilled_set),
+        data={"name": data.name, "test_images": len(data.test_labels), "fingerprint": data.fingerprint},
+    )
+
+
+def check_fit(distilled_set: DistilledSet, data: RealData, size: Size) -> None:
+    """Raises InputError unless a network trained on the set at ``size`` can be tested on the data."""
+    for what, ours, theirs in (
+        ("channels", distilled_set.channels, data.channels),
+        ("classes", distilled_set.classes, data.classes),
+    ):
+        if ours != theirs:
+            raise InputError(
+                f"the set has {ours} {what}, the dataset {data.name} has {theirs}: "
+                "evaluate on the data that the set was made from"
+            )
+    names = distilled_set.class_names
+    if names is not None and tuple(names) != tuple(data.class_names):
+        first = next(i for i, (a, b) in enumerate(zip(names, data.class_names, strict=True)) if a != b)
+        raise InputError(
+            f"class {first} is {names[first]!r} in the set and {data.class_names[first]!r} in {data.name}: "
+            "evaluate on the data that the set was made from"
+        )
+    if tuple(size) != (data.height, data.width):
+        raise InputError(
+            f"the set's images are {size[0]}x{size[1]}, those of {data.name} {data.height}x{data.width}: "
+            f"give the size {size[0]}x{size[1]}, or {data.height}x{data.width}, for both"
+        )
+    if len(data.test_labels) == 0:
+        raise InputError(f"{data.name} has no test images: there is nothing to test on")
+
+
+def with_statistics(distilled_set: DistilledSet, data: RealData) -> DistilledSet:
+    """The set itself, or one with the data's mean and std where it has none."""
+    if distilled_set.mean is not None:
+        return distilled_set
+    return DistilledSet(
+        distilled_set.gaussians,
+        distilled_set.labels,
+        distilled_set.height,
+        distilled_set.width,
+        pixels=distilled_set.pixels,
+        class_names=data.class_names,
+        mean=data.mean,
+        std=data.std,
+        zca=distilled_set.zca,
+        fingerprint=distilled_set.fingerprint,
+    )
+
+
+class _Test:
+    """The test images, prepared as the set's own, and the share of them that a network gets right."""
+
+    def __init__(self, distilled_set: DistilledSet, data: RealData, device: torch.device) -> None:
+        self._set = distilled_set
+        self._images = data.test_images
+        self._labels = data.test_labels
+        self._device = device
+
+    @torch.no_grad()
+    def accuracy(self, network: nn.Module) -> float:
+        network.eval()
+        right = torch.zeros((), dtype=torch.int64, device=self._device)
+        pairs = zip(self._images.split(_TEST_BATCH), self._labels.split(_TEST_BATCH), strict=True)
+        for images, labels in pairs:
+            prepared = self._set.prepare(images.to(self._device).float() / 255)
+            right += (network(prepared).argmax(dim=1) == labels.to(self._device)).sum()
+        return int(right) / len(self._labels)
+
+
+def _teller(phase: str, epochs: int, progress: Reporter, lock: threading.Lock) -> Callable[[int, Tensor], None]:
+    def tell(epoch: int, loss: Tensor) -> None:
+        if is_reported(epoch, epochs):
+            with lock:
+                progress(Progress(phase, epoch, epochs, float(loss)))
+
+    return tell
+
+
+def _repeat(
+    network: nn.Module,
+    examples: Examples,
+    recipe: Recipe,
+    generator: torch.Generator,
+    test: _Test,
+    checkpoints: int,
+    tell: Callable[[int, Tensor], None],
+    stop: Stop,
+) -> Repeat:
+    tested = sorted({max(1, recipe.epochs * part // checkpoints) for part in range(1, checkpoints + 1)})
+    accuracies: list[float] = []
+    losses: list[Tensor] = []
+
+    def after_epoch(epoch: int, loss: Tensor) -> None:
+        stop.check()
+        if epoch in tested:
+            accuracies.append(test.accuracy(network))
+        losses[:] = [loss]
+        tell(epoch, loss)
+
+    train_network(network, examples, recipe, generator, after_epoch)
+    return Repeat(tuple(tested), tuple(accuracies), float(losses[-1]))
+
+
+def _facts_of_set(distilled_set: DistilledSet) -> dict[str, Any]:
+    return {
+        "images": len(distilled_set),
+        "representation": distilled_set.representation,
+        "bytes": distilled_set.nbytes,
+        "method": distilled_set.method,
+        "ipc": distilled_set.ipc,
+        "gpc": distilled_set.gpc,
+        "seed": distilled_set.seed,
+        "data_fingerprint": distilled_set.fingerprint,
+        "mean": list(distilled_set.mean or ()),
+        "std": list(distilled_set.std or ()),
+        "zca": distilled_set.zca is not None,
+    }

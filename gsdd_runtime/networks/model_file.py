@@ -1,0 +1,186 @@
+"""The file of a trained network: one ``.safetensors`` with its weights and what they need to be used.
+
+Weights are tensors by the names of the state dict; one metadata key, ``gsdd_model``, holds JSON: format version,
+network, channels, classes, height, width, class names, mean and std of the images it takes, training facts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from gsdd_runtime import networks
+from gsdd_runtime.atomic import atomic_path
+from gsdd_runtime.errors import InputError
+from gsdd_runtime.networks import Network, Size
+from gsdd_runtime.sets import checks
+from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.sets.file import parse_description
+
+FORMAT_VERSION = 1
+METADATA_KEY = "gsdd_model"
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network read from a file.
+
+    Attributes:
+        network: on the CPU, in evaluation mode. It takes images ``[batch, C, H, W]``, normalised.
+        name: of the architecture, as ``networks.build`` takes it.
+        size: height and width of the images.
+        class_names: or None where the set had none.
+        mean, std: a number a channel, in pixel units [0, 1]; with ``zca`` in ``training``, images are whitened
+            besides, by the matrix of the set.
+        training: how it was trained, as far as it was told.
+    """
+
+    network: Network
+    name: str
+    channels: int
+    classes: int
+    size: Size
+    class_names: tuple[str, ...] | None
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    training: dict[str, Any]
+
+
+def save_model(
+    model: nn.Module,
+    path: str | os.PathLike[str],
+    *,
+    network: str,
+    distilled_set: DistilledSet,
+    size: Size | None = None,
+    training: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes a network trained on ``distilled_set``, whole or not at all.
+
+    Args:
+        model: made by ``networks.build(network, ...)`` or ``training.train``.
+        path: of the file.
+        network: the name it was built by.
+        distilled_set: it was trained on.
+        size: height and width it was trained at; the set's own if None.
+        training: facts to keep, JSON values.
+
+    Raises:
+        InputError: the facts cannot be written as JSON, or the file cannot be written.
+    """
+    height, width = (distilled_set.height, distilled_set.width) if size is None else size
+    facts = {
+        "format_version": FORMAT_VERSION,
+        "network": network,
+        "channels": distilled_set.channels,
+        "classes": distilled_set.classes,
+        "height": height,
+        "width": width,
+        "class_names": _listed(distilled_set.class_names),
+        "mean": _listed(distilled_set.mean),
+        "std": _listed(distilled_set.std),
+        "training": {
+            "zca": distilled_set.zca is not None,
+            "data_fingerprint": distilled_set.fingerprint,
+            **(training or {}),
+        },
+    }
+    try:
+        text = json.dumps(facts, allow_nan=False, sort_keys=True)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the facts about the network cannot be written as JSON: {error}") from error
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with atomic_path(path) as temporary:
+        try:
+            safetensors.torch.save_file(weights, temporary, metadata={METADATA_KEY: text})
+        except safetensors.SafetensorError as error:
+            raise InputError(f"cannot write {path}: {error}") from error
+
+
+def load_model(path: str | os.PathLike[str]) -> TrainedModel:
+    """Reads a file that :func:`save_model` wrote.
+
+    Raises:
+        InputError: it cannot be read, is no such file, is of a newer format, or its weights do not fit its network.
+    """
+    path = Path(path)
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(METADATA_KEY)
+            if text is None:
+                raise InputError(
+                    f"{path} is not a trained network of gsdd-rt (no metadata {METADATA_KEY!r}): "
+                    "make one with `gsdd-rt train`"
+                )
+            facts = _checked(path, parse_description(path, METADATA_KEY, text, FORMAT_VERSION))
+            size = (facts["height"], facts["width"])
+            network = networks.build(facts["network"], facts["channels"], facts["classes"], size, seed=0)
+            network.load_state_dict(_weights(path, file, network.state_dict()))
+    except (OSError, safetensors.SafetensorError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InputError(f"cannot read {path}: {reason}") from error
+    return TrainedModel(
+        network=network.eval(),
+        name=facts["network"],
+        channels=facts["channels"],
+        classes=facts["classes"],
+        size=size,
+        class_names=_tuple(facts["class_names"]),
+        mean=_tuple(facts["mean"]),
+        std=_tuple(facts["std"]),
+        training=facts["training"],
+    )
+
+
+def _tuple(values: list[Any] | None) -> tuple[Any, ...] | None:
+    return None if values is None else tuple(values)
+
+
+def _listed(values: tuple[Any, ...] | None) -> list[Any] | None:
+    return None if values is None else list(values)
+
+
+def _checked(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    for name in ("channels", "classes", "height", "width"):
+        if not checks.is_integer(facts.get(name)):
+            raise InputError(f"{path}: {name} must be a whole number, got {facts.get(name)!r}")
+    if not isinstance(facts.get("network"), str):
+        raise InputError(f"{path}: network must be a name, got {facts.get('network')!r}")
+    for name in ("class_names", "mean", "std"):
+        facts.setdefault(name, None)
+    if facts["class_names"] is not None:
+        checks.check_class_names(str(path), facts["class_names"], facts["classes"])
+    checks.check_normalization(str(path), facts["mean"], facts["std"], facts["channels"])
+    if not isinstance(facts.setdefault("training", {}), dict):
+        raise InputError(f"{path}: training must be a JSON object")
+    return facts
+
+
+def _weights(path: Path, file: Any, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    names = set(file.keys())
+    if names != set(expected):
+        odd = min(names ^ set(expected))
+        raise InputError(
+            f"{path}: tensor {odd!a} is {'unexpected' if odd in names else 'missing'}: the file is damaged"
+        )
+    weights = {}
+    for name, tensor in expected.items():
+        stored = file.get_slice(name)
+        if stored.get_shape() != list(tensor.shape) or stored.get_dtype() != "F32":
+            raise InputError(
+                f"{path}: tensor {name} must be F32 {list(tensor.shape)}, "
+                f"got {stored.get_dtype()} {stored.get_shape()}: the file is damaged"
+            )
+        weights[name] = file.get_tensor(name)
+        if not bool(torch.isfinite(weights[name]).all()):
+            raise InputError(f"{path}: tensor {name} holds a NaN or an infinity: train again")
+    return weights

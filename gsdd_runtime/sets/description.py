@@ -1,0 +1,55 @@
+"""What there is to say of a distilled set, for people and for ``gsdd-rt info --json``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gsdd_runtime.sets.distilled_set import DistilledSet
+
+_PIXEL_BYTES = 4
+
+
+def description(distilled_set: DistilledSet) -> dict[str, Any]:
+    """Facts by name, all of them JSON values.
+
+    ``image_bytes`` are those of the Gaussians or pixels alone, ``payload_bytes`` those of all tensors.
+    ``storage_in_images_per_class`` is ``image_bytes`` counted in float32 images of the native size for each
+    class: the IPC that the set's storage amounts to. ``images_per_class`` is a number, or the least and the
+    most.
+    """
+    images = distilled_set.rows(slice(0, 1))
+    image_bytes = len(distilled_set) * images.numel() * images.element_size()
+    size = distilled_set.channels * distilled_set.height * distilled_set.width
+    gaussians = distilled_set.gaussians
+    return {
+        "representation": distilled_set.representation,
+        "images": len(distilled_set),
+        "classes": distilled_set.classes,
+        "images_per_class": _images_per_class(distilled_set),
+        "height": distilled_set.height,
+        "width": distilled_set.width,
+        "channels": distilled_set.channels,
+        "gaussians_per_image": None if gaussians is None else gaussians.shape[1],
+        "parameters_per_gaussian": None if gaussians is None else gaussians.shape[2],
+        "labels": "hard" if distilled_set.labels.dim() == 1 else "soft",
+        "payload_bytes": distilled_set.nbytes,
+        "image_bytes": image_bytes,
+        "storage_in_images_per_class": image_bytes / (distilled_set.classes * size * _PIXEL_BYTES),
+        "ipc": distilled_set.ipc,
+        "gpc": distilled_set.gpc,
+        "method": distilled_set.method,
+        "options": distilled_set.options,
+        "seed": distilled_set.seed,
+        "mean": None if distilled_set.mean is None else list(distilled_set.mean),
+        "std": None if distilled_set.std is None else list(distilled_set.std),
+        "zca": distilled_set.zca is not None,
+        "class_names": None if distilled_set.class_names is None else list(distilled_set.class_names),
+        "fingerprint": distilled_set.fingerprint,
+        "versions": distilled_set.versions,
+    }
+
+
+def _images_per_class(distilled_set: DistilledSet) -> int | dict[str, int]:
+    counts = distilled_set.hard_labels.bincount(minlength=distilled_set.classes)
+    least, most = int(counts.min()), int(counts.max())
+    return least if least == most else {"least": least, "most": most}

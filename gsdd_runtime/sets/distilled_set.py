@@ -1,0 +1,346 @@
+"""A distilled dataset: images as 2D Gaussians or plain pixels, their labels, what training on it needs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gsdd_runtime.errors import InputError
+from gsdd_runtime.sets import checks
+from gsdd_runtime.sets.file import MappedFile, read_set_file, write_set_file
+from gsdd_runtime.sets.rows import Indices, check_memory, output_side, scaled_pixels, select
+from gsdd_runtime.splatting.gaussians import KERNEL_DTYPES
+
+# Files up to this many bytes have every value checked when they are opened, larger ones row by row when rows
+# are used.
+EAGER_CHECK_BYTES = 1 << 24
+
+
+class DistilledSet:
+    """A small set of images that trains a network almost as well as the real data it was made from.
+
+    Args:
+        gaussians: bfloat16 ``[M, N, 6 + C]``, the layout of the render specification; None where ``pixels``
+            is given.
+        labels: int64 ``[M]``, or soft: float16 ``[M, classes]``, not negative.
+        height, width: the native size in pixels, which the Gaussians' factors are measured in.
+        pixels: bfloat16 ``[M, C, height, width]``: the plain images that Gaussians are compared with.
+        class_names: one a class; left out, classes are counted from the labels.
+        mean, std: a number a channel, of the real data in pixel units [0, 1].
+        zca: float32 ``[D + 1, D]``, ``D = C * height * width``: the whitening of the real data (see
+            ``prepare``). The images of a set with one are whitened themselves.
+        ipc, gpc: images per class that set the storage, and images per class that it holds.
+        method, options, seed, fingerprint, versions: how the set was made and from which data.
+
+    Raises:
+        InputError: anything that docs/file-format.md does not allow.
+    """
+
+    gaussians: Tensor | None
+    pixels: Tensor | None
+
+    def __init__(
+        self,
+        gaussians: Tensor | None,
+        labels: Tensor,
+        height: int,
+        width: int,
+        *,
+        pixels: Tensor | None = None,
+        class_names: Sequence[str] | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        zca: Tensor | None = None,
+        ipc: int | None = None,
+        gpc: int | None = None,
+        method: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        fingerprint: str | None = None,
+        versions: Mapping[str, str] | None = None,
+    ) -> None:
+        where = "the distilled set"
+        if (gaussians is None) == (pixels is None):
+            raise InputError(f"{where}: give either gaussians or pixels")
+        tensors = {"gaussians": gaussians, "pixels": pixels, "labels": labels, "zca": zca}
+        fields = {
+            "height": height, "width": width, "class_names": class_names, "mean": mean, "std": std,
+            "ipc": ipc, "gpc": gpc, "method": method, "options": options, "seed": seed,
+            "fingerprint": fingerprint, "versions": versions,
+        }  # fmt: skip
+        self._fill(where, fields, {name: tensor for name, tensor in tensors.items() if tensor is not None})
+        self.verify()
+
+    def _fill(self, where: str, fields: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Takes fields and tensors once their forms, not yet their values, are checked."""
+        self._where = where
+        self._source: MappedFile | None = None
+        self._verified = self._labels_verified = False
+        self.path: Path | None = None
+        checks.check_size(where, fields["height"], fields["width"])
+        self.height: int = fields["height"]
+        self.width: int = fields["width"]
+        self.gaussians = tensors.get("gaussians")
+        self.pixels = tensors.get("pixels")
+        if self.gaussians is not None:
+            self.channels = checks.check_gaussian_tensor(where, self.gaussians)
+        else:
+            self.channels = checks.check_pixel_tensor(where, tensors["pixels"], self.height, self.width)
+        stated = fields.get("channels", self.channels)
+        if not checks.is_integer(stated) or stated != self.channels:
+            raise InputError(f"{where}: the description says {stated!r} channels, the tensor has {self.channels}")
+        self._labels = tensors["labels"]
+        checks.check_label_tensor(where, self._labels, len(self))
+        self.zca = tensors.get("zca")
+        if self.zca is not None:
+            checks.check_zca_tensor(where, self.zca, self.channels, self.height, self.width)
+        self.classes = self._count_classes(fields)
+        names = fields.get("class_names")
+        if names is not None:
+            checks.check_class_names(where, names, self.classes)
+        self.class_names: tuple[str, ...] | None = None if names is None else tuple(names)
+        mean, std = fields.get("mean"), fields.get("std")
+        checks.check_normalization(where, mean, std, self.channels)
+        self.mean: tuple[float, ...] | None = None if mean is None else tuple(float(value) for value in mean)
+        self.std: tuple[float, ...] | None = None if std is None else tuple(float(value) for value in std)
+        checks.check_description(where, fields)
+        self.ipc: int | None = fields.get("ipc")
+        self.gpc: int | None = fields.get("gpc")
+        self.method: str | None = fields.get("method")
+        self.options: dict[str, Any] = dict(fields.get("options") or {})
+        self.seed: int | None = fields.get("seed")
+        self.fingerprint: str | None = fields.get("fingerprint")
+        self.versions: dict[str, str] = dict(fields.get("versions") or {})
+
+    def _count_classes(self, fields: Mapping[str, Any]) -> int:
+        soft = self._labels.shape[1] if self._labels.dim() == 2 else None
+        classes = fields.get("classes")
+        if classes is None:
+            names = fields.get("class_names")
+            if soft is not None:
+                return soft
+            return len(names) if names else max(1, int(self._labels.max()) + 1)
+        if not checks.is_integer(classes) or not 1 <= classes <= checks.MAX_CLASSES:
+            raise InputError(f"{self._where}: classes must be 1 to {checks.MAX_CLASSES}, got {classes!r}")
+        if soft is not None and soft != classes:
+            raise InputError(f"{self._where}: soft labels are of {soft} classes, the description says {classes}")
+        return int(classes)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> DistilledSet:
+        """Opens a file, memory-mapped: the header is read and every form checked, whatever the size.
+
+        The values are checked now up to ``EAGER_CHECK_BYTES``; beyond, each row when it is used. ``verify``
+        checks all.
+
+        Raises:
+            InputError: the file cannot be read, is no distilled set, is damaged, or is of a newer format.
+        """
+        file = read_set_file(path)
+        result = cls.__new__(cls)
+        result._fill(str(path), file.fields, file.tensors)
+        result.path = Path(path)
+        result._source = file.source
+        if file.source.size <= EAGER_CHECK_BYTES:
+            result.verify()
+        return result
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the file, whole or not at all; docs/file-format.md describes it.
+
+        Raises:
+            InputError: a value that may not be in a file, or the file cannot be written.
+        """
+        self._check_values()
+        tensors = {
+            "gaussians": self.gaussians,
+            "pixels": self.pixels,
+            "labels": self._labels,
+            "zca": self.zca,
+        }
+        names = (
+            "height", "width", "channels", "classes", "class_names", "mean", "std", "ipc", "gpc", "method",
+            "options", "seed", "fingerprint", "versions",
+        )  # fmt: skip
+        fields = {name: getattr(self, name) for name in names}
+        write_set_file(path, fields, {name: tensor for name, tensor in tensors.items() if tensor is not None})
+
+    def verify(self) -> None:
+        """Checks every value, parameters finite and labels in range, unless that was done before.
+
+        Raises:
+            InputError: a value that may not be in a set.
+        """
+        if not self._verified:
+            self._check_values()
+
+    def _check_values(self) -> None:
+        self._check_source()
+        checks.check_finite(self._where, self.representation, self._images)
+        if self.zca is not None:
+            checks.check_finite(self._where, "zca", self.zca)
+        checks.check_label_values(self._where, self._labels, self.classes)
+        self._verified = self._labels_verified = True
+
+    def _check_source(self) -> None:
+        if self._source is not None:
+            self._source.check()
+
+    def __len__(self) -> int:
+        return self._images.shape[0]
+
+    def __repr__(self) -> str:
+        kind = f"{self.gaussians.shape[1]} Gaussians an image" if self.gaussians is not None else "pixels"
+        return (
+            f"DistilledSet({len(self)} images of {self.channels}x{self.height}x{self.width}, {kind}, "
+            f"{self.classes} classes, {self.nbytes} bytes)"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # An open file does not travel to another process; the tensors do.
+        return {**self.__dict__, "_source": None}
+
+    @property
+    def _images(self) -> Tensor:
+        images = self.gaussians if self.gaussians is not None else self.pixels
+        assert images is not None
+        return images
+
+    @property
+    def representation(self) -> str:
+        """``"gaussians"`` or ``"pixels"``."""
+        return "gaussians" if self.gaussians is not None else "pixels"
+
+    @property
+    def labels(self) -> Tensor:
+        """int64 ``[M]``, or soft: float16 ``[M, classes]``. All are checked the first time."""
+        if not self._labels_verified:
+            self._check_source()
+            checks.check_label_values(self._where, self._labels, self.classes)
+            self._labels_verified = True
+        return self._labels
+
+    @property
+    def hard_labels(self) -> Tensor:
+        """int64 ``[M]``: the labels, or the likeliest class of soft ones."""
+        return self.labels if self._labels.dim() == 1 else self.labels.argmax(dim=1)
+
+    @property
+    def device(self) -> torch.device:
+        return self._images.device
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors: what the file holds beside its header."""
+        tensors = (self.gaussians, self.pixels, self._labels, self.zca)
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors if tensor is not None)
+
+    def to(self, device: str | torch.device) -> DistilledSet:
+        """The set with its tensors on ``device``, checked as a whole; itself if it is there already."""
+        if torch.device(device) == self.device:
+            return self
+        self.verify()
+        result = type(self).__new__(type(self))
+        result.__dict__.update(self.__getstate__())
+        for name in ("gaussians", "pixels", "_labels", "zca"):
+            tensor = getattr(self, name)
+            setattr(result, name, None if tensor is None else tensor.to(device))
+        return result
+
+    def rows(self, indices: Indices = None) -> Tensor:
+        """The stored images at ``indices``, checked: bfloat16 ``[B, N, 6 + C]``, or pixels ``[B, C, H, W]``.
+
+        A range is a view of the (mapped) set, anything else a copy.
+
+        Raises:
+            InputError: an index out of 0 to M - 1; a damaged value; the file was cut short.
+        """
+        chosen = select(indices, len(self))
+        self._check_source()
+        images = self._images
+        part = images[chosen] if isinstance(chosen, slice) else images.index_select(0, chosen.to(images.device))
+        if not self._verified:
+            numbers = range(chosen.start, chosen.stop) if isinstance(chosen, slice) else chosen
+            checks.check_finite(self._where, self.representation, part, numbers)
+        return part
+
+    def decode(
+        self,
+        indices: Indices = None,
+        height: int | None = None,
+        width: int | None = None,
+        *,
+        normalize: bool = False,
+        dtype: torch.dtype | None = None,
+        channels_last: bool = False,
+    ) -> Tensor:
+        """Images at ``indices``, all if left out: ``[B, C, height, width]``, the whole result at once.
+
+        Args:
+            indices: an int (a batch of one), a slice, or a sequence or tensor of ints from 0 to M - 1.
+            height, width: of the result, 1 to 16384; the native size if left out. Gaussians are drawn at that
+                size, pixels scaled bilinearly.
+            normalize: ``(image - mean) / std``; else pixel units, where [0, 1] is black to white and values
+                outside are possible. Images of a set with ``zca`` are whitened, and what a network takes,
+                either way.
+            dtype: float32 (the default), float16 or bfloat16.
+            channels_last: lay the result out channels last; its shape is the same.
+
+        Raises:
+            InputError: an index, size or dtype out of range; no mean to normalise with; a result larger than
+                the machine's memory; a damaged file.
+            LibraryNotBuiltError: the native library is not installed.
+        """
+        size = (output_side("height", height, self.height), output_side("width", width, self.width))
+        dtype = dtype or torch.float32
+        if dtype not in KERNEL_DTYPES:
+            raise InputError(f"images decode to float32, float16 or bfloat16, not {str(dtype).removeprefix('torch.')}")
+        mean = std = None
+        if normalize and self.zca is None:
+            if self.mean is None or self.std is None:
+                raise InputError(f"{self._where} has no mean and std to normalise with: decode without normalize")
+            mean, std = torch.tensor(self.mean), torch.tensor(self.std)
+        rows = self.rows(indices)
+        check_memory(rows.shape[0], self.channels * size[0] * size[1] * dtype.itemsize, rows.device)
+        if self.gaussians is None:
+            return scaled_pixels(rows, size, mean, std, dtype, channels_last)
+        from gsdd_runtime.splatting.op import splat
+
+        return splat(
+            rows,
+            *size,
+            native_size=(self.height, self.width),
+            dtype=dtype,
+            channels_last=channels_last,
+            mean=mean,
+            std=std,
+        )
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """Real images in pixel units, float32 ``[B, C, H, W]``, as a network trained on this set takes them.
+
+        ``(image - mean) / std``, then, where the set has a ``zca``, ``[x, 1] @ zca`` for each flattened image
+        ``x``.
+
+        Raises:
+            InputError: the set has no mean and std, or images do not have the size that its ``zca`` is for.
+        """
+        if self.mean is None or self.std is None:
+            raise InputError(f"{self._where} has no mean and std: normalise the images as the set was made")
+        mean = torch.tensor(self.mean, device=images.device).view(1, -1, 1, 1)
+        std = torch.tensor(self.std, device=images.device).view(1, -1, 1, 1)
+        normalized = (images - mean) / std
+        if self.zca is None:
+            return normalized
+        if tuple(images.shape[1:]) != (self.channels, self.height, self.width):
+            raise InputError(
+                f"{self._where}: its zca is for images of {self.channels}x{self.height}x{self.width}, "
+                f"got {'x'.join(map(str, images.shape[1:]))}"
+            )
+        zca = self.zca.to(images.device)
+        return torch.addmm(zca[-1], normalized.flatten(1), zca[:-1]).view_as(images)

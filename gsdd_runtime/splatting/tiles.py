@@ -1,0 +1,173 @@
+"""Large CUDA images of many Gaussians: gsplat's tile intersection, our accumulation.
+
+The direct kernel looks at every Gaussian of an image for every tile of 32 x 32 pixels; that is all there is to do
+for a distilled image, and a loss where tiles and Gaussians are many. There gsplat lists the Gaussians of each tile
+(``isect_tiles``, ``isect_offset_encode``), and the same kernel adds those up. gsplat reads one number back from the
+device and allocates, so this path is not for CUDA graphs and not for ``torch.compile``; :func:`gsdd_runtime.splat`
+takes the direct kernel there. gsplat is an extra: without it the direct kernel serves everything.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from gsdd_runtime.errors import InputError
+from gsdd_runtime.splatting.gaussians import ALPHA_THRESHOLD, CHOLESKY, CHOLESKY_BIAS, OPACITY, PIXEL_VARIANCE, POSITION
+
+Method = Literal["auto", "direct", "tiled"]
+METHODS: tuple[Method, ...] = ("auto", "direct", "tiled")
+# Forces a method for the process; an argument comes before it.
+VARIABLE = "GSDD_CUDA_METHOD"
+
+TILE = 32
+
+# The rule, estimated by counting instructions on an H100; to be measured by benchmarks/cuda.py.
+# The direct kernel spends about 20 warp instructions on a Gaussian that a tile turns out not to need, and binning
+# about 27 times as long on one that it lists (sort, lists, two more passes) plus 0.15 ms: it pays from about 160
+# tiles, where a Gaussian touches six, once the batch has 10 million pairs of tile and Gaussian.
+TILES_FROM = 160
+PAIRS_FROM = 10_000_000
+
+
+class Choice(NamedTuple):
+    method: Method
+    reason: str
+
+
+@lru_cache(maxsize=1)
+def gsplat_problem() -> str | None:
+    """Why gsplat cannot be used here, or None."""
+    try:
+        import gsplat
+    except ImportError as error:
+        return f"gsplat cannot be imported ({error}): pip install 'gsdd-rt[gpu]'"
+    if not (hasattr(gsplat, "isect_tiles") and hasattr(gsplat, "isect_offset_encode")):
+        return "the installed gsplat has no isect_tiles: pip install 'gsplat>=1.5.3'"
+    return None
+
+
+def choose(batch: int, count: int, height: int, width: int, method: Method | None = None) -> Choice:
+    """Which of the two CUDA paths draws such a batch, and why.
+
+    Args:
+        batch, count: images, and Gaussians in each.
+        height, width: of the output, pixels.
+        method: forces one; None asks the environment variable ``GSDD_CUDA_METHOD``, and without it is ``"auto"``.
+
+    Raises:
+        InputError: an unknown method, or ``"tiled"`` where gsplat or its numbers do not reach.
+    """
+    wanted = method or os.environ.get(VARIABLE) or "auto"
+    if wanted not in METHODS:
+        raise InputError(f"no CUDA method {wanted!r}: choose one of {', '.join(METHODS)} ({VARIABLE})")
+    if wanted == "direct":
+        return Choice("direct", "asked for")
+    tiles = -(-height // TILE) * -(-width // TILE)
+    if wanted == "auto" and (tiles < TILES_FROM or batch * tiles * count < PAIRS_FROM):
+        return Choice("direct", f"{tiles} tiles an image, {batch * tiles * count} pairs of tile and Gaussian")
+    # gsplat packs image and tile into 32 bits, and numbers Gaussians with 32.
+    fits = batch.bit_length() + tiles.bit_length() <= 32 and batch * count < 2**31
+    problem = gsplat_problem() if fits else f"{batch} images of {tiles} tiles and {count} Gaussians are too many"
+    if problem is None:
+        return Choice("tiled", "asked for" if wanted == "tiled" else f"{tiles} tiles an image")
+    if wanted == "tiled":
+        raise InputError(f"the tiled CUDA method was asked for, but {problem}")
+    return Choice("direct", problem)
+
+
+def boxes(gaussians: Tensor, height: int, width: int, native_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Centres and half sizes, in pixels, of the part of the image that each Gaussian may touch.
+
+    Args:
+        gaussians: ``[B, N, 6 + C]``, any device.
+        height, width: of the output, pixels.
+        native_size: height and width that the factors are measured in.
+
+    Returns:
+        float32 ``[B, N, 2]`` and int32 ``[B, N, 2]``, x first; half sizes are 0 where nothing is drawn.
+    """
+    numbers = gaussians.detach().double()
+    size = numbers.new_tensor([width, height])
+    scale = size / numbers.new_tensor([native_size[1], native_size[0]])
+    center = (numbers[..., POSITION] + 1) / 2 * size
+    l11, l21, l22 = numbers[..., CHOLESKY].unbind(-1)
+    a, b, c = scale[0] * (l11 + CHOLESKY_BIAS), scale[1] * l21, scale[1] * (l22 + CHOLESKY_BIAS)
+    variance = torch.stack([a * a + PIXEL_VARIANCE, b * b + c * c + PIXEL_VARIANCE], dim=-1)
+    opacity = numbers[..., OPACITY, None]
+    reach = (variance * 2 * (opacity / ALPHA_THRESHOLD).log()).sqrt()
+    low = (center - reach).maximum(torch.zeros_like(size))
+    high = (center + reach).minimum(size)
+    # NaN compares false, so what is not finite is not drawn.
+    drawn = torch.isfinite(numbers).all(dim=-1, keepdim=True) & (opacity > ALPHA_THRESHOLD)
+    drawn = drawn & (low <= high).all(dim=-1, keepdim=True)
+    # A pixel more on each side, for what float32 rounds.
+    half = torch.where(drawn, (high - low) / 2 + 2, 0.0).ceil().int()
+    return torch.where(drawn, (low + high) / 2, 0.0).float(), half
+
+
+def tile_lists(gaussians: Tensor, height: int, width: int, native_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """What ``torch.ops.gsdd.splat_tiles`` takes: offsets ``[B * tiles]`` and ids, int32, by gsplat."""
+    import gsplat
+
+    batch = gaussians.shape[0]
+    tiles_x, tiles_y = -(-width // TILE), -(-height // TILE)
+    centers, half = boxes(gaussians, height, width, native_size)
+    depths = centers.new_zeros(centers.shape[:2])
+    _, keys, ids = gsplat.isect_tiles(centers, half, depths, TILE, tiles_x, tiles_y)
+    if ids.numel() == 0:
+        return ids.new_zeros(batch * tiles_y * tiles_x), ids
+    offsets = gsplat.isect_offset_encode(keys, batch, tiles_x, tiles_y)
+    return offsets.flatten().int(), ids.int()
+
+
+class _TiledSplat(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, gaussians: Tensor, height: int, width: int, native_height: int, native_width: int,
+        supersample: int, mean: Tensor | None, inverse_std: Tensor | None, dtype: torch.dtype | None,
+        channels_last: bool,
+    ) -> Tensor:  # fmt: skip
+        ctx.save_for_backward(gaussians, inverse_std)
+        ctx.options = (native_height, native_width, supersample)
+        offsets, ids = tile_lists(gaussians, height, width, (native_height, native_width))
+        images = torch.ops.gsdd.splat_tiles(
+            gaussians, offsets, ids, height, width, native_height, native_width, supersample,
+            mean, inverse_std, dtype, channels_last,
+        )  # fmt: skip
+        return cast(Tensor, images)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        # The gradient gathers over each Gaussian's own footprint: tiles are of no use to it.
+        gaussians, inverse_std = ctx.saved_tensors
+        grad_images = grad_outputs[0].float()
+        if inverse_std is not None:
+            grad_images = grad_images * inverse_std.view(1, -1, 1, 1)
+        grad = torch.ops.gsdd.splat_backward(grad_images.contiguous(), gaussians, *ctx.options)
+        return (grad.to(gaussians.dtype), *[None] * 9)
+
+
+def splat_tiled(
+    gaussians: Tensor, height: int, width: int, native_height: int, native_width: int, supersample: int,
+    mean: Tensor | None, inverse_std: Tensor | None, dtype: torch.dtype | None, channels_last: bool,
+) -> Tensor:  # fmt: skip
+    """The arguments and the result of ``torch.ops.gsdd.splat``, for CUDA tensors, by gsplat's tiles."""
+    return cast(
+        Tensor,
+        _TiledSplat.apply(
+            gaussians, height, width, native_height, native_width, supersample,
+            mean, inverse_std, dtype, channels_last,
+        ),
+    )  # fmt: skip
+
+
+def pays_here(gaussians: Tensor, height: int, width: int) -> bool:
+    """Whether :func:`gsdd_runtime.splat` goes by tiles for these CUDA tensors, here and now."""
+    if torch.compiler.is_compiling() or torch.cuda.is_current_stream_capturing():
+        return False
+    return choose(gaussians.shape[0], gaussians.shape[1], height, width).method == "tiled"

@@ -1,0 +1,206 @@
+"""Training a network on a distilled set, by the recipe that the field evaluates with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gsdd_runtime import networks
+from gsdd_runtime.devices import resolve_device
+from gsdd_runtime.errors import InputError
+from gsdd_runtime.networks import Network, Size
+from gsdd_runtime.progress import Progress, Reporter, silent
+from gsdd_runtime.seeds import derived_generator
+from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.training.augmentation import dsa
+
+# Decoded images up to this many bytes are kept; beyond, each batch is decoded when it comes.
+KEPT_BYTES = 1 << 30
+# Reports of one network's training: enough to draw a bar, too few to slow a device down.
+REPORTS = 200
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained: the protocol of the field, unless changed.
+
+    SGD with momentum and weight decay on the cross entropy (with soft labels: between distributions); the
+    learning rate is divided by ten halfway, with a fresh optimiser.
+
+    Attributes:
+        epochs: passes over the set.
+        batch_size: images of a step; the last batch of an epoch may be smaller.
+        learning_rate, momentum, weight_decay: of SGD.
+        augment: ``"dsa"``, or None for the images as they are.
+
+    Raises:
+        InputError: a number out of range, or another augmentation.
+    """
+
+    epochs: int = 1000
+    batch_size: int = 256
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    augment: str | None = "dsa"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InputError(f"{name} must be a whole number of at least 1, got {value!r}")
+        if not 0 < self.learning_rate < float("inf"):
+            raise InputError(f"learning_rate must be above 0, got {self.learning_rate}")
+        if not 0 <= self.momentum < 1:
+            raise InputError(f"momentum must be at least 0 and below 1, got {self.momentum}")
+        if not 0 <= self.weight_decay < float("inf"):
+            raise InputError(f"weight_decay must be at least 0, got {self.weight_decay}")
+        if self.augment not in ("dsa", None):
+            raise InputError(f"augment must be 'dsa' or None, got {self.augment!r}")
+
+    def optimiser(self, network: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+        return torch.optim.SGD(
+            network.parameters(), lr=learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
+        )
+
+
+class Examples:
+    """The images of a set, decoded, normalised and on the device that trains, with their labels.
+
+    Args:
+        distilled_set: with mean and std.
+        device: that trains.
+        size: height and width to decode at; the set's own if None.
+
+    Raises:
+        InputError: the set has no mean and std, or cannot be decoded.
+    """
+
+    def __init__(self, distilled_set: DistilledSet, device: torch.device, size: Size | None = None) -> None:
+        self._set = distilled_set.to(device)
+        self._size = (distilled_set.height, distilled_set.width) if size is None else size
+        self._kept: Tensor | None = None
+        values = len(distilled_set) * distilled_set.channels * self._size[0] * self._size[1]
+        if values * 4 <= KEPT_BYTES:
+            self._kept = self._set.decode(None, *self._size, normalize=True)
+        labels = self._set.labels
+        self._labels = labels if labels.dim() == 1 else functional.normalize(labels.float(), p=1, dim=1)
+
+    def __len__(self) -> int:
+        return len(self._set)
+
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Images ``[B, C, H, W]`` and labels, int64 ``[B]`` or float32 ``[B, classes]`` that sum to 1."""
+        if self._kept is None:
+            images = self._set.decode(indices, *self._size, normalize=True)
+        else:
+            images = self._kept[indices.to(self._kept.device)]
+        return images, self._labels[indices.to(self._labels.device)]
+
+
+def train(
+    distilled_set: DistilledSet,
+    *,
+    network: str = "convnet3",
+    epochs: int = 1000,
+    seed: int = 0,
+    device: str = "auto",
+    size: Size | None = None,
+    batch_size: int = 256,
+    learning_rate: float = 0.01,
+    momentum: float = 0.9,
+    weight_decay: float = 5e-4,
+    augment: str | None = "dsa",
+    progress: Reporter = silent,
+) -> Network:
+    """A network trained on a distilled set, in evaluation mode, on the device.
+
+    Args:
+        distilled_set: with mean and std: the network takes images normalised by them.
+        network: its name, see :func:`gsdd_runtime.networks.build`.
+        epochs, batch_size, learning_rate, momentum, weight_decay, augment: see :class:`Recipe`.
+        seed: fixes the result on a device and a number of threads.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        size: height and width that the images are decoded at; the set's own if None.
+        progress: told of every part of the training.
+
+    Raises:
+        InputError: an unknown network or device, a number out of range, a set that cannot be decoded.
+    """
+    recipe = Recipe(epochs, batch_size, learning_rate, momentum, weight_decay, augment)
+    where = resolve_device(device)
+    shape = (distilled_set.height, distilled_set.width) if size is None else size
+    fresh = networks.build(
+        network, distilled_set.channels, distilled_set.classes, shape, derived_generator(seed, "network")
+    ).to(where)
+    examples = Examples(distilled_set, where, shape)
+
+    def report(epoch: int, loss: Tensor) -> None:
+        if is_reported(epoch, epochs):
+            progress(Progress("training", epoch, epochs, float(loss)))
+
+    train_network(fresh, examples, recipe, derived_generator(seed, "training"), report)
+    return fresh.eval()
+
+
+def is_reported(epoch: int, epochs: int) -> bool:
+    """Whether ``epoch`` (from 1) is one of the about ``REPORTS`` that are told of."""
+    return epoch == epochs or epoch % max(1, epochs // REPORTS) == 0
+
+
+def train_network(
+    network: nn.Module,
+    examples: Examples,
+    recipe: Recipe,
+    generator: torch.Generator,
+    after_epoch: Callable[[int, Tensor], None],
+) -> None:
+    """Trains ``network`` in place.
+
+    Args:
+        network: on the device of the examples.
+        examples: to train on.
+        recipe: how.
+        generator: on the CPU; orders the examples and draws the augmentation.
+        after_epoch: called with the epoch, from 1, and the loss of its last batch, a tensor of no dimension.
+    """
+    rate = recipe.learning_rate
+    optimiser = recipe.optimiser(network, rate)
+    with _deterministic_convolutions(next(network.parameters()).device):
+        for epoch in range(1, recipe.epochs + 1):
+            network.train()
+            loss = _train_epoch(network, examples, recipe, optimiser, generator)
+            if epoch == recipe.epochs // 2:
+                optimiser = recipe.optimiser(network, rate / 10)
+            after_epoch(epoch, loss)
+
+
+def _deterministic_convolutions(device: torch.device) -> AbstractContextManager[None]:
+    """Without it, the seed would not fix the result on CUDA. It changes the whole process: not for side by side."""
+    if device.type != "cuda":
+        return nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
+
+
+def _train_epoch(
+    network: nn.Module,
+    examples: Examples,
+    recipe: Recipe,
+    optimiser: torch.optim.Optimizer,
+    generator: torch.Generator,
+) -> Tensor:
+    loss = torch.zeros(())
+    for indices in torch.randperm(len(examples), generator=generator).split(recipe.batch_size):
+        images, labels = examples.batch(indices)
+        if recipe.augment is not None:
+            images = dsa(images, generator)
+        loss = functional.cross_entropy(network(images), labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return loss.detach()
