@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from gsdd_runtime.datasets import RealData, load_dataset
+from gsdd_runtime.datasets import RealData, load_dataset, real_data
 from gsdd_runtime.datasets.fashion_mnist import FILES, SAMPLE_FOLDER
 from gsdd_runtime.datasets.idx import read_idx
 from gsdd_runtime.datasets.make_sample import first_of_each_class, make_sample
@@ -73,6 +74,29 @@ def test_statistics_are_those_of_numpy() -> None:
     # Worst seen: 1e-16.
     np.testing.assert_allclose(mean, expected.mean(axis=(0, 2, 3)), atol=1e-12)
     np.testing.assert_allclose(std, expected.std(axis=(0, 2, 3)), atol=1e-12)
+
+
+@pytest.mark.parametrize("part", [1, 7, 20, 41, 10_000])
+def test_statistics_do_not_depend_on_how_many_pixels_are_counted_at_once(
+    part: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = torch.randint(0, 256, (7, 3, 5, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    expected = channel_statistics(images)
+    monkeypatch.setattr(real_data, "_COUNT_PART", part)
+    assert channel_statistics(images) == expected
+
+
+@pytest.mark.parametrize("shape", [(60, 3, 200, 200), (1, 1, 2000, 3000)], ids=str)
+def test_statistics_take_little_memory_beside_the_images(shape: tuple[int, ...]) -> None:
+    images = torch.zeros(shape, dtype=torch.uint8)
+    tracemalloc.start()
+    try:
+        channel_statistics(images)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # Eight bytes for each of a million pixels; all at once they would be 58 and 48 MB here.
+    assert peak < 12_000_000
 
 
 def test_a_constant_channel_can_be_divided_by() -> None:

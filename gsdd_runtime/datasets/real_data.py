@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ from torch import Tensor
 
 # Bytes handed to the hash at once.
 _HASH_PART = 1 << 24
+# Pixels counted at once: each takes eight bytes while it is.
+_COUNT_PART = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -85,14 +88,20 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, 
     means, deviations = [], []
     for channel in range(images.shape[1]):
         counts = np.zeros(256, dtype=np.int64)
-        for part in images[:, channel].split(4096):
-            counts += np.bincount(part.numpy().reshape(-1), minlength=256)
+        for pixels in _parts_of(images[:, channel]):
+            counts += np.bincount(pixels.numpy(), minlength=256)
         total = int(counts.sum())
         mean = float((counts * values).sum() / total)
         variance = float((counts * (values - mean) ** 2).sum() / total)
         means.append(mean)
         deviations.append(math.sqrt(variance) if np.count_nonzero(counts) > 1 else 1.0)
     return tuple(means), tuple(deviations)
+
+
+def _parts_of(channel: Tensor) -> Iterator[Tensor]:
+    """The pixels ``[M, H, W]`` of one channel, at most ``_COUNT_PART`` at once, flat."""
+    for images in channel.split(max(1, _COUNT_PART // channel[0].numel())):
+        yield from images.reshape(-1).split(_COUNT_PART)
 
 
 def fingerprint(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], class_names: tuple[str, ...]) -> str:
