@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+from gsdd_runtime.commands.cli import run
 from gsdd_runtime.datasets import RealData, load_dataset
 from gsdd_runtime.datasets.image_folder import load_image_folder
 from gsdd_runtime.errors import InputError
@@ -76,16 +77,27 @@ def test_a_small_class_holds_out_at_least_one(tmp_path: Path, count: int, held_o
     assert (len(data.train_labels), len(data.test_labels)) == (count - held_out, held_out)
 
 
-@pytest.mark.parametrize("test_name", ["test", "val"])
-def test_train_and_test_folders(tmp_path: Path, test_name: str) -> None:
-    fill(tmp_path / "train" / "a", ["1.png", "2.png"])
-    fill(tmp_path / "train" / "b", ["1.png"])
+@pytest.mark.parametrize("train_name", ["train", "Train", "TRAINING"])
+@pytest.mark.parametrize("test_name", ["test", "Test", "testing", "val", "VALID", "validation"])
+def test_train_and_test_folders(tmp_path: Path, train_name: str, test_name: str) -> None:
+    fill(tmp_path / train_name / "a", ["1.png", "2.png"])
+    fill(tmp_path / train_name / "b", ["1.png"])
     fill(tmp_path / test_name / "a", ["1.png"])
     fill(tmp_path / test_name / "b", ["1.png", "2.png", "3.png"])
     data = load(tmp_path)
     assert data.class_names == ("a", "b")
     assert data.train_labels.tolist() == [0, 0, 1]
     assert data.test_labels.tolist() == [0, 1, 1, 1]
+    assert data.split == f"{tmp_path}: trains on 3 images of {train_name}, tests on 4 images of {test_name}"
+
+
+def test_test_comes_before_val_which_is_said_to_be_unread(tmp_path: Path) -> None:
+    for part, count in (("train", 3), ("valid", 2), ("Test", 1)):
+        fill(tmp_path / part / "a", [f"{index}.png" for index in range(count)])
+    data = load(tmp_path)
+    assert len(data.test_labels) == 1
+    assert data.split is not None
+    assert data.split.endswith("tests on 1 image of Test; not read: valid")
 
 
 def test_a_test_folder_without_classes_is_passed_over_for_val(tmp_path: Path) -> None:
@@ -99,6 +111,39 @@ def test_a_train_folder_alone_holds_out(tmp_path: Path) -> None:
     fill(tmp_path / "train" / "a", [f"{index}.png" for index in range(5)])
     data = load(tmp_path)
     assert (len(data.train_labels), len(data.test_labels)) == (4, 1)
+    held_out = "trains on 4 images of train, tests on 1 image held out of them, 20 % of each class (--test-part)"
+    assert data.split == f"{tmp_path}: {held_out}"
+
+
+@pytest.mark.parametrize(
+    ("share", "held_out"), [(0, []), (0.2, [4, 9]), (0.5, [1, 3, 5, 7, 9]), (1 / 3, [2, 5, 8]), (0.01, [9])]
+)
+def test_the_share_held_out_can_be_chosen(tmp_path: Path, share: float, held_out: list[int]) -> None:
+    names = [f"{index}.png" for index in range(10)]
+    fill(tmp_path / "a", names)
+    data = load(tmp_path, test_part=share)
+    expected = [np.asarray(Image.open(tmp_path / "a" / names[index])).transpose(2, 0, 1) for index in held_out]
+    assert len(data.test_images) == len(expected)
+    assert all(np.array_equal(image, other) for image, other in zip(data.test_images, expected, strict=True))
+    assert len(data.train_images) == 10 - len(held_out)
+
+
+def test_without_a_test_part_one_image_a_class_is_enough(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        fill(tmp_path / name, ["1.png"])
+    data = load(tmp_path, test_part=0)
+    assert data.train_labels.tolist() == [0, 1]
+    assert data.test_images.shape == (0, 3, 6, 8)
+    assert data.split == f"{tmp_path}: trains on 2 images, tests on nothing"
+
+
+def test_without_a_test_part_the_test_folder_is_not_read(tmp_path: Path) -> None:
+    fill(tmp_path / "train" / "a", ["1.png"])
+    fill(tmp_path / "test" / "other", ["1.png"])
+    data = load(tmp_path, test_part=0)
+    assert (len(data.train_labels), len(data.test_labels)) == (1, 0)
+    assert data.split is not None
+    assert data.split.endswith("not read: test")
 
 
 def test_a_class_named_train_is_a_class(tmp_path: Path) -> None:
@@ -177,6 +222,13 @@ def test_hidden_and_other_files_are_left_out(root: Path) -> None:
     (root / "cat" / ".thumb.png").write_bytes(b"no image")
     (root / "cat" / "list.txt").write_text("1 2 3")
     fill(root / "cat" / ".cache", ["1.png"])
+    for folder in (root, root / "cat"):
+        fill(folder / "__MACOSX", ["1.png"])
+        fill(folder / "@eaDir", ["1.png"])
+        (folder / "Thumbs.db").write_bytes(b"1")
+        (folder / ".DS_Store").write_bytes(b"1")
+    (root / "__MACOSX" / "cat").mkdir()
+    (root / "lost+found").mkdir()
     assert load(root).fingerprint == expected
 
 
@@ -215,7 +267,49 @@ def test_an_empty_class(root: Path) -> None:
 
 def test_a_class_of_one_image(root: Path) -> None:
     fill(root / "bird", ["1.png"])
-    refused(root, "bird", "one image")
+    refused(root, "bird", "one image", "--test-part 0")
+
+
+def test_a_test_part_without_a_train_part(tmp_path: Path) -> None:
+    for part in ("Test", "val"):
+        fill(tmp_path / part / "a", ["1.png", "2.png"])
+    refused(tmp_path, "Test", "no train")
+
+
+def test_two_folders_for_one_part(tmp_path: Path) -> None:
+    for part in ("train", "Train"):
+        fill(tmp_path / part / "a", ["1.png", "2.png"])
+    refused(tmp_path, "both Train and train")
+
+
+def test_a_folder_above_the_parts(tmp_path: Path) -> None:
+    fill(tmp_path / "data" / "train" / "a", ["1.png", "2.png"])
+    refused(tmp_path, f"give {tmp_path / 'data'}")
+
+
+@pytest.mark.parametrize("share", [-0.1, 1, 1.5, float("nan"), "half", True])
+def test_a_test_part_out_of_range(root: Path, share: object) -> None:
+    refused(root, "the test part must be a share", test_part=share)
+
+
+def test_a_test_part_beside_a_test_folder(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        fill(tmp_path / part / "a", ["1.png", "2.png"])
+    refused(tmp_path, str(tmp_path / "test"), "leave --test-part out", test_part=0.3)
+
+
+def test_a_test_part_of_a_dataset_that_has_its_own() -> None:
+    with pytest.raises(InputError, match="fashion-mnist-sample has its own test part"):
+        load_dataset("fashion-mnist-sample", test_part=0.2)
+
+
+def test_the_command_says_once_what_is_held_out(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Refused after the data is read: this is about the line before.
+    assert run(["distill", "--dataset", f"imagefolder:{root}", "--out", "nowhere/x", "--test-part", "0.5"]) == 2
+    told = f"gsdd-rt: {root}: trains on 6 images, tests on 6 images held out of them, 50 % of each class (--test-part)"
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == told
+    assert "nowhere" in second
 
 
 @pytest.mark.parametrize(("folder", "words"), [("train", "is in train but not in test"), ("test", "is in test")])
@@ -301,7 +395,35 @@ def test_a_program_in_an_image_file_is_not_run(root: Path) -> None:
 
 def test_pixels_of_floating_point(root: Path) -> None:
     Image.fromarray(np.zeros((6, 8), dtype=np.float32)).save(root / "cat" / "2.tif")
-    refused(root, str(root / "cat" / "2.tif"), "8 bits")
+    refused(root, str(root / "cat" / "2.tif"), "floating-point", "8 bits")
+
+
+def test_colours_of_floating_point(root: Path) -> None:
+    path = root / "cat" / "2.tif"
+    path.write_bytes(float_tiff())
+    refused(root, str(path), "floating-point", "8 bits")
+    path.write_bytes(float_tiff()[:40])
+    refused(root, str(path), "no image that can be read")
+
+
+def float_tiff() -> bytes:
+    """One pixel of three float32 channels, which Pillow does not know."""
+    short, long = 3, 4
+    tags = [
+        (256, short, 1, 1), (257, short, 1, 1), (258, short, 3, 200), (259, short, 1, 1), (262, short, 1, 2),
+        (273, long, 1, 250), (277, short, 1, 3), (278, short, 1, 1), (279, long, 1, 12), (339, short, 3, 220),
+    ]  # fmt: skip
+    head = b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", len(tags))
+    head += b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
+    return b"".join(
+        (head.ljust(200, b"\0"), struct.pack("<3H", 32, 32, 32).ljust(20, b"\0"),
+         struct.pack("<3H", 3, 3, 3).ljust(30, b"\0"), struct.pack("<3f", 0.0, 0.5, 1.0))
+    )  # fmt: skip
+
+
+def test_gray_beyond_16_bits(root: Path) -> None:
+    Image.fromarray(np.full((6, 8), 70000, dtype=np.int32)).save(root / "cat" / "2.tif")
+    refused(root, str(root / "cat" / "2.tif"), "beyond 16 bits", "8 bits")
 
 
 def test_more_than_the_memory_of_the_machine(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from gsdd_runtime.commands.shared import (
     DeviceOption,
     SeedOption,
     SizeOption,
+    TestPartOption,
     load_data,
     progress_bar,
 )
@@ -24,6 +25,7 @@ def command(
     out: Annotated[Path, typer.Option("--out", metavar="SET", help="The file to write (.safetensors).")],
     data_dir: DataDirOption = None,
     size: SizeOption = None,
+    test_part: TestPartOption = None,
     method: Annotated[str, typer.Option(help="The matching objective: dm.")] = "dm",
     ipc: Annotated[int, typer.Option(min=1, help="Storage: that of IPC float32 pixel images per class.")] = 1,
     gpc: Annotated[int | None, typer.Option(help="Gaussian images per class. [default: by the budget]")] = None,
@@ -48,7 +50,7 @@ def command(
     try:
         with progress_bar() as progress:
             distilled = distill(
-                load_data(dataset, data_dir, size),
+                load_data(dataset, data_dir, size, test_part),
                 method=method,
                 representation=representation,
                 ipc=ipc,

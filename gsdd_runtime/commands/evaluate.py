@@ -14,6 +14,7 @@ from gsdd_runtime.commands.shared import (
     SeedOption,
     SetArgument,
     SizeOption,
+    TestPartOption,
     load_data,
     parse_size,
     print_json,
@@ -26,6 +27,7 @@ def command(
     dataset: DatasetOption,
     data_dir: DataDirOption = None,
     size: SizeOption = None,
+    test_part: TestPartOption = None,
     network: Annotated[str, typer.Option(help="Architecture to train.")] = "convnet3",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the set.")] = 1000,
     repeats: Annotated[int, typer.Option(min=1, help="Networks to train, each from its own seed.")] = 5,
@@ -40,7 +42,7 @@ def command(
     with progress_bar() as progress:
         result = evaluate(
             DistilledSet.load(path),
-            load_data(dataset, data_dir, size),
+            load_data(dataset, data_dir, size, test_part),
             network=network,
             epochs=epochs,
             repeats=repeats,

@@ -28,6 +28,15 @@ DatasetOption = Annotated[
 DataDirOption = Annotated[
     Path | None, typer.Option("--data-dir", help="The folder of the dataset's files, where it has any.")
 ]
+TestPartOption = Annotated[
+    float | None,
+    typer.Option(
+        "--test-part",
+        metavar="SHARE",
+        help="Of an imagefolder without a test folder: the share of each class held out to test on, 0 for none. "
+        "[default: 0.2]",
+    ),
+]
 SizeOption = Annotated[str | None, typer.Option("--size", metavar="HxW", help="Size of the images, in pixels.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Fixes the result on a device.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
@@ -67,11 +76,14 @@ def parse_range(text: str | None, length: int) -> range:
     return range(first, last)
 
 
-def load_data(dataset: str, data_dir: Path | None, size: str | None) -> RealData:
-    """The real data that the options name."""
+def load_data(dataset: str, data_dir: Path | None, size: str | None, test_part: float | None) -> RealData:
+    """The real data that the options name; says on stderr what is held out of a folder."""
     from gsdd_runtime.datasets import load_dataset
 
-    return load_dataset(dataset, data_dir=data_dir, size=parse_size(size))
+    data = load_dataset(dataset, data_dir=data_dir, size=parse_size(size), test_part=test_part)
+    if data.split is not None:
+        print(f"gsdd-rt: {data.split}", file=sys.stderr)
+    return data
 
 
 def print_json(document: dict[str, Any]) -> None:

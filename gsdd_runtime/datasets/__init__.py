@@ -28,6 +28,7 @@ def load_dataset(
     size: tuple[int, int] | None = None,
     *,
     channels: int | None = None,
+    test_part: float | None = None,
 ) -> RealData:
     """Reads real data into memory, one byte a pixel and channel.
 
@@ -37,6 +38,8 @@ def load_dataset(
         size: ``(height, width)`` that images are scaled to. Left out, images keep their own size, which must
             then be the same for all.
         channels: 1 or 3, for ``imagefolder``; left out, 1 if every file is stored as gray, else 3.
+        test_part: for ``imagefolder``: the share of each class, from 0 to below 1, that is held out to test on; 0 for
+            no test part. Left out, the folder's own test part, or a fifth where it has none.
 
     Raises:
         InputError: no such dataset, a missing or broken file, images that do not fit together.
@@ -49,7 +52,11 @@ def load_dataset(
             raise InputError("imagefolder: needs a folder: write imagefolder:DIR")
         if data_dir is not None:
             raise InputError(f"{name} names its folder itself: leave the data directory out")
-        return load_image_folder(folder, size=size, channels=channels)
+        return load_image_folder(folder, size=size, channels=channels, test_part=test_part)
+    if name not in DATASETS:
+        raise InputError(f"no dataset {name!r}: choose one of {', '.join(DATASETS)}")
+    if test_part is not None:
+        raise InputError(f"{name} has its own test part: leave --test-part out")
     if channels is not None and channels != 1:
         raise InputError(f"{name} is gray: leave channels out")
     if name == "fashion-mnist-sample":
@@ -58,6 +65,4 @@ def load_dataset(
                 "fashion-mnist-sample is part of the package: leave the data directory out, or use fashion-mnist"
             )
         return load_sample(size=size)
-    if name == "fashion-mnist":
-        return load_fashion_mnist(data_dir, size=size)
-    raise InputError(f"no dataset {name!r}: choose one of {', '.join(DATASETS)}")
+    return load_fashion_mnist(data_dir, size=size)

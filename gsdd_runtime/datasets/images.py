@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin
 from torch import Tensor
 
 from gsdd_runtime.errors import InputError
@@ -21,6 +21,9 @@ _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 # Pillow's own limit against files that unpack to far more than they promise.
 MAX_IMAGE_PIXELS = 89_478_485
 _GRAY = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"})
+# Tag 339 of a TIFF, and its value for IEEE numbers.
+_SAMPLE_FORMAT, _FLOATS = 339, 3
+_SAVE_AS_BYTES = "scale its values to 0 to 255 and save it with 8 bits a channel"
 _TURNED = (5, 6, 7, 8)
 _ORIENTATION = 0x0112
 
@@ -44,7 +47,8 @@ def read_header(path: Path, *, upright: bool) -> ImageHeader:
         upright: give the size as shown, not as stored; for a PNG that costs reading all of it.
 
     Raises:
-        InputError: it cannot be read, is no image, or has more pixels than ``MAX_IMAGE_PIXELS``.
+        InputError: it cannot be read, is no image, is one of floating point, or has more pixels than
+            ``MAX_IMAGE_PIXELS``.
     """
     with _opened(path) as image:
         width, height = image.size
@@ -64,7 +68,7 @@ def read_image(path: Path, size: tuple[int, int], channels: int) -> Tensor:
     """
     with _opened(path) as image:
         image.load()
-        picture = _flat(ImageOps.exif_transpose(image), "L" if channels == 1 else "RGB")
+        picture = _flat(path, ImageOps.exif_transpose(image), "L" if channels == 1 else "RGB")
         if picture.size != (size[1], size[0]):
             picture = ImageOps.fit(picture, (size[1], size[0]), Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.array(picture))
@@ -80,12 +84,16 @@ def _opened(path: Path) -> Iterator[Image.Image]:
                     f"{path} has {image.width}x{image.height} pixels, at most {MAX_IMAGE_PIXELS} are read: "
                     "shrink it first"
                 )
+            if image.mode == "F":
+                raise _float_image(path)
             yield image
     except InputError:
         raise
     except Image.DecompressionBombError as error:
         raise InputError(f"{path} has more than {MAX_IMAGE_PIXELS} pixels: shrink it first") from error
     except Image.UnidentifiedImageError as error:
+        if _is_float_tiff(path):
+            raise _float_image(path) from error
         raise InputError(f"{path} is no image that can be read ({', '.join(_FORMATS)}): repair or remove it") from error
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
@@ -96,6 +104,23 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         ) from error
 
 
+def _float_image(path: Path) -> InputError:
+    return InputError(f"{path} is a floating-point image, which does not say its range: {_SAVE_AS_BYTES}")
+
+
+def _is_float_tiff(path: Path) -> bool:
+    """Whether a file is a TIFF of floats of a kind that Pillow does not know: several channels, or half precision."""
+    try:
+        with open(path, "rb") as file:
+            tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
+            file.seek(tags.next)
+            tags.load(file)
+            return _FLOATS in tags.get(_SAMPLE_FORMAT, ())
+    # As in reading: anything can come of damaged data.
+    except Exception:
+        return False
+
+
 def _is_gray(image: Image.Image) -> bool:
     if image.mode != "P":
         return image.mode in _GRAY
@@ -103,15 +128,13 @@ def _is_gray(image: Image.Image) -> bool:
     return bool((palette == palette[:, :1]).all())
 
 
-def _flat(image: Image.Image, mode: str) -> Image.Image:
+def _flat(path: Path, image: Image.Image, mode: str) -> Image.Image:
     """``image`` in ``mode``, ``L`` or ``RGB``, without transparency."""
     if image.mode.startswith("I"):
         values = np.asarray(image)
         if values.size and (values.min() < 0 or values.max() > 65535):
-            raise ValueError("gray values beyond 16 bits")
+            raise InputError(f"{path} has gray values beyond 16 bits: {_SAVE_AS_BYTES}")
         return Image.fromarray((values >> 8).astype(np.uint8)).convert(mode)
-    if image.mode == "F":
-        raise ValueError("floating-point pixels: convert it to 8 bits")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))

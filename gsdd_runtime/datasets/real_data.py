@@ -30,6 +30,7 @@ class RealData:
         mean, std: a number a channel, of the training images in pixel units [0, 1].
         fingerprint: ``sha256:`` and the digest of pixels, labels and class names: equal data, equal
             fingerprint.
+        split: how the two parts were told apart, in a sentence, where the reader had to find out.
     """
 
     name: str
@@ -41,6 +42,7 @@ class RealData:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fingerprint: str
+    split: str | None = None
 
     @classmethod
     def of(
@@ -49,11 +51,13 @@ class RealData:
         train: tuple[Tensor, Tensor],
         test: tuple[Tensor, Tensor],
         class_names: tuple[str, ...],
+        *,
+        split: str | None = None,
     ) -> RealData:
         """Real data from ``(images, labels)`` pairs, with its statistics and fingerprint computed."""
         mean, std = channel_statistics(train[0])
         digest = fingerprint(train, test, class_names)
-        return cls(name, *train, *test, class_names, mean, std, digest)
+        return cls(name, *train, *test, class_names, mean, std, digest, split)
 
     @property
     def channels(self) -> int:

@@ -1,0 +1,20 @@
+"""Words around numbers, for messages and tables: counted things, and accuracies with their deviation."""
+
+from __future__ import annotations
+
+
+def counted(number: int, noun: str) -> str:
+    """``"1 image"``, ``"2 images"``, ``"3 classes"``: the noun is given in the singular."""
+    return f"{number} {noun if number == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """Of a regular English noun."""
+    return f"{noun}es" if noun.endswith("s") else f"{noun}s"
+
+
+def percent(mean: float, std: float, count: int, *, digits: int = 2) -> str:
+    """Shares from 0 to 1 in per cent, with the deviation of ``count`` of them: one alone has none."""
+    if count == 1:
+        return f"{100 * mean:.{digits}f} %"
+    return f"{100 * mean:.{digits}f} +- {100 * std:.{digits}f} %"
