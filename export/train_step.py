@@ -43,7 +43,7 @@ def export_train_step(
     distilled_set: DistilledSet,
     out: str | os.PathLike[str],
     *,
-    network: str = "convnet3",
+    network: str | None = None,
     learning_rate: float = 0.01,
     momentum: float = 0.9,
     weight_decay: float = 0.0,
@@ -62,7 +62,8 @@ def export_train_step(
     Args:
         distilled_set: of Gaussians.
         out: the file.
-        network: a ConvNet's name, as :func:`gsdd_runtime.networks.build` takes it.
+        network: a ConvNet's name, as :func:`gsdd_runtime.networks.build` takes it; that of ``default_network`` for the
+            size if None.
         learning_rate: what the input of that name starts with.
         momentum, weight_decay: of SGD, as torch defines them.
         set_learning_rate: given, the set is trained too, with this rate and the same momentum: its Gaussians are an
@@ -90,7 +91,7 @@ def export_train_step(
 def train_step_model(
     distilled_set: DistilledSet,
     *,
-    network: str,
+    network: str | None,
     learning_rate: float,
     momentum: float,
     weight_decay: float,
@@ -103,7 +104,7 @@ def train_step_model(
     onnx = require_onnx()
     from gsdd_runtime.export.gradient_function import gradient_function
     from gsdd_runtime.export.splat_function import splat_function
-    from gsdd_runtime.networks import build
+    from gsdd_runtime.networks import build, default_network
 
     rates = {"learning_rate": learning_rate, "momentum": momentum, "weight_decay": weight_decay}
     train_set = set_learning_rate is not None
@@ -113,6 +114,7 @@ def train_step_model(
         if not 0 <= value < 1e3:
             raise InputError(f"{name} must be 0 or more and below 1000, got {value}")
     height, width = check_size(distilled_set, size)
+    network = default_network((height, width)) if network is None else network
     net = build(network, distilled_set.channels, distilled_set.classes, (height, width), seed=seed)
     graph = Graph()
     set_gaussians = check_onnx_gaussians(distilled_set)

@@ -61,6 +61,16 @@ def test_steps_of_a_fit_are_none_where_nothing_is_fitted() -> None:
         assert resolve(options, blobs()).fit_steps == 0
 
 
+def test_no_augmentation_has_two_spellings() -> None:
+    for augment in ("none", None):
+        assert resolve(DistillOptions(augment=augment), blobs()).augment == "none"
+
+
+def test_a_start_without_fitting_is_for_pixels_and_random_gaussians() -> None:
+    for options in (DistillOptions(init="random", fit_steps=0), DistillOptions(representation="pixels", fit_steps=0)):
+        assert resolve(options, blobs()).init == options.init
+
+
 MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"method": "dx"}, "method 'dx' is not known: choose one of dm"),
     ({"representation": "voxels"}, "representation 'voxels' is not known: choose one of gaussians, pixels"),
@@ -82,6 +92,8 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"learning_rate": float("nan")}, "learning_rate must be a number above 0, got nan"),
     ({"fit_learning_rate": float("inf")}, "fit_learning_rate must be a number above 0, got inf"),
     ({"boundary_weight": -0.1}, "boundary_weight must be 0 or a number above 0, got -0.1"),
+    ({"fit_steps": 0}, "init 'real' but at random: give fit_steps of at least 1, or choose init random"),
+    ({"fit_steps": 0, "init": "color"}, "init 'color' but at random: give fit_steps of at least 1"),
     ({"gpc": 1000, "init": "color"}, "does not hold one Gaussian for each of 1000 images"),
     ({"gpc": 11}, "class 'spot 0' of blobs has 10 training images, fewer than the 11"),
     ({"representation": "pixels", "gpc": 3}, "the storage of 1 float32 images per class holds 2 images of bfloat16"),

@@ -143,6 +143,28 @@ def test_a_set_without_statistics_takes_those_of_the_data() -> None:
     assert without.repeats == with_them.repeats
 
 
+def test_a_set_without_statistics_is_reported_like_one_with_them() -> None:
+    told: dict[str, Any] = {
+        "method": "dm", "ipc": 1, "gpc": 3, "seed": 9, "fingerprint": "sha256:00", "options": {"a": 1},
+        "versions": {"torch": "2"},
+    }  # fmt: skip
+    options = {**FAST, "epochs": 1}
+    with_them = evaluate(easy_set(DATA, **told), DATA, **options)
+    without = evaluate(easy_set(DATA, mean=None, std=None, class_names=None, **told), DATA, **options)
+    assert without.distilled == with_them.distilled
+    assert {name: without.distilled[name] for name in ("method", "ipc", "gpc", "seed")} == {
+        name: told[name] for name in ("method", "ipc", "gpc", "seed")
+    }
+
+
+def test_no_augmentation_has_two_spellings() -> None:
+    options = {**FAST, "epochs": 2}
+    spelled = evaluate(easy_set(DATA), DATA, **{**options, "augment": "none"})
+    assert spelled == evaluate(easy_set(DATA), DATA, **{**options, "augment": None})
+    assert spelled.to_dict()["augment"] is None
+    assert spelled != evaluate(easy_set(DATA), DATA, **{**options, "augment": "dsa"})
+
+
 def test_a_whitened_set_whitens_the_test_images() -> None:
     generator = torch.Generator().manual_seed(0)
     turn = torch.linalg.qr(torch.randn(64, 64, generator=generator))[0]

@@ -52,6 +52,12 @@ def test_shuffled_epochs_differ_and_repeat() -> None:
     assert not same(batches(gsdd.DistilledLoader(make_set(), 8, seed=4)), first)
 
 
+def test_no_augmentation_has_two_spellings() -> None:
+    spelled, left_out = (gsdd.DistilledLoader(make_set(), 8, augment=augment) for augment in ("none", None))
+    assert same(batches(spelled), batches(left_out))
+    assert not same(batches(spelled), batches(gsdd.DistilledLoader(make_set(), 8, augment="dsa")))
+
+
 @pytest.mark.parametrize("augment", [None, "dsa"])
 @pytest.mark.parametrize("taken", [0, 1, 3, 4, 7])
 def test_goes_on_in_the_middle(taken: int, augment: str | None) -> None:

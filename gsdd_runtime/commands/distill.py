@@ -32,7 +32,7 @@ def command(
     iterations: Annotated[int | None, typer.Option(help="Matching steps. [default: the paper's]")] = None,
     representation: Annotated[str, typer.Option(help="gaussians, or pixels: the baseline.")] = "gaussians",
     init: Annotated[str, typer.Option(help="real images, the mean color, or random.")] = "real",
-    network: Annotated[str | None, typer.Option(help="Embeds the images. [default: by their size]")] = None,
+    network: Annotated[str | None, typer.Option(help="Embeds the images. [default: a ConvNet by their size]")] = None,
     batch_real: Annotated[int, typer.Option(help="Real images per class and step.")] = 256,
     batch_syn: Annotated[int | None, typer.Option(help="Distilled images per class and step. [default: all]")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of the matching. [default: the recipe's]")] = None,

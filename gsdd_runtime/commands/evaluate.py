@@ -11,6 +11,7 @@ from gsdd_runtime.commands.shared import (
     DatasetOption,
     DeviceOption,
     JsonOption,
+    NetworkOption,
     SeedOption,
     SetArgument,
     SizeOption,
@@ -28,7 +29,7 @@ def command(
     data_dir: DataDirOption = None,
     size: SizeOption = None,
     test_part: TestPartOption = None,
-    network: Annotated[str, typer.Option(help="Architecture to train.")] = "convnet3",
+    network: NetworkOption = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the set.")] = 1000,
     repeats: Annotated[int, typer.Option(min=1, help="Networks to train, each from its own seed.")] = 5,
     seed: SeedOption = 0,
@@ -54,6 +55,6 @@ def command(
     if as_json:
         print_json(result.to_dict())
         return
-    print(f"{path}: {network}, {epochs} epochs, {repeats} networks")
+    print(f"{path}: {result.network}, {epochs} epochs, {repeats} networks")
     print(f"  last iteration   {100 * result.last_mean:.2f} +- {100 * result.last_std:.2f} % test accuracy")
     print(f"  best checkpoint  {100 * result.best_mean:.2f} +- {100 * result.best_std:.2f} % test accuracy")

@@ -54,7 +54,9 @@ def command(
     normalize: Annotated[bool, typer.Option("--normalize", help="Images come out normalised for training.")] = False,
     size: SizeOption = None,
     dtype: Annotated[str, typer.Option(help="Of the images: float32, float16 or bfloat16.")] = "float32",
-    network: Annotated[str, typer.Option(help="ConvNet that the training step trains.")] = "convnet3",
+    network: Annotated[
+        str | None, typer.Option(help="ConvNet that the training step trains. [default: by the images' size]")
+    ] = None,
     seed: SeedOption = 0,
     learning_rate: Annotated[float, typer.Option(help="The training step starts with it.")] = 0.01,
     momentum: Annotated[float, typer.Option(help="Of the training step.")] = 0.9,

@@ -41,6 +41,9 @@ SizeOption = Annotated[str | None, typer.Option("--size", metavar="HxW", help="S
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Fixes the result on a device.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+NetworkOption = Annotated[
+    str | None, typer.Option("--network", help="Architecture to train. [default: a ConvNet by the images' size]")
+]
 SetArgument = Annotated[Path, typer.Argument(metavar="SET", help="A distilled set (.safetensors).")]
 
 

@@ -33,7 +33,7 @@ def distill(
     fit_steps: int | None = None,
     fit_learning_rate: float | None = None,
     boundary_weight: float = DEFAULT_BOUNDARY_WEIGHT,
-    augment: str = "dsa",
+    augment: str | None = "dsa",
     classes_per_pass: int | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -57,15 +57,15 @@ def distill(
         iterations: matching steps; 20000 for DM.
         init: ``"real"`` starts from random real images, ``"color"`` from the mean colour, ``"random"`` from
             scattered Gaussians, or from noise for pixels.
-        network: that embeds the images; the ConvNet of depth 3, 4 or 5 that suits their size.
+        network: that embeds the images; that of ``networks.default_network`` if left out.
         batch_real: real images per class and step; a class that has fewer gives all.
         batch_syn: distilled images per class and step; all if left out.
         learning_rate: of the matching, for Adam; 1e-3 for Gaussians, 1e-2 for pixels.
         schedule: of the matching's learning rate: ``"constant"``, or ``"cosine"`` down to 0.
-        fit_steps: of the fitting; 1000.
+        fit_steps: of the fitting; 1000. Gaussians start from images by fitting alone: 0 goes with ``init="random"``.
         fit_learning_rate: of the fitting, which falls to 0 as a cosine; 0.1.
         boundary_weight: of the penalty that keeps the centres of Gaussians off the edge.
-        augment: ``"dsa"`` or ``"none"``.
+        augment: ``"dsa"``; ``"none"`` or None for none.
         classes_per_pass: classes that are embedded at once; lower it to save memory.
         seed: fixes the result.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.

@@ -8,14 +8,15 @@ from typing import Any
 
 import torch
 
+from gsdd_runtime import networks
 from gsdd_runtime.datasets import RealData
 from gsdd_runtime.devices import resolve_device
 from gsdd_runtime.distillation.objectives import OBJECTIVES
 from gsdd_runtime.distillation.representations import REPRESENTATIONS
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.splatting.gaussians import parameters_per_gaussian, storage_budget
+from gsdd_runtime.training.augmentation import chosen_augmentation
 
-AUGMENTATIONS = ("dsa", "none")
 INITS = ("real", "color", "random")
 SCHEDULES = ("constant", "cosine")
 
@@ -54,7 +55,7 @@ class DistillOptions:
     fit_steps: int | None = None
     fit_learning_rate: float | None = None
     boundary_weight: float = DEFAULT_BOUNDARY_WEIGHT
-    augment: str = "dsa"
+    augment: str | None = "dsa"
     classes_per_pass: int | None = None
     seed: int = 0
     device: str = "auto"
@@ -113,12 +114,13 @@ def resolve(options: DistillOptions, data: RealData) -> ResolvedOptions:
             0 if pixels else storage_budget(data.height, data.width, data.channels, options.ipc, gpc)
         ),
         "batch_syn": batch_syn,
+        "augment": chosen_augmentation(options.augment) or "none",
         "fit_steps": (DEFAULT_FIT_STEPS if options.fit_steps is None else options.fit_steps) if fits else 0,
         "device": str(resolve_device(options.device)),
     }
     defaults: dict[str, Any] = {
         "iterations": DEFAULT_ITERATIONS[options.method],
-        "network": default_network(data),
+        "network": networks.default_network((data.height, data.width)),
         "learning_rate": DEFAULT_LEARNING_RATE[options.representation],
         "fit_learning_rate": DEFAULT_FIT_LEARNING_RATE,
         "classes_per_pass": default_classes_per_pass(data, options.batch_real + batch_syn, known["device"]),
@@ -141,12 +143,6 @@ def default_gpc(data: RealData, options: DistillOptions, smallest_class: int) ->
         numbers = data.height * data.width * data.channels * options.ipc * 2
         gpc = max(1, int(numbers / (wanted * parameters_per_gaussian(data.channels))))
     return max(1, min(gpc, smallest_class)) if options.init == "real" else gpc
-
-
-def default_network(data: RealData) -> str:
-    """The field's ConvNet: depth 3 up to 32 pixels, 4 up to 64, 5 above."""
-    side = max(data.height, data.width)
-    return "convnet3" if side <= 32 else "convnet4" if side <= 64 else "convnet5"
 
 
 def default_classes_per_pass(data: RealData, images_per_class: int, device: str) -> int:
@@ -173,12 +169,17 @@ def _check_names(options: DistillOptions) -> None:
         ("representation", options.representation, REPRESENTATIONS),
         ("init", options.init, INITS),
         ("schedule", options.schedule, SCHEDULES),
-        ("augment", options.augment, AUGMENTATIONS),
     ):
         if value not in known:
             raise InputError(f"{option} {value!r} is not known: choose one of {', '.join(known)}")
+    chosen_augmentation(options.augment)
     if options.representation == "pixels" and options.init == "color":
         raise InputError("pixels that start from one colour would all stay equal: choose init real or random")
+    if options.representation == "gaussians" and options.init != "random" and options.fit_steps == 0:
+        raise InputError(
+            f"with fit_steps 0 Gaussians would not start from init {options.init!r} but at random: "
+            "give fit_steps of at least 1, or choose init random"
+        )
 
 
 def _check_numbers(options: DistillOptions) -> None:

@@ -124,7 +124,7 @@ def evaluate(
     distilled_set: DistilledSet,
     data: RealData,
     *,
-    network: str = "convnet3",
+    network: str | None = None,
     epochs: int = 1000,
     repeats: int = 5,
     seed: int = 0,
@@ -145,7 +145,7 @@ def evaluate(
     Args:
         distilled_set: to train on.
         data: its test part.
-        network: see :func:`gsdd_runtime.networks.build`.
+        network: see :func:`gsdd_runtime.networks.build`; that of ``networks.default_network`` for the size if None.
         epochs, batch_size, learning_rate, momentum, weight_decay, augment: see
             :class:`gsdd_runtime.training.trainer.Recipe`.
         repeats: networks, each from its own seed.
@@ -167,6 +167,7 @@ def evaluate(
     where = resolve_device(device)
     shape = (distilled_set.height, distilled_set.width) if size is None else size
     check_fit(distilled_set, data, shape)
+    network = networks.default_network(shape) if network is None else network
     distilled_set = with_statistics(distilled_set, data)
     examples = Examples(distilled_set, where, shape)
     test = _Test(distilled_set, data, where)
@@ -236,7 +237,13 @@ def with_statistics(distilled_set: DistilledSet, data: RealData) -> DistilledSet
         mean=data.mean,
         std=data.std,
         zca=distilled_set.zca,
+        ipc=distilled_set.ipc,
+        gpc=distilled_set.gpc,
+        method=distilled_set.method,
+        options=distilled_set.options,
+        seed=distilled_set.seed,
         fingerprint=distilled_set.fingerprint,
+        versions=distilled_set.versions,
     )
 
 

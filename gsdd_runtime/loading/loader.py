@@ -22,7 +22,7 @@ from gsdd_runtime.loading.prefetch import Batch, decode_ahead
 from gsdd_runtime.loading.sampling import batches_per_epoch, check_sharing, epoch_order
 from gsdd_runtime.seeds import derived_seed
 from gsdd_runtime.sets.distilled_set import DistilledSet
-from gsdd_runtime.training.augmentation import dsa
+from gsdd_runtime.training.augmentation import chosen_augmentation, dsa
 
 Augment = str | Callable[[Tensor], Tensor] | None
 
@@ -51,7 +51,7 @@ class DistilledLoader:
         device: where the images are wanted; ``"auto"`` is CUDA where there is a device.
         shuffle: a new order each epoch, from ``seed`` and the epoch alone.
         seed: of the order and of the augmentation.
-        augment: ``"dsa"``, a function of a batch of images, or None.
+        augment: ``"dsa"``, a function of a batch of images; ``"none"`` or None for none.
         dtype: of the images: float32, float16 or bfloat16.
         channels_last: lay the images out channels last.
         normalize: ``(image - mean) / std`` of the set, as networks are trained.
@@ -116,8 +116,8 @@ class DistilledLoader:
         )
         if prefetch < 0 or (steps is not None and steps < 1):
             raise InputError(f"prefetch must be 0 or more and steps at least 1, got {prefetch} and {steps}")
-        if isinstance(augment, str) and augment != "dsa":
-            raise InputError(f"augment {augment!r} is not known: give 'dsa', a function, or None")
+        if not callable(augment):
+            augment = chosen_augmentation(augment)
         self.augment, self.prefetch, self.steps = augment, prefetch, steps
         self._epoch = self._position = 0
         self._resumed = False

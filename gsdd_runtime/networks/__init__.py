@@ -11,7 +11,7 @@ Every network has ``embed(x)``: the flattened features before the classifier, ``
 
 from __future__ import annotations
 
-from gsdd_runtime.networks.catalog import build, known_names
+from gsdd_runtime.networks.catalog import build, default_network, known_names
 from gsdd_runtime.networks.network import Network, Size
 
-__all__ = ["Network", "Size", "build", "known_names"]
+__all__ = ["Network", "Size", "build", "default_network", "known_names"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 
@@ -20,6 +21,9 @@ from gsdd_runtime.splatting.gaussians import MAX_CHANNELS, MAX_SIDE
 DEFAULT_WIDTH = 128
 MAX_WIDTH = 2048
 MAX_DEPTH = 6
+
+# The field's ConvNet by the longer side of the images, in pixels.
+DEFAULT_NETWORKS = ((32, "convnet3"), (64, "convnet4"), (math.inf, "convnet5"))
 
 _CONVNET = re.compile(r"convnet([1-9])(?:-w([1-9][0-9]{0,4}))?")
 
@@ -62,6 +66,11 @@ def build(
         # Not torch.manual_seed: that would seed the devices' generators too.
         torch.default_generator.manual_seed(_initial_seed(generator, seed))
         return make(channels, classes, size)
+
+
+def default_network(size: Size) -> str:
+    """The network that distilling, training and evaluating take for images of ``size`` where none is named."""
+    return next(name for side, name in DEFAULT_NETWORKS if max(size) <= side)
 
 
 def known_names() -> str:

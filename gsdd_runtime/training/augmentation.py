@@ -33,6 +33,19 @@ SATURATION = 2.0
 CONTRAST = 0.5
 
 
+def chosen_augmentation(augment: object) -> str | None:
+    """``"dsa"``, or None for no augmentation, which is spelled None or ``"none"``.
+
+    Raises:
+        InputError: anything else.
+    """
+    if augment is None or augment == "none":
+        return None
+    if augment != "dsa":
+        raise InputError(f"augment {augment!r} is not known: choose one of dsa, none")
+    return "dsa"
+
+
 @dataclass(frozen=True)
 class DsaDraw:
     """One draw of DSA, to be applied to any number of batches.

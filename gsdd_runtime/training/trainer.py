@@ -17,7 +17,7 @@ from gsdd_runtime.networks import Network, Size
 from gsdd_runtime.progress import Progress, Reporter, silent
 from gsdd_runtime.seeds import derived_generator
 from gsdd_runtime.sets.distilled_set import DistilledSet
-from gsdd_runtime.training.augmentation import dsa
+from gsdd_runtime.training.augmentation import chosen_augmentation, dsa
 
 # Decoded images up to this many bytes are kept; beyond, each batch is decoded when it comes.
 KEPT_BYTES = 1 << 30
@@ -36,7 +36,7 @@ class Recipe:
         epochs: passes over the set.
         batch_size: images of a step; the last batch of an epoch may be smaller.
         learning_rate, momentum, weight_decay: of SGD.
-        augment: ``"dsa"``, or None for the images as they are.
+        augment: ``"dsa"``; ``"none"`` or None, which is kept, for the images as they are.
 
     Raises:
         InputError: a number out of range, or another augmentation.
@@ -60,8 +60,7 @@ class Recipe:
             raise InputError(f"momentum must be at least 0 and below 1, got {self.momentum}")
         if not 0 <= self.weight_decay < float("inf"):
             raise InputError(f"weight_decay must be at least 0, got {self.weight_decay}")
-        if self.augment not in ("dsa", None):
-            raise InputError(f"augment must be 'dsa' or None, got {self.augment!r}")
+        object.__setattr__(self, "augment", chosen_augmentation(self.augment))
 
     def optimiser(self, network: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
         return torch.optim.SGD(
@@ -106,7 +105,7 @@ class Examples:
 def train(
     distilled_set: DistilledSet,
     *,
-    network: str = "convnet3",
+    network: str | None = None,
     epochs: int = 1000,
     seed: int = 0,
     device: str = "auto",
@@ -122,7 +121,8 @@ def train(
 
     Args:
         distilled_set: with mean and std: the network takes images normalised by them.
-        network: its name, see :func:`gsdd_runtime.networks.build`.
+        network: its name, see :func:`gsdd_runtime.networks.build`; that of ``networks.default_network`` for the size
+            if None.
         epochs, batch_size, learning_rate, momentum, weight_decay, augment: see :class:`Recipe`.
         seed: fixes the result on a device and a number of threads.
         device: ``auto``, ``cpu`` or ``cuda``.
@@ -135,8 +135,9 @@ def train(
     recipe = Recipe(epochs, batch_size, learning_rate, momentum, weight_decay, augment)
     where = resolve_device(device)
     shape = (distilled_set.height, distilled_set.width) if size is None else size
+    name = networks.default_network(shape) if network is None else network
     fresh = networks.build(
-        network, distilled_set.channels, distilled_set.classes, shape, derived_generator(seed, "network")
+        name, distilled_set.channels, distilled_set.classes, shape, derived_generator(seed, "network")
     ).to(where)
     examples = Examples(distilled_set, where, shape)
 
