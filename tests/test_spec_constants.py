@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -29,6 +30,21 @@ PYTHON_NAMES = {
 }
 
 
+# What follows from another constant, and is a literal because no compiler computes it.
+DERIVED = {"kThresholdBits": math.log2(255.0)}
+
+# How a number of the specification looks where it is repeated instead of named.
+REPEATED = {
+    "kAlphaThreshold": r"\b255\b|\b0?\.00392",
+    "kThresholdBits": r"\b7\.994",
+    "kPixelVariance": r"\b12\.0|/ 12\b|\b0?\.0833",
+    "kCholeskyBias": r"(raw|number|gaussian|shape)[\[(].*\+ 0?\.5",
+    "kX .. kColor": r"\b(raw|number|grads->of|gradients)[\[(]\d",
+    "kColor": r"\b(raw|gradients)\[5 \+",
+    "kMaxSide": r"\b16384\b",
+}
+
+
 def header_constants() -> dict[str, float]:
     """Every ``inline constexpr`` number of constants.h: a literal, or a quotient of two."""
     constants = {}
@@ -39,7 +55,55 @@ def header_constants() -> dict[str, float]:
 
 
 def test_every_constant_is_known_to_python() -> None:
-    assert set(header_constants()) == set(PYTHON_NAMES)
+    assert set(header_constants()) == set(PYTHON_NAMES) | set(DERIVED)
+
+
+@pytest.mark.parametrize("name", DERIVED)
+def test_what_is_derived_from_a_constant(name: str) -> None:
+    assert header_constants()[name] == pytest.approx(DERIVED[name], rel=1e-15)
+
+
+def repeated_constants(source: str) -> list[str]:
+    """The lines of C++ that write a number of the specification out, each with the name that it should use."""
+    found = []
+    for line in source.splitlines():
+        code = line.split("//")[0]
+        found += [f"{name}: {code.strip()}" for name, literal in REPEATED.items() if re.search(literal, code)]
+    return found
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "plugins/splat/cpu").iterdir()), ids=lambda path: path.name)
+def test_the_cpu_kernel_repeats_no_constant(path: Path) -> None:
+    assert repeated_constants(path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "const float a = canvas.scale_x * (static_cast<double>(block.raw[kL11][i]) + 0.5);",
+        "constexpr double kVariance = 1.0 / 12.0;",
+        "return {a, (1.0 - 1.0 / (samples * samples)) / 12.0};",
+        "constexpr float kThresholdBits = 7.9943534f;",
+        "const Vec x = number(0) + 1.0f;",
+        "pixel[kFirstColor + c] = load(block->raw[5 + c] + i);",
+    ],
+)
+def test_a_repeated_constant_is_found(line: str) -> None:
+    assert repeated_constants(line)
+
+
+def test_the_places_of_the_header_are_those_of_the_contract() -> None:
+    (places,) = re.findall(r"enum : int \{ ([^}]+) \};", HEADER)
+    order = [name.strip().removeprefix("k").lower() for name in places.split(",")]
+    kinds = CONTRACT["position_kinds"]
+    assert order == kinds[: len(order)]
+    assert kinds[len(order) :] == ["opacity"]
+
+
+def test_messages_give_the_limits_of_the_header() -> None:
+    messages = (ROOT / "plugins/splat/status.cpp").read_text()
+    for name, what in (("kMaxSide", "sides"), ("kMaxSupersample", "supersample must be"), ("kMaxChannels", "channels")):
+        assert re.search(rf"{what} \(?1 to {header_constants()[name]:.0f}\b", messages), name
 
 
 @pytest.mark.parametrize(("header_name", "python_name"), PYTHON_NAMES.items())

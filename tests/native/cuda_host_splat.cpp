@@ -2,6 +2,9 @@
 // the shared math are the device's own source; cuda_host_simt.h stands in for its threads.
 #include <xmmintrin.h>
 
+#include <algorithm>
+#include <array>
+
 #include "../../plugins/splat/cuda/plan.h"
 
 namespace {
@@ -15,6 +18,17 @@ struct FlushToZero {
   FlushToZero() { _mm_setcsr(before | 0x8040u); }
   ~FlushToZero() { _mm_setcsr(before); }
 };
+
+// The inverse covariance [xx, xy, yy] of a Gaussian, in double and by the specification's own words.
+std::array<double, 3> inverse_covariance(const float* g, const Grid& grid) {
+  const double a = grid.scale_x * (static_cast<double>(g[kL11]) + kCholeskyBias);
+  const double b = grid.scale_y * static_cast<double>(g[kL21]);
+  const double c = grid.scale_y * (static_cast<double>(g[kL22]) + kCholeskyBias);
+  const double aa = a * a, bb = b * b, cc = c * c, v = kPixelVariance;
+  // Expanded so that a needle's determinant is a sum of positive terms and never cancels.
+  const double determinant = aa * cc + v * (aa + bb + cc + v);
+  return {(bb + cc + v) / determinant, -a * b / determinant, (aa + v) / determinant};
+}
 
 }  // namespace
 
@@ -68,7 +82,7 @@ __attribute__((visibility("default"))) int gsdd_host_backward(const float* grad_
   return 0;
 }
 
-// The inverse covariances of `count` Gaussians, [xx, xy, yy] each: from the float path, and from gaussian.h's double.
+// The inverse covariances of `count` Gaussians, [xx, xy, yy] each: from the float path, and in double.
 __attribute__((visibility("default"))) void gsdd_host_conics(const float* gaussians, int64_t count, float scale_x,
                                                              float scale_y, double* floats, double* doubles) {
   const Grid grid = {1.0f, 1.0f, scale_x, scale_y};
@@ -80,10 +94,9 @@ __attribute__((visibility("default"))) void gsdd_host_conics(const float* gaussi
     }();
     const double m11 = m.m11, m12 = m.m12, m22 = m.m22;
     const double made[3] = {m11 * m11, m11 * m12, m12 * m12 + m22 * m22};
-    const Covariance s = covariance(output_factor(g, grid));
-    const double wanted[3] = {s.yy / s.determinant, -s.xy / s.determinant, s.xx / s.determinant};
+    const std::array<double, 3> wanted = inverse_covariance(g, grid);
     std::copy(made, made + 3, floats + 3 * i);
-    std::copy(wanted, wanted + 3, doubles + 3 * i);
+    std::copy(wanted.begin(), wanted.end(), doubles + 3 * i);
   }
 }
 

@@ -11,7 +11,6 @@
 namespace gsdd::cpu::GSDD_ISA {
 
 constexpr int kBlock = 512;
-constexpr float kThresholdBits = 7.9943534f;  // -log2 of the threshold of alpha
 constexpr int kMaxParameters = kShapeParameters + kMaxChannels;
 
 // All that drawing one Gaussian reads, in one cache line.

@@ -67,12 +67,12 @@ GSDD_INLINE void shape_gradients(const SplatGradParams& p, const Block& block, i
     g.xx += half * (yy * yy + yy * canvas.spread + xy * xy);
     g.xy -= half * (xy * (xx + yy + canvas.spread));
     g.yy += half * (xx * xx + xx * canvas.spread + xy * xy);
-    grads->of[0][j] = static_cast<float>(0.5 * p.width * g.x);
-    grads->of[1][j] = static_cast<float>(0.5 * p.height * g.y);
-    grads->of[2][j] = static_cast<float>(2.0 * canvas.scale_x * (shape.a * g.xx + shape.b * g.xy));
-    grads->of[3][j] = static_cast<float>(2.0 * canvas.scale_y * (shape.a * g.xy + shape.b * g.yy));
-    grads->of[4][j] = static_cast<float>(2.0 * canvas.scale_y * (shape.c * g.yy));
-    grads->of[5][j] = (sample[0][j] + pixel[0][j]) / block.raw[kShapeParameters - 1 + C][i];
+    grads->of[kX][j] = static_cast<float>(0.5 * p.width * g.x);
+    grads->of[kY][j] = static_cast<float>(0.5 * p.height * g.y);
+    grads->of[kL11][j] = static_cast<float>(2.0 * canvas.scale_x * (shape.a * g.xx + shape.b * g.xy));
+    grads->of[kL21][j] = static_cast<float>(2.0 * canvas.scale_y * (shape.a * g.xy + shape.b * g.yy));
+    grads->of[kL22][j] = static_cast<float>(2.0 * canvas.scale_y * (shape.c * g.yy));
+    grads->of[kShapeParameters - 1][j] = (sample[0][j] + pixel[0][j]) / block.raw[kColor + C][i];
   }
 }
 
@@ -90,9 +90,9 @@ __attribute__((noinline)) void write_gradients(const SplatGradParams& p, const B
     for (int j = 0; j < minimum(kGroup, block.count - first); ++j, gradients += kParameters) {
       // Nothing of what was computed for one that is not drawn need be a number.
       const bool drawn = block.first_column[first + j] <= block.last_column[first + j];
-      for (int k = 0; k < 5; ++k) gradients[k] = drawn ? grads.of[k][j] : 0.0f;
-      for (int c = 0; c < C; ++c) gradients[5 + c] = drawn ? totals.of[kColors + c][j] * weight : 0.0f;
-      gradients[5 + C] = drawn ? grads.of[5][j] : 0.0f;
+      for (int k = 0; k < kColor; ++k) gradients[k] = drawn ? grads.of[k][j] : 0.0f;
+      for (int c = 0; c < C; ++c) gradients[kColor + c] = drawn ? totals.of[kColors + c][j] * weight : 0.0f;
+      gradients[kColor + C] = drawn ? grads.of[kShapeParameters - 1][j] : 0.0f;
     }
   }
 }

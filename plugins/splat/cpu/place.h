@@ -21,7 +21,7 @@ template <typename Params>
 GSDD_INLINE Canvas canvas_of(const Params& p) {
   const double samples = p.supersample;
   return {static_cast<double>(p.width), static_cast<double>(p.height), static_cast<double>(p.width) / p.native_width,
-          static_cast<double>(p.height) / p.native_height, (1.0 - 1.0 / (samples * samples)) / 12.0};
+          static_cast<double>(p.height) / p.native_height, (1.0 - 1.0 / (samples * samples)) * kPixelVariance};
 }
 
 // Which Gaussians draw, and up to which u^2 + v^2.
@@ -30,7 +30,7 @@ GSDD_INLINE void find_levels(int i, Block* block) {
   constexpr int kParameters = kShapeParameters + C;
   Vec zero{};  // NaN unless every number is finite
   for (int k = 0; k < kParameters; ++k) zero += load(block->raw[k] + i) * 0.0f;
-  const Vec opacity = load(block->raw[kParameters - 1] + i);
+  const Vec opacity = load(block->raw[kColor + C] + i);
   const auto drawn = (opacity > vec(kAlphaThreshold)) & (zero == Vec{});
   const Vec log2 = log2_rough(drawn ? opacity : vec(1.0f));
   store(block->level + i, drawn ? log2 + kThresholdBits : vec(-1.0f));
@@ -59,12 +59,12 @@ GSDD_INLINE Covariance covariance(double aa, double xy, double bb_cc, double ac,
 }
 
 GSDD_INLINE Shape shape_of(const Canvas& canvas, const Block& block, int i) {
-  constexpr double kVariance = 1.0 / 12.0;
-  const double a = canvas.scale_x * (static_cast<double>(block.raw[2][i]) + 0.5);
-  const double b = canvas.scale_y * static_cast<double>(block.raw[3][i]);
-  const double c = canvas.scale_y * (static_cast<double>(block.raw[4][i]) + 0.5);
+  const double a = canvas.scale_x * (static_cast<double>(block.raw[kL11][i]) + kCholeskyBias);
+  const double b = canvas.scale_y * static_cast<double>(block.raw[kL21][i]);
+  const double c = canvas.scale_y * (static_cast<double>(block.raw[kL22][i]) + kCholeskyBias);
   const double aa = a * a, bb_cc = b * b + c * c, xy = a * b, ac = aa * c * c;
-  return {a, b, c, covariance(aa, xy, bb_cc, ac, kVariance), covariance(aa, xy, bb_cc, ac, kVariance + canvas.spread)};
+  return {a, b, c, covariance(aa, xy, bb_cc, ac, kPixelVariance),
+          covariance(aa, xy, bb_cc, ac, kPixelVariance + canvas.spread)};
 }
 
 // What a frame needs of a covariance: few of the slow operations, and no overflow up to parameters of 3e38.
@@ -101,8 +101,8 @@ GSDD_INLINE double between(double value, double low, double high) {
 GSDD_INLINE void place_one(const Canvas& canvas, int i, int j, const float* opacity, Block* block, FrameLanes* samples,
                            FrameLanes* pixels) {
   constexpr double kTwiceLn2 = 1.3862943611198906188;
-  const double x = (static_cast<double>(block->raw[0][i]) + 1.0) * 0.5 * canvas.width;
-  const double y = (static_cast<double>(block->raw[1][i]) + 1.0) * 0.5 * canvas.height;
+  const double x = (static_cast<double>(block->raw[kX][i]) + 1.0) * 0.5 * canvas.width;
+  const double y = (static_cast<double>(block->raw[kY][i]) + 1.0) * 0.5 * canvas.height;
   const double origin_x = static_cast<int>(between(x, 0.0, canvas.width));
   const double origin_y = static_cast<int>(between(y, 0.0, canvas.height));
   block->origin_x[i] = static_cast<float>(origin_x);
@@ -175,7 +175,7 @@ GSDD_INLINE void put_frames(int i, const FrameLanes& samples, const FrameLanes& 
   store(block->per_v + i, 1.0f / vy);
   store(block->narrow + i, (IntVec)narrow);
   for (int c = 0; c < C; ++c) {
-    pixel[kFirstColor + c] = load(block->raw[5 + c] + i);
+    pixel[kFirstColor + c] = load(block->raw[kColor + c] + i);
     sample[kFirstColor + c] = pixel[kFirstColor + c] * weight;
   }
   store_transposed<kFrameNumbers>(sample, &block->sample[i].u0);
@@ -195,7 +195,7 @@ __attribute__((noinline)) void place_numbers(const Params& p, Block* block) {
     FrameLanes samples, pixels;
     find_levels<C>(i, block);
     for (int j = 0; j < kLanes; ++j) {
-      place_one(canvas, i + j, j, block->raw[kShapeParameters - 1 + C], block, &samples, &pixels);
+      place_one(canvas, i + j, j, block->raw[kColor + C], block, &samples, &pixels);
     }
     put_frames<C>(i, samples, pixels, weight, block);
   }

@@ -51,14 +51,15 @@ GSDD_INLINE IntVec may_touch(const SplatParams& p, const Region& region, const B
   const float scale_x = width / static_cast<float>(p.native_width);
   const float scale_y = height / static_cast<float>(p.native_height);
   const auto number = [&](int k) { return load(block.raw[k] + at); };
-  const Vec x = (number(0) + 1.0f) * (0.5f * width), y = (number(1) + 1.0f) * (0.5f * height);
-  const Vec a = scale_x * (number(2) + kCholeskyBias), b = scale_y * number(3);
-  const Vec c = scale_y * (number(4) + kCholeskyBias), opacity = number(kShapeParameters - 1 + C);
+  const Vec x = (number(kX) + 1.0f) * (0.5f * width), y = (number(kY) + 1.0f) * (0.5f * height);
+  const Vec a = scale_x * (number(kL11) + kCholeskyBias), b = scale_y * number(kL21);
+  const Vec c = scale_y * (number(kL22) + kCholeskyBias), opacity = number(kColor + C);
+  constexpr float kVariance = static_cast<float>(kPixelVariance);
   const Vec twice_sigma = 1.3862944f * (log2_rough(opacity) + kThresholdBits) + 0.05f;
   const Vec dx = maximum(maximum(region.left - x, x - region.right), Vec{});
   const Vec dy = maximum(maximum(region.top - y, y - region.bottom), Vec{});
-  return (opacity > kAlphaThreshold) & (dx * dx <= (a * a + kPixelVariance) * twice_sigma) &
-         (dy * dy <= (b * b + c * c + kPixelVariance) * twice_sigma);
+  return (opacity > kAlphaThreshold) & (dx * dx <= (a * a + kVariance) * twice_sigma) &
+         (dy * dy <= (b * b + c * c + kVariance) * twice_sigma);
 }
 
 // Reads those of an image's Gaussians from `next` on that may draw in a region, until the block is full or there are no

@@ -1,8 +1,8 @@
 // A Gaussian on the output grid, in float32 without overflow or cancellation: what the device prepares once per
 // Gaussian, how it tests an ellipse against a box, and how gradients go back to the parameters. Host and device.
 //
-// gaussian.h states the same in double; consumer GPUs run double at 1/64 of float's rate. Here the covariance
-// [[a^2 + v, ab], [ab, b^2 + c^2 + v]] is never formed. Its inverse is M^T M with M = [[m11, m12], [0, m22]]:
+// Consumer GPUs run double at 1/64 of float's rate. The covariance [[a^2 + v, ab], [ab, b^2 + c^2 + v]] is never
+// formed. Its inverse is M^T M with M = [[m11, m12], [0, m22]]:
 //   D = b^2 + c^2 + v         m22 = 1 / sqrt(D)
 //   V = v + (a w)^2 / D       m11 = 1 / sqrt(V), with w^2 = c^2 + v      (the variance of x given y)
 //   m12 = -m11 ab / D
@@ -11,14 +11,25 @@
 
 #include <cmath>
 
-#include "../gaussian.h"
+#include "../constants.h"
+
+#if defined(__CUDACC__)
+#define GSDD_HOST_DEVICE __host__ __device__ inline
+#else
+#define GSDD_HOST_DEVICE inline
+#endif
 
 namespace gsdd::cuda {
+
+// From normalised coordinates and native pixels to the output grid.
+struct Grid {
+  float height, width;     // output pixels
+  float scale_x, scale_y;  // output pixels per native pixel
+};
 
 // 2^-(u^2 + v^2) with u, v in these units is exp(-0.5 d^T Sigma^-1 d).
 inline constexpr float kExponentScale = 0.84932180028801907f;   // sqrt(0.5 * log2(e))
 inline constexpr float kPixelDeviation = 0.28867513459481287f;  // sqrt(kPixelVariance)
-inline constexpr float kThresholdBits = 7.9943534368588578f;    // log2(255)
 // The exponents near an ellipse's rim carry rounding errors of a long needle: tests lean to the safe side by this.
 inline constexpr float kLimitMargin = 0.05f;
 // A Gaussian whose inverse covariance has a trace up to this may be drawn with one evaluation a pixel: its narrowest

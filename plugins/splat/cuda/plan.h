@@ -60,7 +60,7 @@ inline Launch plan_forward(const SplatParams& p, const TileLists& lists, Forward
   args->tiles = args->tiles_x * divide_up(p.height, patches_y * kPatchHeight);
   const float samples = static_cast<float>(p.supersample * p.supersample);
   args->samples = samples;
-  args->smooth_deviation = std::sqrt(kPixelVariance * (2.0f - 1.0f / samples));
+  args->smooth_deviation = std::sqrt(static_cast<float>(kPixelVariance) * (2.0f - 1.0f / samples));
   args->chunk = static_cast<int32_t>(p.count < kMaxChunk ? (p.count + kWarp - 1) / kWarp * kWarp : kMaxChunk);
   if (args->chunk == 0) args->chunk = kWarp;
   args->offsets = lists.offsets, args->ids = lists.ids, args->id_count = static_cast<int32_t>(lists.id_count);
