@@ -26,6 +26,7 @@ enum class Status : int32_t {
   kBadDType,        // a dtype that this launcher does not take
   kTooLarge,        // the tensor has more elements than the launcher can address
   kLaunchFailed,    // the device refused the launch; see cuda_error in the launcher's header
+  kUnknownIsa,      // GSDD_CPU_ISA names no instruction set
 };
 
 // One sentence for a person; never null.
@@ -76,7 +77,7 @@ Status check(const SplatParams& params);
 Status check(const SplatGradParams& params);
 
 // The instruction set that the CPU kernel was chosen for: "baseline", "avx2" or "avx512". The environment variable
-// GSDD_CPU_ISA, read once, asks for a lower one.
+// GSDD_CPU_ISA, read once, asks for a lower one; with any other name in it this is null, and the launchers refuse.
 const char* cpu_kernel_name();
 
 Status splat_cpu(const SplatParams& params, const ParallelFor& parallel);

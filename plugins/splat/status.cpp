@@ -62,6 +62,8 @@ const char* message(Status status) {
       return "the batch has too many elements; decode it in parts";
     case Status::kLaunchFailed:
       return "the device refused the launch";
+    case Status::kUnknownIsa:
+      return "GSDD_CPU_ISA names no instruction set: it may be baseline, avx2 or avx512, or be left unset";
   }
   return "an unknown status";
 }

@@ -34,8 +34,12 @@ Tensor splat_backward(const Tensor& grad_images, const Tensor& gaussians, int64_
       [](const gsdd::SplatGradParams& params) { raise_unless_ok(gsdd::splat_backward_cpu(params, torch_pool())); });
 }
 
-// The instruction set that the CPU kernel chose.
-std::string cpu_kernel() { return gsdd::cpu_kernel_name(); }
+// The instruction set that the CPU kernel was chosen for.
+std::string cpu_kernel() {
+  const char* name = gsdd::cpu_kernel_name();
+  if (name == nullptr) raise_unless_ok(gsdd::Status::kUnknownIsa);
+  return name;
+}
 
 }  // namespace
 

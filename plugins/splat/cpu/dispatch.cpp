@@ -22,23 +22,27 @@ bool supported(const Kernel& kernel) {
 }
 #endif
 
-// The best supported kernel, or the one that GSDD_CPU_ISA names where it is supported.
-const Kernel& choose() {
+// The best supported kernel, or the one that GSDD_CPU_ISA names where it is supported; null for a name of none.
+const Kernel* choose() {
   const Kernel* const* kernels = cpu::supported_kernels();
   const char* wanted = std::getenv("GSDD_CPU_ISA");
-  for (int i = 0; wanted && kernels[i]; ++i) {
-    if (std::strcmp(wanted, kernels[i]->name) == 0) return *kernels[i];
+  if (!wanted || !*wanted) return kernels[0];
+  for (int i = 0; kernels[i]; ++i) {
+    if (std::strcmp(wanted, kernels[i]->name) == 0) return kernels[i];
   }
-  return *kernels[0];
+  for (const char* known : {"baseline", "avx2", "avx512"}) {
+    if (std::strcmp(wanted, known) == 0) return kernels[0];
+  }
+  return nullptr;
 }
 
-const Kernel& kernel() {
-  static const Kernel& chosen = choose();
+const Kernel* kernel() {
+  static const Kernel* const chosen = choose();
   return chosen;
 }
 
-// The work of one thread, which it takes a chunk at a time, and others when theirs is done: one that is slow holds up
-// nobody, and the rest write where they wrote before.
+// The work of one thread, or of several where there are more than shares, which they take a chunk at a time, and that
+// of others when theirs is done: one that is slow holds up nobody, and the rest write where they wrote before.
 struct alignas(64) Share {
   std::atomic<int64_t> next;
   int64_t end;
@@ -69,14 +73,15 @@ void spread(const Run& run, int64_t units, int64_t chunk, const ParallelFor& par
   if (units == 0) return;
   const int64_t chunks = (units + chunk - 1) / chunk;
   Task<Run> task{run, chunk, 1, {}};
-  while (task.shares < kMostShares && task.shares < parallel.threads && task.shares < chunks) ++task.shares;
+  const int64_t threads = parallel.threads < chunks ? parallel.threads : chunks, workers = threads > 1 ? threads : 1;
+  task.shares = static_cast<int>(workers < kMostShares ? workers : kMostShares);
   for (int k = 0; k < task.shares; ++k) {
     const int64_t end = chunks * (k + 1) / task.shares * chunk;
     task.of[k].next = chunks * k / task.shares * chunk;
     task.of[k].end = end < units ? end : units;
   }
   parallel.run(
-      parallel.pool, task.shares, 1,
+      parallel.pool, workers, 1,
       [](void* context, int64_t begin, int64_t) { work(static_cast<Task<Run>*>(context), begin); }, &task);
 }
 
@@ -113,11 +118,12 @@ const Kernel* const* supported_kernels() {
 
 }  // namespace cpu
 
-const char* cpu_kernel_name() { return kernel().name; }
+const char* cpu_kernel_name() { return kernel() ? kernel()->name : nullptr; }
 
 Status splat_cpu(const SplatParams& params, const ParallelFor& parallel) {
   if (const Status status = check(params); status != Status::kOk) return status;
-  const Kernel& k = kernel();
+  if (!kernel()) return Status::kUnknownIsa;
+  const Kernel& k = *kernel();
   const int64_t down = (params.height + k.panel_rows - 1) / k.panel_rows;
   int32_t columns = k.panel_columns;
   const auto in_image = [&] { return (params.width + columns - 1) / columns * down; };
@@ -130,8 +136,9 @@ Status splat_cpu(const SplatParams& params, const ParallelFor& parallel) {
 
 Status splat_backward_cpu(const SplatGradParams& params, const ParallelFor& parallel) {
   if (const Status status = check(params); status != Status::kOk) return status;
+  if (!kernel()) return Status::kUnknownIsa;
   // A chunk copies its image's gradient: few chunks to an image.
-  spread([&, run = kernel().backward](int64_t begin, int64_t end) { run(params, begin, end); },
+  spread([&, run = kernel()->backward](int64_t begin, int64_t end) { run(params, begin, end); },
          params.batch * params.count,
          chunk_of(params.batch, params.count, 2 * int64_t{parallel.threads}, parallel.threads), parallel);
   return Status::kOk;
