@@ -108,14 +108,15 @@ def tensor_changed(path: Path, name: str, value: torch.Tensor) -> None:
 
 
 DAMAGE = {
-    "empty": (lambda path: path.write_bytes(b""), "is not a readable checkpoint"),
-    "truncated": (lambda path: path.write_bytes(path.read_bytes()[:-100]), "is not a readable checkpoint"),
-    "no header": (lambda path: save_file(load_file(path), path), "is not a readable checkpoint"),
-    "a folder": (lambda path: (path.unlink(), path.mkdir()), "is not a readable checkpoint"),
-    "newer": (lambda path: header_changed(path, format=2), "has checkpoint format 2, this version reads 1"),
-    "step": (lambda path: header_changed(path, step=-1), "its header is damaged"),
+    "empty": (lambda path: path.write_bytes(b""), "is not a .safetensors file"),
+    "truncated": (lambda path: path.write_bytes(path.read_bytes()[:-100]), "is damaged"),
+    "no header": (lambda path: save_file(load_file(path), path), "not a checkpoint"),
+    "a folder": (lambda path: (path.unlink(), path.mkdir()), "is not an ordinary file"),
+    "version": (lambda path: header_changed(path, format_version=0), "the format version must be"),
+    "step": (lambda path: header_changed(path, step=-1), "its description is damaged"),
+    "fingerprint": (lambda path: header_changed(path, fingerprint=None), "its description is damaged"),
     "step above": (lambda path: header_changed(path, step=99), "does not hold the state of this run"),
-    "options": (lambda path: header_changed(path, options=[1]), "its header is damaged"),
+    "options": (lambda path: header_changed(path, options=[1]), "its description is damaged"),
     "phase": (lambda path: header_changed(path, phase="train"), "is in phase 'train', which this run lacks"),
     "shape": (
         lambda path: tensor_changed(path, "parameter/color", torch.zeros(2, 2)),
@@ -138,6 +139,12 @@ def test_a_damaged_checkpoint_is_told_in_one_line(damage: str, out: Path) -> Non
     assert "remove it to start anew" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not out.exists()
+
+
+def test_a_checkpoint_of_a_newer_version_asks_for_an_upgrade(out: Path) -> None:
+    header_changed(checkpoint_of(out), format_version=2)
+    with pytest.raises(InputError, match=r"format version 2, this gsdd-rt reads up to 1: upgrade gsdd-rt"):
+        distilled(out, resume=True)
 
 
 def test_resume_starts_anew_where_there_is_nothing(tmp_path: Path) -> None:

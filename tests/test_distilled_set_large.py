@@ -15,7 +15,7 @@ from set_files import saved, some_set, split_file
 
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.loading.loader import DistilledLoader
-from gsdd_runtime.sets import distilled_set as module
+from gsdd_runtime.sets import container
 from gsdd_runtime.sets.distilled_set import DistilledSet
 
 IMAGES, COUNT, PARAMETERS = 200_000, 22, 9
@@ -128,7 +128,8 @@ def test_a_file_cut_short_while_open_is_an_error_not_a_crash(tmp_path: Path) -> 
 import os
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.loading.loader import DistilledLoader
+from gsdd_runtime.sets import container
+container.IN_MEMORY_BYTES = 0
 distilled_set = DistilledSet.load({str(path)!r})
 os.truncate({str(path)!r}, 5000)
 for use in (lambda: distilled_set.decode([2999]), lambda: distilled_set.save({str(tmp_path / "copy")!r})):
@@ -157,7 +158,7 @@ def test_small_files_are_checked_when_opened_and_large_ones_later(
     spoil(path, path.stat().st_size - 2, b"\xc0\x7f")
     with pytest.raises(InputError, match=r"gaussians\[5\] holds"):
         DistilledSet.load(path)
-    monkeypatch.setattr(module, "EAGER_CHECK_BYTES", os.path.getsize(path) - 1)
+    monkeypatch.setattr(container, "IN_MEMORY_BYTES", os.path.getsize(path) - 1)
     assert DistilledSet.load(path).decode([0, 4]).shape[0] == 2
 
 

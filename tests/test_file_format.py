@@ -14,8 +14,9 @@ import pytest
 import torch
 from set_files import edited, join_file, refused, saved, split_file, with_tensor
 
+from gsdd_runtime.sets.container import MAX_HEADER_BYTES
 from gsdd_runtime.sets.distilled_set import DistilledSet
-from gsdd_runtime.sets.file import FORMAT_VERSION, MAX_HEADER_BYTES
+from gsdd_runtime.sets.file import FORMAT_VERSION
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import torch
 
 import gsdd_runtime as gsdd
 from gsdd_runtime.errors import GsddError, InputError
+from gsdd_runtime.sets import container
 from gsdd_runtime.splatting.gaussians import initial_gaussians
 
 
@@ -171,7 +172,8 @@ def test_a_failing_decoder_is_named() -> None:
         next(iter(loader))
 
 
-def test_a_file_cut_short_in_use(tmp_path: Path) -> None:
+def test_a_file_cut_short_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(container, "IN_MEMORY_BYTES", 0)
     path = tmp_path / "set.safetensors"
     make_set().save(path)
     loader = gsdd.DistilledLoader(path, 8)

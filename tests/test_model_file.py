@@ -50,6 +50,7 @@ def test_what_is_saved_comes_back(name: str, tmp_path: Path) -> None:
     images = torch.randn(2, 3, 16, 12, generator=torch.Generator().manual_seed(0))
     assert torch.equal(model.network(images), network(images))
     assert not model.network.training
+    assert all(parameter.requires_grad for parameter in model.network.parameters())
     assert (model.name, model.channels, model.classes, model.size) == (name, 3, 3, (16, 12))
     assert (model.class_names, model.mean, model.std) == (data.class_names, data.mean, data.std)
     assert model.training["epochs"] == 3
@@ -105,7 +106,7 @@ def test_damaged_files_are_refused(changes: dict[str, Any], message: str, tmp_pa
 def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
-    with pytest.raises(InputError, match="cannot read"):
+    with pytest.raises(InputError, match=r"not a \.safetensors file: make one with `gsdd-rt train`"):
         load_model(path)
 
 
@@ -119,7 +120,7 @@ def test_a_distilled_set_is_no_network(tmp_path: Path) -> None:
 def test_a_cut_file_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(InputError, match="cannot read"):
+    with pytest.raises(InputError, match=r"is damaged .*: copy it again, or train again"):
         load_model(path)
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from gsdd_runtime.datasets.images import SUFFIXES
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.sets.checks import check_text, is_number
+from gsdd_runtime.sets.checks import is_number
+from gsdd_runtime.sets.strict_json import check_text
 from gsdd_runtime.wording import counted
 
 # Names of the parts, in any case. The test part is the first of these groups that is there.

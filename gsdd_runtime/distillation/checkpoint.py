@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.sets.container import Kind, open_container, write_container
 
 FORMAT_VERSION = 1
 METADATA_KEY = "gsdd_checkpoint"
+KIND = Kind(
+    name="a checkpoint",
+    key=METADATA_KEY,
+    newest=FORMAT_VERSION,
+    remedy="remove it to start anew",
+    again="remove it to start anew",
+)
 
 
 @dataclass(frozen=True)
@@ -43,42 +47,33 @@ class Checkpoint:
             InputError: it cannot be written.
         """
         header = {
-            "format": FORMAT_VERSION,
             "phase": self.phase,
             "step": self.step,
             "options": self.options,
             "fingerprint": self.fingerprint,
         }
-        payload = save(
-            {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()},
-            metadata={METADATA_KEY: json.dumps(header, sort_keys=True)},
-        )
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(payload)
+        write_container(path, KIND, header, self.tensors)
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
         """Reads a checkpoint.
 
         Raises:
-            InputError: the file is damaged, or was written by a newer version.
+            InputError: the file cannot be read, is damaged, or was written by a newer version.
         """
-        try:
-            with safe_open(path, framework="pt") as file:
-                header = json.loads((file.metadata() or {})[METADATA_KEY])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            version, phase, step = header["format"], header["phase"], header["step"]
-            options, fingerprint = header["options"], header["fingerprint"]
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path} is not a readable checkpoint ({error}): remove it to start anew") from error
-        if version != FORMAT_VERSION:
-            raise InputError(
-                f"{path} has checkpoint format {version!r}, this version reads {FORMAT_VERSION}: "
-                "go on with the version that wrote it, or remove it to start anew"
-            )
-        if not (isinstance(phase, str) and isinstance(step, int) and step >= 0 and isinstance(options, dict)):
-            raise InputError(f"{path} is not a readable checkpoint (its header is damaged): remove it to start anew")
-        return cls(phase, step, options, fingerprint, tensors)
+        container = open_container(path, KIND)
+        phase, step, options, fingerprint = (
+            container.fields.get(name) for name in ("phase", "step", "options", "fingerprint")
+        )
+        if not (
+            isinstance(phase, str)
+            and isinstance(step, int)
+            and step >= 0
+            and isinstance(options, dict)
+            and isinstance(fingerprint, str)
+        ):
+            raise InputError(f"{path}: its description is damaged: {KIND.again}")
+        return cls(phase, step, options, fingerprint, container.copies())
 
 
 def checkpoint_path(out: Path) -> Path:

@@ -6,28 +6,31 @@ network, channels, classes, height, width, class names, mean and std of the imag
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from gsdd_runtime import networks
-from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.networks import Network, Size
 from gsdd_runtime.sets import checks
+from gsdd_runtime.sets.container import Container, Kind, open_container, write_container
 from gsdd_runtime.sets.distilled_set import DistilledSet
-from gsdd_runtime.sets.file import parse_description
 
 FORMAT_VERSION = 1
 METADATA_KEY = "gsdd_model"
+KIND = Kind(
+    name="a trained network of gsdd-rt",
+    key=METADATA_KEY,
+    newest=FORMAT_VERSION,
+    remedy="make one with `gsdd-rt train`",
+    again="copy it again, or train again",
+)
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,6 @@ def save_model(
     """
     height, width = (distilled_set.height, distilled_set.width) if size is None else size
     facts = {
-        "format_version": FORMAT_VERSION,
         "network": network,
         "channels": distilled_set.channels,
         "classes": distilled_set.classes,
@@ -94,16 +96,7 @@ def save_model(
             **(training or {}),
         },
     }
-    try:
-        text = json.dumps(facts, allow_nan=False, sort_keys=True)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"the facts about the network cannot be written as JSON: {error}") from error
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    with atomic_path(path) as temporary:
-        try:
-            safetensors.torch.save_file(weights, temporary, metadata={METADATA_KEY: text})
-        except safetensors.SafetensorError as error:
-            raise InputError(f"cannot write {path}: {error}") from error
+    write_container(path, KIND, facts, model.state_dict())
 
 
 def load_model(path: str | os.PathLike[str]) -> TrainedModel:
@@ -112,22 +105,13 @@ def load_model(path: str | os.PathLike[str]) -> TrainedModel:
     Raises:
         InputError: it cannot be read, is no such file, is of a newer format, or its weights do not fit its network.
     """
-    path = Path(path)
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(METADATA_KEY)
-            if text is None:
-                raise InputError(
-                    f"{path} is not a trained network of gsdd-rt (no metadata {METADATA_KEY!r}): "
-                    "make one with `gsdd-rt train`"
-                )
-            facts = _checked(path, parse_description(path, METADATA_KEY, text, FORMAT_VERSION))
-            size = (facts["height"], facts["width"])
-            network = networks.build(facts["network"], facts["channels"], facts["classes"], size, seed=0)
-            network.load_state_dict(_weights(path, file, network.state_dict()))
-    except (OSError, safetensors.SafetensorError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise InputError(f"cannot read {path}: {reason}") from error
+    container = open_container(path, KIND)
+    facts = _checked(container.path, container.fields)
+    size = (facts["height"], facts["width"])
+    # Without memory for its weights: they are those of the file, once it is known that they fit.
+    with torch.device("meta"):
+        network = networks.build(facts["network"], facts["channels"], facts["classes"], size, seed=0)
+    network.load_state_dict(_weights(container, network.state_dict()), assign=True)
     return TrainedModel(
         network=network.eval(),
         name=facts["network"],
@@ -165,22 +149,22 @@ def _checked(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
     return facts
 
 
-def _weights(path: Path, file: Any, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    names = set(file.keys())
+def _weights(container: Container, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    path = container.path
+    names = set(container.dtypes)
     if names != set(expected):
         odd = min(names ^ set(expected))
         raise InputError(
             f"{path}: tensor {odd!a} is {'unexpected' if odd in names else 'missing'}: the file is damaged"
         )
-    weights = {}
+    weights = container.copies()
     for name, tensor in expected.items():
-        stored = file.get_slice(name)
-        if stored.get_shape() != list(tensor.shape) or stored.get_dtype() != "F32":
+        stored = weights[name]
+        if stored.shape != tensor.shape or stored.dtype != torch.float32:
             raise InputError(
                 f"{path}: tensor {name} must be F32 {list(tensor.shape)}, "
-                f"got {stored.get_dtype()} {stored.get_shape()}: the file is damaged"
+                f"got {container.dtypes[name]} {list(stored.shape)}: the file is damaged"
             )
-        weights[name] = file.get_tensor(name)
-        if not bool(torch.isfinite(weights[name]).all()):
+        if not bool(torch.isfinite(stored).all()):
             raise InputError(f"{path}: tensor {name} holds a NaN or an infinity: train again")
     return weights

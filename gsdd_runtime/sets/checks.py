@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.sets.strict_json import check_text
 from gsdd_runtime.splatting.gaussians import MAX_CHANNELS, MAX_SIDE, SHAPE_PARAMETERS
 
 MAX_CLASSES = 1_000_000
@@ -155,14 +156,6 @@ def check_label_values(where: str, labels: Tensor, classes: int) -> None:
             raise InputError(f"{where}: soft labels must be finite and not negative")
         if not bool((part.sum(dim=1) > 0).all()):
             raise InputError(f"{where}: soft labels of an image are all zero")
-
-
-def check_text(where: str, name: str, text: str) -> None:
-    """Text that can be written as UTF-8: JSON can spell half of a surrogate pair, a file cannot hold it."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InputError(f"{where}: {name} is not valid Unicode: {text!a}") from None
 
 
 def is_integer(value: Any) -> bool:

@@ -12,13 +12,10 @@ from torch import Tensor
 
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.sets import checks
-from gsdd_runtime.sets.file import MappedFile, read_set_file, write_set_file
+from gsdd_runtime.sets.file import read_set_file, write_set_file
 from gsdd_runtime.sets.rows import Indices, check_memory, output_side, scaled_pixels, select
+from gsdd_runtime.sets.source import Source
 from gsdd_runtime.splatting.gaussians import KERNEL_DTYPES
-
-# Files up to this many bytes have every value checked when they are opened, larger ones row by row when rows
-# are used.
-EAGER_CHECK_BYTES = 1 << 24
 
 
 class DistilledSet:
@@ -79,7 +76,7 @@ class DistilledSet:
     def _fill(self, where: str, fields: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Takes fields and tensors once their forms, not yet their values, are checked."""
         self._where = where
-        self._source: MappedFile | None = None
+        self._source: Source | None = None
         self._verified = self._labels_verified = False
         self.path: Path | None = None
         checks.check_size(where, fields["height"], fields["width"])
@@ -133,9 +130,9 @@ class DistilledSet:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> DistilledSet:
-        """Opens a file, memory-mapped: the header is read and every form checked, whatever the size.
+        """Opens a file. Up to 16 MiB it is copied into memory and checked, and the file may then go or change.
 
-        The values are checked now up to ``EAGER_CHECK_BYTES``; beyond, each row when it is used. ``verify``
+        A larger one is mapped: its header is read and every form checked, each row when it is used. ``verify``
         checks all.
 
         Raises:
@@ -146,7 +143,7 @@ class DistilledSet:
         result._fill(str(path), file.fields, file.tensors)
         result.path = Path(path)
         result._source = file.source
-        if file.source.size <= EAGER_CHECK_BYTES:
+        if file.source is None:
             result.verify()
         return result
 

@@ -1,0 +1,197 @@
+"""The container of every file of ours: a ``.safetensors`` with a JSON description under one metadata key.
+
+Sets, trained networks and checkpoints are opened and written here. What their tensors must hold is their own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from gsdd_runtime.atomic import atomic_path
+from gsdd_runtime.errors import InputError
+from gsdd_runtime.sets.source import Source
+from gsdd_runtime.sets.strict_json import one_line, parse_json
+
+MAX_HEADER_BYTES = 1 << 23
+# Files up to this size are copied into memory, larger ones mapped.
+IN_MEMORY_BYTES = 1 << 24
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One of our files.
+
+    Attributes:
+        name: with its article: "a distilled set".
+        key: of the metadata that holds the description.
+        newest: format version that is read.
+        remedy: what to do where the file is something else.
+        again: what to do where it is damaged.
+    """
+
+    name: str
+    key: str
+    newest: int
+    remedy: str
+    again: str
+
+
+@dataclass(frozen=True)
+class Container:
+    """A file whose header was read.
+
+    Attributes:
+        path: as it was given.
+        fields: the description.
+        dtypes: of each tensor, as the header spells them ("BF16").
+        source: the open file where it is to be mapped; None where it was copied.
+    """
+
+    path: Path
+    kind: Kind
+    fields: dict[str, Any]
+    dtypes: dict[str, str]
+    source: Source | None
+    _content: bytes
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors by name: in memory, or views of the mapped file, which is ``source``.
+
+        Raises:
+            InputError: the header does not fit the file.
+        """
+        try:
+            if self.source is None:
+                return safetensors.torch.load(self._content)
+            with safetensors.safe_open(self.path, framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in self.dtypes}
+        except (
+            safetensors.SafetensorError, OSError, RuntimeError, ValueError, TypeError, KeyError, AssertionError,
+        ) as error:  # fmt: skip
+            raise InputError(f"{self.path} is damaged ({one_line(error)}): {self.kind.again}") from error
+        self.source.check_name()
+        return tensors
+
+    def copies(self) -> dict[str, Tensor]:
+        """As ``tensors``, all in memory.
+
+        Raises:
+            InputError: the header does not fit the file, or the file changed.
+        """
+        tensors = self.tensors()
+        if self.source is None:
+            return tensors
+        copies = {}
+        for name, tensor in tensors.items():
+            self.source.check()
+            copies[name] = tensor.clone()
+        return copies
+
+
+def open_container(path: str | os.PathLike[str], kind: Kind) -> Container:
+    """Opens a file and reads its header; up to ``IN_MEMORY_BYTES`` all of it.
+
+    Raises:
+        InputError: it cannot be read, is no such file, is damaged, or is of a newer format.
+    """
+    path = Path(path)
+    try:
+        # Asked before opening, which would wait for the other end of a pipe.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InputError(f"{path} is not an ordinary file: {kind.remedy}")
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            text = _header_text(path, kind, file, size)
+            header = parse_json(str(path), "the header", text, kind.remedy)
+            if not isinstance(header, dict):
+                raise InputError(f"{path} is not a .safetensors file: {kind.remedy}")
+            fields = _description(path, kind, header)
+            source, content = None, b""
+            if size <= IN_MEMORY_BYTES:
+                content = struct.pack("<Q", len(text)) + text + file.read(IN_MEMORY_BYTES)
+            else:
+                source = Source(path, file)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    return Container(path, kind, fields, _dtypes(path, kind, header), source, content)
+
+
+def write_container(
+    path: str | os.PathLike[str], kind: Kind, fields: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> None:
+    """Writes a file whole or not at all. Equal arguments give equal bytes.
+
+    Raises:
+        InputError: the fields cannot be written as JSON, or the file cannot be written.
+    """
+    try:
+        text = json.dumps(
+            {"format_version": kind.newest, **fields}, allow_nan=False, sort_keys=True, separators=(",", ":")
+        )
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"the description of {kind.name} cannot be written as JSON: {one_line(error)}") from error
+    parse_json(kind.name, "the description", text, "describe it otherwise")
+    if len(text) > MAX_HEADER_BYTES // 2:
+        raise InputError(
+            f"the description of {kind.name} is too long: {len(text)} bytes, at most {MAX_HEADER_BYTES // 2}"
+        )
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_path(path) as temporary:
+        try:
+            safetensors.torch.save_file(contiguous, temporary, metadata={kind.key: text})
+        except safetensors.SafetensorError as error:
+            raise InputError(f"cannot write {path}: {one_line(error)}") from error
+
+
+def _header_text(path: Path, kind: Kind, file: BinaryIO, size: int) -> bytes:
+    start = file.read(8)
+    length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+    if length < 2 or length > max(MAX_HEADER_BYTES, size):
+        raise InputError(f"{path} is not a .safetensors file: {kind.remedy}")
+    if length > MAX_HEADER_BYTES:
+        raise InputError(f"{path}: the header has {length} bytes, at most {MAX_HEADER_BYTES} are allowed")
+    text = file.read(length)
+    if len(text) < length:
+        raise InputError(f"{path} ends in its header, it was cut short: {kind.again}")
+    return text
+
+
+def _description(path: Path, kind: Kind, header: dict[str, Any]) -> dict[str, Any]:
+    metadata = header.get("__metadata__")
+    text = metadata.get(kind.key) if isinstance(metadata, dict) else None
+    if not isinstance(text, str):
+        raise InputError(f"{path} is a .safetensors file but not {kind.name} (no metadata {kind.key!r}): {kind.remedy}")
+    fields = parse_json(str(path), f"the metadata {kind.key!r}", text, kind.remedy)
+    if not isinstance(fields, dict):
+        raise InputError(f"{path}: the metadata {kind.key!r} must be a JSON object: {kind.again}")
+    version = fields.get("format_version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise InputError(f"{path}: the format version must be a whole number from 1, got {version!r}: {kind.again}")
+    if version > kind.newest:
+        raise InputError(
+            f"{path} is of format version {version}, this gsdd-rt reads up to {kind.newest}: upgrade gsdd-rt"
+        )
+    return fields
+
+
+def _dtypes(path: Path, kind: Kind, header: dict[str, Any]) -> dict[str, str]:
+    dtypes = {}
+    for name, form in header.items():
+        if name == "__metadata__":
+            continue
+        dtype = form.get("dtype") if isinstance(form, dict) else None
+        if not isinstance(dtype, str):
+            raise InputError(f"{path} is damaged (tensor {name!a} has no type): {kind.again}")
+        dtypes[name] = dtype
+    return dtypes
