@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 
 @dataclass(frozen=True)
@@ -21,3 +23,9 @@ Reporter = Callable[[Progress], None]
 
 def silent(progress: Progress) -> None:
     """The reporter that says nothing."""
+
+
+@cache
+def say_once(message: str) -> None:
+    """One line on stderr, the first time that a process has to say it."""
+    print(f"gsdd-rt: {' '.join(message.split())}", file=sys.stderr)

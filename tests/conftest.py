@@ -10,11 +10,13 @@ import pytest
 import torch
 from doors import DOORS, Door
 
+from gsdd_runtime.devices import cuda_index, cuda_problem
+
 _TENSORRT = ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings")
 
 
 def _no_cuda() -> str | None:
-    return None if torch.cuda.is_available() else "torch finds no CUDA device"
+    return cuda_problem(cuda_index()) if torch.cuda.is_available() else "torch finds no CUDA device"
 
 
 def _no_tensorrt() -> str | None:

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ROOMS = (
     "commands", "bench", "evaluation", "distillation", "loading", "export", "training", "reports", "networks",
-    "datasets", "decoders", "sets", "splatting", "devices", "seeds", "progress", "atomic", "versions", "wording",
+    "datasets", "decoders", "sets", "devices", "splatting", "seeds", "progress", "atomic", "versions", "wording",
     "errors",
 )  # fmt: skip
 FACES = ("__init__", "__main__")

@@ -26,6 +26,10 @@ def command(
         raise InputError(f"bench: {what!r} is not a benchmark: choose decode or train")
     if what == "train" and (threads is not None or chart is not None):
         raise InputError("bench train takes no --threads and no --chart: leave them out")
+    if what == "decode" and device not in ("auto", "cpu"):
+        raise InputError(
+            f"bench decode measures the CPU, --device {device!r} cannot be had: benchmarks/cuda.py measures CUDA"
+        )
     with progress_bar() as progress:
         if what == "train":
             from gsdd_runtime.bench.train import render_train_table, run_train_bench

@@ -112,14 +112,23 @@ def _cuda() -> Finding:
         return Finding(
             "cuda", "missing", f"torch {torch.__version__} sees no CUDA device", "nothing, unless there is one"
         )
+    from gsdd_runtime.devices import cuda_index, cuda_problem, kernel_architectures
     from gsdd_runtime.splatting.op import splat
+
+    index = cuda_index()
+    detail = f"{torch.cuda.get_device_name(index)}, CUDA {torch.version.cuda}"
+    problem = cuda_problem(index)
+    if problem is not None:
+        text, _, remedy = problem.rpartition(": ")
+        return Finding("cuda", "missing", f"{detail}: {text}", remedy)
 
     def difference() -> float:
         gaussians = _sample()
-        return (splat(gaussians.cuda(), 24, 24).cpu().double() - _reference(gaussians)).abs().max().item()
+        images = splat(gaussians.to(torch.device("cuda", index)), 24, 24)
+        return (images.cpu().double() - _reference(gaussians)).abs().max().item()
 
-    detail = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
-    return _checked("cuda", difference, detail, "build with -DGSDD_CUDA=ON (docs/building.md)", required=False)
+    detail += f", kernel for {kernel_architectures()}"
+    return _checked("cuda", difference, detail, "build again with `make build` (docs/building.md)", required=False)
 
 
 def _onnxruntime() -> Finding:

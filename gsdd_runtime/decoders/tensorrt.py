@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gsdd_runtime.decoders.tensorrt_plugins import load_plugin_library, make_logger, reason, require_module
+from gsdd_runtime.devices import cuda_index
 from gsdd_runtime.errors import GsddError, InputError
 from gsdd_runtime.sets.rows import Indices, select
 
@@ -29,7 +30,7 @@ class TensorRTDecoder:
 
     Args:
         engine: the file.
-        device: the CUDA device; the current one if left out.
+        device: the CUDA device; if left out, that of :func:`gsdd_runtime.devices.cuda_index`.
         channels_last: lay the images out channels last.
 
     Raises:
@@ -194,4 +195,4 @@ def _cuda_device(device: torch.device | str | None) -> torch.device:
     chosen = torch.device("cuda" if device is None else device)
     if chosen.type != "cuda":
         raise InputError(f"a TensorRT engine runs on a CUDA device, not on {chosen}")
-    return chosen if chosen.index is not None else torch.device("cuda", torch.cuda.current_device())
+    return chosen if chosen.index is not None else torch.device("cuda", cuda_index())

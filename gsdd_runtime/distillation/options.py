@@ -86,8 +86,8 @@ class ResolvedOptions:
     device: str
 
     def as_dict(self) -> dict[str, Any]:
-        """The options as JSON values."""
-        return asdict(self)
+        """The options as JSON values; of the device its kind alone, as every one of a kind does for the same run."""
+        return asdict(self) | {"device": torch.device(self.device).type}
 
 
 def resolve(options: DistillOptions, data: RealData) -> ResolvedOptions:

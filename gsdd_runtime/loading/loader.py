@@ -48,7 +48,7 @@ class DistilledLoader:
         batch_size: images per batch and rank.
         decoder: ``"torch"``, ``"onnxruntime"``, ``"tensorrt"``, ``"auto"`` (the fastest that runs here), or an object
             with ``decode(indices) -> (images, labels)``.
-        device: where the images are wanted; ``"auto"`` is CUDA where there is a device.
+        device: where the images are wanted, as :func:`gsdd_runtime.devices.resolve_device` takes it.
         shuffle: a new order each epoch, from ``seed`` and the epoch alone.
         seed: of the order and of the augmentation.
         augment: ``"dsa"``, a function of a batch of images; ``"none"`` or None for none.
