@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+import re
+
+# What a terminal obeys and does not show: control characters, line separators, marks that turn the direction of text.
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+# Halves of surrogate pairs besides, which no terminal can be sent: names of files may hold them.
+_UNPRINTABLE = re.compile(CONTROLS.pattern[:-1] + r"\ud800-\udfff]")
+# Longer messages quote a file that is not worth reading on: their beginning and end are kept.
+_MESSAGE_START, _MESSAGE_END = 1500, 500
+
+
+def printable(text: str) -> str:
+    """``text`` for a terminal: what it would obey, or could not show, is written as an escape."""
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
 
 class GsddError(Exception):
-    """Base of every exception that gsdd-rt raises on purpose."""
+    """Base of every exception that gsdd-rt raises on purpose. Its message is one printable line."""
+
+    def __str__(self) -> str:
+        text = printable(" ".join(re.split(r"[\t\n\r]+", super().__str__())))
+        if len(text) <= _MESSAGE_START + _MESSAGE_END:
+            return text
+        return f"{text[:_MESSAGE_START]} ... {text[-_MESSAGE_END:]}"
 
 
 class InputError(GsddError, ValueError):

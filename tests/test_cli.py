@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from set_files import some_set
 
 from gsdd_runtime.commands.cli import run
 from gsdd_runtime.commands.shared import parse_range, parse_size
@@ -74,6 +75,26 @@ def test_wrong_use_is_one_line(
     assert captured.err.startswith("gsdd-rt: ")
     assert named in captured.err
     assert list(tmp_path.iterdir()) == []
+
+
+NASTY = "\x1b[2J\x9b\u202e\udcff"
+
+
+def test_nothing_that_a_terminal_obeys_is_printed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger may choose the name of a file as well as what is in it."""
+    monkeypatch.chdir(tmp_path)
+    name = f"{NASTY}.safetensors"
+    assert run(["info", name]) == 2
+    assert run([f"--{NASTY}"]) == 2
+    some_set().save(name)
+    assert run(["info", name]) == 0
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 2
+    for line in (captured.out + captured.err).splitlines():
+        assert line.isprintable(), ascii(line)
+    assert "\\x1b[2J" in captured.out
 
 
 def test_help_does_not_import_torch() -> None:

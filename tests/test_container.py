@@ -101,6 +101,8 @@ def test_a_key_twice_in_the_header(file: File) -> None:
         ('{"format_version": 1, "step": NaN}', "must be finite"),
         ('{"format_version": 1, "step": 1e999}', "must be finite"),
         ('{"format_version": 1, "phase": "\\ud800"}', "not valid Unicode"),
+        ('{"format_version": 1, "phase": "\\u001b[2J"}', "control character"),
+        ('{"format_version": 1, "options": {"\\u202e": [1]}}', "control character"),
         ('{"format_version": 1, "options": ' + "[" * 40 + "]" * 40 + "}", "nested more than"),
         ('{"format_version": 0}', "format version"),
         ("{}", "format version"),
@@ -110,6 +112,35 @@ def test_a_key_twice_in_the_header(file: File) -> None:
 def test_a_description_that_is_not_sound(file: File, text: str, words: str) -> None:
     file.described(text)
     file.refused(words)
+
+
+def test_no_message_has_what_a_terminal_obeys(file: File) -> None:
+    header, payload = split_file(file.path)
+    messages = []
+    for odd in ("\x1b[2J", "\x9b31m", "\u202egnp", "\r\n", "\x1b]0;" + "x" * 100_000):
+        for change in (
+            {odd: {"dtype": "F32", "shape": [0], "data_offsets": [len(payload), len(payload)]}},
+            {"odd": {"dtype": odd, "shape": [0], "data_offsets": [0, 0]}},
+            {"__metadata__": {odd: "{}"}},
+            {"__metadata__": {file.key: f'{{"format_version": "{odd}"}}'}},
+            {"__metadata__": {file.key: odd}},
+            {"__metadata__": {**header["__metadata__"], odd: odd}, "labels": {}},
+        ):
+            join_file(file.path, {**header, **change}, payload)
+            # What other tensors a checkpoint has is looked at when its run is known.
+            try:
+                file.read(file.path)
+            except InputError as error:
+                messages.append(str(error))
+    assert len(messages) >= 25
+    assert all(message.isprintable() and len(message) < 3000 for message in messages)
+
+
+def test_an_indented_description_and_foreign_metadata_are_read(file: File) -> None:
+    header, payload = split_file(file.path)
+    header["__metadata__"] = {file.key: json.dumps(file.description(), indent=2), "note": "two\nlines"}
+    join_file(file.path, header, payload)
+    file.read(file.path)
 
 
 def test_a_header_larger_than_allowed(file: File) -> None:

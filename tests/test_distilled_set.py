@@ -108,6 +108,10 @@ def test_a_number_spoilt_after_the_check_does_not_reach_a_file(tmp_path: Path) -
         ({"std": [0.0]}, "std must be above 0"),
         ({"std": None}, "both or neither"),
         ({"mean": [float("nan")]}, "finite"),
+        ({"mean": [1e39]}, "mean must be 0 or"),
+        ({"std": [1e-40]}, "std must be above 0"),
+        ({"method": "\x1b[31m"}, "control character"),
+        ({"class_names": ["a", "b", "c\n"]}, "control character"),
         ({"class_names": ["a"]}, "label 2 is out of range"),
         ({"ipc": 0}, "ipc"),
     ],
@@ -121,7 +125,9 @@ def test_a_set_that_cannot_be_made(change: dict[str, Any], words: str) -> None:
         DistilledSet(**{**arguments, **change})
 
 
-@pytest.mark.parametrize("options", [{"a": {1, 2}}, {"a": float("nan")}, {"a": torch.zeros(2)}, {"a": "\ud800"}])
+@pytest.mark.parametrize(
+    "options", [{"a": {1, 2}}, {"a": float("nan")}, {"a": torch.zeros(2)}, {"a": "\ud800"}, {"a": ["\x1b"]}]
+)
 def test_options_that_json_cannot_hold(tmp_path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         some_set(options=options).save(tmp_path / "set.safetensors")

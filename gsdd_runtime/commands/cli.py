@@ -13,7 +13,7 @@ import typer
 from typer.main import get_command
 
 from gsdd_runtime.commands import bench, decode, distill, doctor, evaluate, export, info, train
-from gsdd_runtime.errors import GsddError, InputError
+from gsdd_runtime.errors import GsddError, InputError, printable
 from gsdd_runtime.versions import VERSION
 
 app = typer.Typer(
@@ -88,7 +88,7 @@ def _usage(error: Exception, arguments: list[str]) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"gsdd-rt: {' '.join(message.split())}", file=sys.stderr)
+    print(f"gsdd-rt: {printable(' '.join(message.split()))}", file=sys.stderr)
     return code
 
 

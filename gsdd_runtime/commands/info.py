@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gsdd_runtime.commands.shared import JsonOption, SetArgument, print_json
+from gsdd_runtime.errors import printable
 
 
 def command(path: SetArgument, as_json: JsonOption = False) -> None:
@@ -18,7 +19,7 @@ def command(path: SetArgument, as_json: JsonOption = False) -> None:
     width = max(len(name) for name in facts)
     for name, value in facts.items():
         if value is not None and value != {}:
-            print(f"{name.replace('_', ' '):<{width}}  {_readable(value)}")
+            print(f"{name.replace('_', ' '):<{width}}  {printable(_readable(value))}")
 
 
 def _readable(value: object) -> str:

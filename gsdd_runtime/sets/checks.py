@@ -17,6 +17,9 @@ from gsdd_runtime.sets.strict_json import check_text
 from gsdd_runtime.splatting.gaussians import MAX_CHANNELS, MAX_SIDE, SHAPE_PARAMETERS
 
 MAX_CLASSES = 1_000_000
+# Numbers are used in float32, where smaller ones are 0 on some devices and larger ones infinite.
+_FLOAT32 = torch.finfo(torch.float32)
+_SINGLE = f"{_FLOAT32.tiny:.2g} to {_FLOAT32.max:.2g}"
 # Values that one step of a check looks at: bounds its memory.
 _PART = 1 << 22
 
@@ -78,7 +81,7 @@ def check_zca_tensor(where: str, zca: Tensor, channels: int, height: int, width:
 
 
 def check_class_names(where: str, names: Any, classes: int) -> None:
-    """Class names: a list of ``classes`` different, non-empty strings."""
+    """Class names: a list of ``classes`` different, non-empty strings without control characters."""
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) and name for name in names):
         raise InputError(f"{where}: class names must be a list of non-empty strings")
     if len(names) != classes:
@@ -90,7 +93,7 @@ def check_class_names(where: str, names: Any, classes: int) -> None:
 
 
 def check_normalization(where: str, mean: Any, std: Any, channels: int) -> None:
-    """Mean and standard deviation: a finite number a channel, the deviation above 0; both or neither."""
+    """Mean and standard deviation: a number a channel that float32 can hold, the deviation above 0; both or neither."""
     if (mean is None) != (std is None):
         raise InputError(f"{where}: mean and std come together: give both or neither")
     if mean is None:
@@ -100,8 +103,12 @@ def check_normalization(where: str, mean: Any, std: Any, channels: int) -> None:
             raise InputError(f"{where}: {name} must be a list of finite numbers")
         if len(values) != channels:
             raise InputError(f"{where}: {name} has {len(values)} numbers for {channels} channels")
-    if min(std) <= 0 or math.isinf(1.0 / min(std)):
-        raise InputError(f"{where}: std must be above 0, got {min(std)}")
+    for value in mean:
+        if value != 0 and not _FLOAT32.tiny <= abs(value) <= _FLOAT32.max:
+            raise InputError(f"{where}: mean must be 0 or {_SINGLE} in size, got {value!r}")
+    for value in std:
+        if not _FLOAT32.tiny <= value <= _FLOAT32.max:
+            raise InputError(f"{where}: std must be above 0, {_SINGLE}, got {value!r}")
 
 
 def check_description(where: str, fields: Mapping[str, Any]) -> None:
@@ -115,8 +122,11 @@ def check_description(where: str, fields: Mapping[str, Any]) -> None:
         raise InputError(f"{where}: seed must be a whole number of 64 bits, got {seed!r}")
     for name in ("method", "fingerprint"):
         value = fields.get(name)
-        if value is not None and not isinstance(value, str):
+        if value is None:
+            continue
+        if not isinstance(value, str):
             raise InputError(f"{where}: {name} must be text, got {type(value).__name__}")
+        check_text(where, name, value)
     for name in ("options", "versions"):
         value = fields.get(name)
         if value is not None and (not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value)):
