@@ -23,6 +23,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from gsdd_runtime.wording import counted
+
 ROOT = Path(__file__).parent.parent
 # Gaussians, side, batch: the paper's settings, and one that binning is for.
 POINTS = ((22, 32, 512), (22, 32, 2000), (54, 128, 2000), (170, 128, 160), (364, 256, 512), (20000, 1024, 1))
@@ -165,8 +167,8 @@ def markdown(result: dict[str, Any]) -> str:
     if fit := result["fit"]:
         lines += ["", "## Fitting", ""]
         lines.append(
-            f"{fit['images']} images at 128x128 with 170 Gaussians, {fit['steps']} steps: {fit['seconds']:.2f} s, "
-            f"{fit['psnr']:.1f} dB (the paper: 12.9 s on an A100)."
+            f"{counted(fit['images'], 'image')} at 128x128 with 170 Gaussians, {counted(fit['steps'], 'step')}: "
+            f"{fit['seconds']:.2f} s, {fit['psnr']:.1f} dB (the paper: 12.9 s on an A100)."
         )
     return "\n".join(lines) + "\n"
 
@@ -199,7 +201,7 @@ def main(given: list[str] | None = None) -> int:
         "points": [],
     }
     for count, side, batch in options.points:
-        print(f"measuring {count} Gaussians at {side}, batch {batch}", file=sys.stderr)
+        print(f"measuring {counted(count, 'Gaussian')} at {side}, batch {batch}", file=sys.stderr)
         result["points"].append(measure_point(count, side, batch, options, gpu))
         torch.cuda.empty_cache()
     result["fit"] = measure_fit(options.fit_images, options.fit_steps) if options.fit_images else None

@@ -22,6 +22,7 @@ from gsdd_runtime.bench.peers.siren import evaluate, hidden_width
 from gsdd_runtime.splatting.gaussians import CHOLESKY, CHOLESKY_BIAS, COLOR, OPACITY, PIXEL_VARIANCE, POSITION
 from gsdd_runtime.splatting.op import splat
 from gsdd_runtime.splatting.tiles import boxes, splat_tiled
+from gsdd_runtime.wording import counted
 
 # Gaussians times samples that the dense formula holds at once, in float32 a quarter of the GPU's smallest sizes.
 _DENSE_SAMPLES = 1 << 29
@@ -148,7 +149,7 @@ def dense_compiled(case: Case) -> Subject:
         result: Tensor = compiled(gaussians, case.side)
         return result
 
-    note = "" if images == len(case.gaussians) else f"{images} images at once: memory"
+    note = "" if images == len(case.gaussians) else f"{counted(images, 'image')} at once: memory"
     return Subject(
         "dense formula, torch.compile", images, lambda: render(some), _with_backward(case, some, render), note
     )

@@ -10,7 +10,7 @@ def counted(number: int, noun: str) -> str:
 
 def plural(noun: str) -> str:
     """Of a regular English noun."""
-    return f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{noun}es" if noun.endswith(("s", "tch")) else f"{noun}s"
 
 
 def percent(mean: float, std: float, count: int, *, digits: int = 2) -> str:

@@ -96,7 +96,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"fit_steps": 0, "init": "color"}, "init 'color' but at random: give fit_steps of at least 1"),
     ({"gpc": 1000, "init": "color"}, "does not hold one Gaussian for each of 1000 images"),
     ({"gpc": 11}, "class 'spot 0' of blobs has 10 training images, fewer than the 11"),
-    ({"representation": "pixels", "gpc": 3}, "the storage of 1 float32 images per class holds 2 images of bfloat16"),
+    ({"representation": "pixels", "gpc": 3}, "the storage of 1 float32 image per class holds 2 images of bfloat16"),
     ({"representation": "pixels", "init": "color"}, "choose init real or random"),
 ]
 

@@ -219,7 +219,7 @@ def test_a_description_that_lacks_a_field(path: Path, name: str) -> None:
         ("normalization", {"mean": [0.5], "std": [0.0]}, "above 0"),
         ("normalization", {"mean": [0.5], "std": [-1]}, "above 0"),
         ("normalization", {"mean": [0.5], "std": [1e-320]}, "above 0"),
-        ("normalization", {"mean": [0.5, 0.5], "std": [1]}, "2 numbers for 1 channels"),
+        ("normalization", {"mean": [0.5, 0.5], "std": [1]}, "2 numbers for 1 channel"),
         ("normalization", {"mean": ["a"], "std": [1]}, "finite numbers"),
         ("normalization", {"mean": [10**400], "std": [1]}, "finite numbers"),
         ("normalization", {"mean": [0.5], "std": [1e-40]}, "above 0"),

@@ -55,7 +55,7 @@ def test_row_names_stand_at_the_left() -> None:
     assert named.width > plain.width
     assert pixels(named)[:, : named.width - plain.width].min() < 100
     assert named.mode == "RGB"
-    with pytest.raises(InputError, match="1 row names for 2 rows"):
+    with pytest.raises(InputError, match="1 row name for 2 rows"):
         grid(images, columns=2, row_names=["one"])
 
 
@@ -124,7 +124,7 @@ def test_an_empty_folder_is_used_a_full_one_is_not(tmp_path: Path) -> None:
         ("none/out", {}, "does not exist"),
         ("file", {}, "is a file"),
         ("out.png", {"indices": []}, "no images"),
-        ("out.png", {"size": (16384, 16384)}, "too many for one picture"),
+        ("out.png", {"size": (16384, 16384)}, "too large a picture"),
         ("out.npy", {"indices": [6]}, "out of range"),
         ("out", {"size": (0, 1)}, "height must be"),
         ("out.npy", {"size": (4, 99999)}, "width must be"),

@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from gsdd_runtime.wording import counted
+
 # In the folder `data` of every scikit-image wheel; origins and licences in its docstrings (CC0 or public domain).
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
 
@@ -43,7 +45,7 @@ def real_images() -> RealImages:
 
     data = load_dataset("fashion-mnist-sample")
     images = [Image.fromarray(image[0].numpy()) for image in data.test_images[:16]]
-    return RealImages(f"{len(images)} images of Fashion-MNIST, scaled up beyond 28x28", tuple(images))
+    return RealImages(f"{counted(len(images), 'image')} of Fashion-MNIST, scaled up beyond 28x28", tuple(images))
 
 
 def fashion_images() -> RealImages:
@@ -52,7 +54,7 @@ def fashion_images() -> RealImages:
 
     data = load_dataset("fashion-mnist-sample")
     images = [Image.fromarray(image[0].numpy()) for image in data.test_images[:16]]
-    return RealImages(f"{len(images)} images of Fashion-MNIST", tuple(images))
+    return RealImages(f"{counted(len(images), 'image')} of Fashion-MNIST", tuple(images))
 
 
 def _crop(path: Path, quarter: int) -> Image.Image:

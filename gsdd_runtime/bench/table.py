@@ -9,6 +9,7 @@ from rich.table import Table
 
 from gsdd_runtime.bench.peers.gaussians import Gaussians, GaussiansBackward
 from gsdd_runtime.bench.verdict import peer_wins
+from gsdd_runtime.wording import counted
 
 _HEADINGS = ["Gaussians at size", "parameters", "threads", "load", "images/s", "backward / forward"]
 _FIDELITY_HEADINGS = [
@@ -102,9 +103,9 @@ def _short(value: float) -> str:
 def _machine_line(result: dict[str, Any]) -> str:
     machine, settings = result["machine"], result["settings"]
     return (
-        f"{machine['processor']}, {machine['cores']} cores; gsdd-rt {machine['gsdd_rt']}, kernel "
+        f"{machine['processor']}, {counted(machine['cores'], 'core')}; gsdd-rt {machine['gsdd_rt']}, kernel "
         f"{machine['gsdd_kernel']}; torch {machine['torch']} ({machine['torch_cpu_capability']}); "
-        f"{settings['jpeg']}; {settings['rounds']} interleaved rounds"
+        f"{settings['jpeg']}; {counted(settings['rounds'], 'interleaved round')}"
     )
 
 

@@ -23,6 +23,7 @@ from gsdd_runtime.errors import InputError
 from gsdd_runtime.loading.prefetch import Batch
 from gsdd_runtime.progress import Progress, Reporter, silent
 from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.wording import counted
 
 NETWORKS = ("convnet3", "resnet18")
 POINT = Point(22, 32)
@@ -177,8 +178,8 @@ def render_train_table(result: dict[str, Any]) -> Table:
     """The result as a table: ratios first."""
     settings = result["settings"]
     table = Table(
-        title=f"a training step of {settings['batch_size']} images, {settings['point']}, on {result['device']}; "
-        f"{result['machine']['processor']}, {result['machine']['cores']} cores"
+        title=f"a training step of {counted(settings['batch_size'], 'image')}, {settings['point']}, on "
+        f"{result['device']}; {result['machine']['processor']}, {counted(result['machine']['cores'], 'core')}"
     )
     for header in ("network", "feed", "time over in-memory", "milliseconds a step", "decoding, share of the step"):
         table.add_column(header, justify="left" if header in ("network", "feed") else "right")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gsdd_runtime.commands.shared import SetArgument, SizeOption, parse_range, parse_size
+from gsdd_runtime.wording import counted
 
 
 def command(
@@ -23,4 +24,4 @@ def command(
     distilled = DistilledSet.load(path)
     chosen = parse_range(indices, len(distilled))
     write_decoded(distilled, out, indices=chosen, size=parse_size(size))
-    print(f"{out}: {len(chosen)} images")
+    print(f"{out}: {counted(len(chosen), 'image')}")

@@ -18,6 +18,7 @@ from gsdd_runtime.commands.shared import (
     progress_bar,
 )
 from gsdd_runtime.errors import GsddError
+from gsdd_runtime.wording import counted
 
 
 def command(
@@ -74,4 +75,5 @@ def command(
     except Interrupted as stop:
         # Typer would end with 130 and lose the line that says how to go on.
         raise GsddError(str(stop)) from stop
-    print(f"{out}: {len(distilled)} images of {distilled.classes} classes in {out.stat().st_size} bytes")
+    images, classes = counted(len(distilled), "image"), counted(distilled.classes, "class")
+    print(f"{out}: {images} of {classes} in {out.stat().st_size} bytes")

@@ -14,6 +14,7 @@ from typing import Any
 from gsdd_runtime.errors import GsddError
 from gsdd_runtime.splatting.native import load_torch_library, plugin_library
 from gsdd_runtime.versions import VERSION
+from gsdd_runtime.wording import counted
 
 # Worst difference from the reference that a healthy renderer shows (render specification, "What may differ").
 _TOLERANCE = 1e-3
@@ -51,8 +52,8 @@ def examine() -> list[Finding]:
 
 
 def _host() -> Finding:
-    detail = f"gsdd-rt {VERSION}, Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores"
-    return Finding("host", "ok", f"{detail}, {sys.platform}")
+    detail = f"gsdd-rt {VERSION}, Python {platform.python_version()}, {platform.machine()}"
+    return Finding("host", "ok", f"{detail}, {counted(os.cpu_count() or 1, 'core')}, {sys.platform}")
 
 
 def _package(name: str, *, extra: str | None = None, required: bool = False) -> Finding:
@@ -99,7 +100,7 @@ def _torch_decode() -> Finding:
 
     try:
         path = load_torch_library()
-        detail = f"{path}, {torch.get_num_threads()} threads, {torch.ops.gsdd.cpu_kernel()} kernel"
+        detail = f"{path}, {counted(torch.get_num_threads(), 'thread')}, {torch.ops.gsdd.cpu_kernel()} kernel"
     except GsddError as error:
         return Finding("torch library", "missing", str(error), "make build", required=True)
     return _checked("torch library", difference, detail, "rebuild with `make build`", required=True)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gsdd_runtime.commands.shared import DeviceOption, NetworkOption, SeedOption, SetArgument, progress_bar
+from gsdd_runtime.wording import counted
 
 
 def command(
@@ -32,4 +33,4 @@ def command(
         model = train(distilled, network=network, epochs=epochs, seed=seed, device=device, progress=progress)
     facts = {"epochs": epochs, "seed": seed, "set": path.name}
     save_model(model, out, network=network, distilled_set=distilled, training=facts)
-    print(f"{out}: {network} trained on {len(distilled)} images for {epochs} epochs")
+    print(f"{out}: {network} trained on {counted(len(distilled), 'image')} for {counted(epochs, 'epoch')}")

@@ -11,6 +11,7 @@ from gsdd_runtime.datasets.idx import read_idx
 from gsdd_runtime.datasets.real_data import RealData, resized
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.splatting.native import installed_file
+from gsdd_runtime.wording import counted
 
 CLASS_NAMES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -76,8 +77,8 @@ def read_part(folder: Path, part: str) -> tuple[Tensor, Tensor]:
         )
     if images.shape[0] != labels.shape[0]:
         raise InputError(
-            f"{image_file} holds {images.shape[0]} images, {label_file.name} beside it {labels.shape[0]} "
-            "labels: "
+            f"{image_file} holds {counted(images.shape[0], 'image')}, {label_file.name} beside it "
+            f"{counted(labels.shape[0], 'label')}: "
             "they do not belong together; fetch both again"
         )
     if int(labels.max()) >= len(CLASS_NAMES):

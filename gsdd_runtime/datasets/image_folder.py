@@ -19,6 +19,7 @@ from gsdd_runtime.datasets.folder_layout import find_layout
 from gsdd_runtime.datasets.images import ImageHeader, read_header, read_image
 from gsdd_runtime.datasets.real_data import RealData
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.wording import counted
 
 _READERS = min(8, os.cpu_count() or 1)
 
@@ -90,8 +91,8 @@ def _check_memory(images: int, channels: int, size: tuple[int, int]) -> None:
     needed = images * channels * size[0] * size[1]
     if needed > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
         raise InputError(
-            f"{images} images of {size[0]}x{size[1]} take {needed / 1e9:.1f} GB, more than this machine has: "
-            "give a smaller size (--size HxW)"
+            f"{counted(images, 'image')} of {size[0]}x{size[1]} would take {needed / 1e9:.1f} GB, more than this "
+            "machine has: give a smaller size (--size HxW)"
         )
 
 

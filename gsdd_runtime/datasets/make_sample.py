@@ -19,6 +19,7 @@ from torch import Tensor
 from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.datasets.fashion_mnist import CLASS_NAMES, FILES, read_part
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.wording import counted
 
 PER_CLASS = {"train": 600, "test": 100}
 
@@ -30,7 +31,7 @@ def first_of_each_class(labels: Tensor, count: int) -> Tensor:
         positions = torch.nonzero(labels == label).view(-1)[:count]
         if len(positions) < count:
             raise InputError(
-                f"class {name} has {len(positions)} images, the sample needs {count}: use the whole dataset"
+                f"class {name} has {counted(len(positions), 'image')}, the sample needs {count}: use the whole dataset"
             )
         chosen.append(positions)
     return torch.cat(chosen).sort().values

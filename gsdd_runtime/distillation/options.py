@@ -16,6 +16,7 @@ from gsdd_runtime.distillation.representations import REPRESENTATIONS
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.splatting.gaussians import parameters_per_gaussian, storage_budget
 from gsdd_runtime.training.augmentation import chosen_augmentation
+from gsdd_runtime.wording import counted
 
 INITS = ("real", "color", "random")
 SCHEDULES = ("constant", "cosine")
@@ -107,7 +108,7 @@ def resolve(options: DistillOptions, data: RealData) -> ResolvedOptions:
     fits = not pixels and options.init != "random"
     batch_syn = gpc if options.batch_syn is None else options.batch_syn
     if batch_syn > gpc:
-        raise InputError(f"batch_syn is {batch_syn}, more than the {gpc} images of a class: lower it")
+        raise InputError(f"batch_syn is {batch_syn}, more than the {counted(gpc, 'image')} of a class: lower it")
     known: dict[str, Any] = asdict(options) | {
         "gpc": gpc,
         "gaussians_per_image": (
@@ -208,8 +209,8 @@ def _check_storage(options: DistillOptions, gpc: int) -> None:
     room = PIXEL_IMAGES_PER_FLOAT32_IMAGE * options.ipc
     if options.representation == "pixels" and gpc > room:
         raise InputError(
-            f"the storage of {options.ipc} float32 images per class holds {room} images of bfloat16 pixels, "
-            f"not {gpc}: lower gpc, or raise ipc"
+            f"the storage of {counted(options.ipc, 'float32 image')} per class holds {counted(room, 'image')} of "
+            f"bfloat16 pixels, not {gpc}: lower gpc, or raise ipc"
         )
 
 
@@ -219,6 +220,6 @@ def _check_classes(data: RealData, sizes: list[int], gpc: int, init: str) -> Non
             raise InputError(f"class {name!r} of {data.name} has no training image: leave the class out")
         if init == "real" and size < gpc:
             raise InputError(
-                f"class {name!r} of {data.name} has {size} training images, fewer than the {gpc} that its "
+                f"class {name!r} of {data.name} has {counted(size, 'training image')}, fewer than the {gpc} that its "
                 "distilled images start from: lower gpc, or choose init color or random"
             )

@@ -23,6 +23,7 @@ from gsdd_runtime.loading.sampling import batches_per_epoch, check_sharing, epoc
 from gsdd_runtime.seeds import derived_seed
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.training.augmentation import chosen_augmentation, dsa
+from gsdd_runtime.wording import counted
 
 Augment = str | Callable[[Tensor], Tensor] | None
 
@@ -227,7 +228,9 @@ class DistilledLoader:
         if not isinstance(epoch, int) or not isinstance(position, int) or epoch < 0 or position < 0:
             raise InputError(f"the loader's state is damaged: epoch {epoch!r}, position {position!r}")
         if position >= self.batches_per_epoch:
-            raise InputError(f"the loader's state is damaged: position {position} of {self.batches_per_epoch} batches")
+            raise InputError(
+                f"the loader's state is damaged: position {position} of {counted(self.batches_per_epoch, 'batch')}"
+            )
         self._epoch, self._position, self._resumed = epoch, position, True
 
     def _identity(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.seeds import derived_generator
+from gsdd_runtime.wording import counted
 
 
 def epoch_order(
@@ -61,6 +62,6 @@ def check_sharing(length: int, *, batch_size: int, drop_last: bool, rank: int, w
         raise InputError("the set holds no image")
     if drop_last and length < world_size * batch_size:
         raise InputError(
-            f"{length} images make no whole batch of {batch_size} on each of {world_size} ranks: "
-            "lower batch_size, or leave drop_last off"
+            f"there is no whole batch of {batch_size} for each of {counted(world_size, 'rank')} in "
+            f"{counted(length, 'image')}: lower batch_size, or leave drop_last off"
         )

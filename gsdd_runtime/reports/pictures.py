@@ -22,6 +22,7 @@ from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.sets.rows import Indices, output_side, select
+from gsdd_runtime.wording import counted
 
 # Bytes of decoded images held at once while files are written.
 PART_BYTES = 1 << 26
@@ -66,7 +67,7 @@ def grid(images: Tensor, columns: int, row_names: Sequence[str] | None = None, s
         raise InputError(f"columns must be at least 1, got {columns}")
     starts = range(0, images.shape[0], columns)
     if row_names is not None and len(row_names) != len(starts):
-        raise InputError(f"{len(row_names)} row names for {len(starts)} rows")
+        raise InputError(f"{counted(len(row_names), 'row name')} for {counted(len(starts), 'row')}")
     names = row_names or [""] * len(starts)
     return _compose([(name, images[at : at + columns]) for name, at in zip(names, starts, strict=True)], scale)
 
@@ -83,7 +84,7 @@ def picture_of(
     height, width = _output_size(distilled_set, size)
     if chosen.numel() * height * width > MAX_PICTURE_PIXELS:
         raise InputError(
-            f"{chosen.numel()} images of {height}x{width} are too many for one picture: "
+            f"{counted(chosen.numel(), 'image')} of {height}x{width} would be too large a picture: "
             "choose fewer (--indices A:B), or give a folder"
         )
     labels = distilled_set.hard_labels[chosen]

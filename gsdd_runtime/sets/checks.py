@@ -15,6 +15,7 @@ from torch import Tensor
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.sets.strict_json import check_text
 from gsdd_runtime.splatting.gaussians import MAX_CHANNELS, MAX_SIDE, SHAPE_PARAMETERS
+from gsdd_runtime.wording import counted
 
 MAX_CLASSES = 1_000_000
 # Numbers are used in float32, where smaller ones are 0 on some devices and larger ones infinite.
@@ -66,7 +67,9 @@ def check_label_tensor(where: str, labels: Tensor, images: int) -> None:
         if labels.shape[1] > MAX_CLASSES:
             raise InputError(f"{where}: at most {MAX_CLASSES} classes, got {labels.shape[1]}")
     if labels.shape[0] != images:
-        raise InputError(f"{where}: {labels.shape[0]} labels for {images} images: there must be one an image")
+        raise InputError(
+            f"{where}: {counted(labels.shape[0], 'label')} for {counted(images, 'image')}: there must be one an image"
+        )
 
 
 def check_zca_tensor(where: str, zca: Tensor, channels: int, height: int, width: int) -> None:
@@ -85,7 +88,7 @@ def check_class_names(where: str, names: Any, classes: int) -> None:
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) and name for name in names):
         raise InputError(f"{where}: class names must be a list of non-empty strings")
     if len(names) != classes:
-        raise InputError(f"{where}: {len(names)} class names for {classes} classes")
+        raise InputError(f"{where}: {counted(len(names), 'class name')} for {counted(classes, 'class')}")
     if len(set(names)) != len(names):
         raise InputError(f"{where}: class names must differ from one another")
     for name in names:
@@ -102,7 +105,7 @@ def check_normalization(where: str, mean: Any, std: Any, channels: int) -> None:
         if not isinstance(values, (list, tuple)) or not all(is_number(value) for value in values):
             raise InputError(f"{where}: {name} must be a list of finite numbers")
         if len(values) != channels:
-            raise InputError(f"{where}: {name} has {len(values)} numbers for {channels} channels")
+            raise InputError(f"{where}: {name} has {counted(len(values), 'number')} for {counted(channels, 'channel')}")
     for value in mean:
         if value != 0 and not _FLOAT32.tiny <= abs(value) <= _FLOAT32.max:
             raise InputError(f"{where}: mean must be 0 or {_SINGLE} in size, got {value!r}")
@@ -156,7 +159,7 @@ def check_label_values(where: str, labels: Tensor, classes: int) -> None:
         if low < 0 or high >= classes:
             wrong = low if low < 0 else high
             raise InputError(
-                f"{where}: label {wrong} is out of range, there are {classes} classes (0 to {classes - 1})"
+                f"{where}: label {wrong} is out of range for {counted(classes, 'class')} (0 to {classes - 1})"
             )
         return
     step = max(1, _PART // labels.shape[1])

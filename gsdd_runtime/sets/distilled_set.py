@@ -16,6 +16,7 @@ from gsdd_runtime.sets.file import read_set_file, write_set_file
 from gsdd_runtime.sets.rows import Indices, check_memory, output_side, scaled_pixels, select
 from gsdd_runtime.sets.source import Source
 from gsdd_runtime.splatting.gaussians import KERNEL_DTYPES
+from gsdd_runtime.wording import counted
 
 
 class DistilledSet:
@@ -90,7 +91,7 @@ class DistilledSet:
             self.channels = checks.check_pixel_tensor(where, tensors["pixels"], self.height, self.width)
         stated = fields.get("channels", self.channels)
         if not checks.is_integer(stated) or stated != self.channels:
-            raise InputError(f"{where}: the description says {stated!r} channels, the tensor has {self.channels}")
+            raise InputError(f"{where}: channels: the description says {stated!r}, the tensor has {self.channels}")
         self._labels = tensors["labels"]
         checks.check_label_tensor(where, self._labels, len(self))
         self.zca = tensors.get("zca")
@@ -125,7 +126,9 @@ class DistilledSet:
         if not checks.is_integer(classes) or not 1 <= classes <= checks.MAX_CLASSES:
             raise InputError(f"{self._where}: classes must be 1 to {checks.MAX_CLASSES}, got {classes!r}")
         if soft is not None and soft != classes:
-            raise InputError(f"{self._where}: soft labels are of {soft} classes, the description says {classes}")
+            raise InputError(
+                f"{self._where}: soft labels are of {counted(soft, 'class')}, the description says {classes}"
+            )
         return int(classes)
 
     @classmethod
@@ -192,10 +195,10 @@ class DistilledSet:
         return self._images.shape[0]
 
     def __repr__(self) -> str:
-        kind = f"{self.gaussians.shape[1]} Gaussians an image" if self.gaussians is not None else "pixels"
+        kind = f"{counted(self.gaussians.shape[1], 'Gaussian')} an image" if self.gaussians is not None else "pixels"
         return (
-            f"DistilledSet({len(self)} images of {self.channels}x{self.height}x{self.width}, {kind}, "
-            f"{self.classes} classes, {self.nbytes} bytes)"
+            f"DistilledSet({counted(len(self), 'image')} of {self.channels}x{self.height}x{self.width}, {kind}, "
+            f"{counted(self.classes, 'class')}, {self.nbytes} bytes)"
         )
 
     def __getstate__(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.splatting.gaussians import MAX_SIDE
+from gsdd_runtime.wording import counted
 
 Indices = int | slice | Sequence[int] | Tensor | None
 
@@ -72,7 +73,8 @@ def check_memory(images: int, bytes_an_image: int, device: torch.device) -> None
     needed = images * bytes_an_image
     if device.type == "cpu" and needed > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
         raise InputError(
-            f"{images} images of this size take {needed / 1e9:.1f} GB, more than this machine has: decode fewer at once"
+            f"{counted(images, 'image')} of this size would take {needed / 1e9:.1f} GB, more than this machine has: "
+            "decode fewer at once"
         )
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.wording import counted
 
 ALPHA_THRESHOLD = 1.0 / 255.0
 ALPHA_LIMIT = 1.0
@@ -63,8 +64,8 @@ def storage_budget(height: int, width: int, channels: int, ipc: int, gpc: int) -
     if count < 1:
         most = numbers // parameters_per_gaussian(channels)
         raise InputError(
-            f"the storage of {ipc} images of {height}x{width}x{channels} per class does not hold one "
-            f"Gaussian for each of {gpc} images: lower --gpc to at most {most}, or raise --ipc"
+            f"the storage of {counted(ipc, 'image')} of {height}x{width}x{channels} per class does not hold one "
+            f"Gaussian for each of {counted(gpc, 'image')}: lower --gpc to at most {most}, or raise --ipc"
         )
     return count
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.splatting.gaussians import ALPHA_THRESHOLD, CHOLESKY, CHOLESKY_BIAS, OPACITY, PIXEL_VARIANCE, POSITION
+from gsdd_runtime.wording import counted
 
 Method = Literal["auto", "direct", "tiled"]
 METHODS: tuple[Method, ...] = ("auto", "direct", "tiled")
@@ -72,7 +73,11 @@ def choose(batch: int, count: int, height: int, width: int, method: Method | Non
         return Choice("direct", f"{tiles} tiles an image, {batch * tiles * count} pairs of tile and Gaussian")
     # gsplat packs image and tile into 32 bits, and numbers Gaussians with 32.
     fits = batch.bit_length() + tiles.bit_length() <= 32 and batch * count < 2**31
-    problem = gsplat_problem() if fits else f"{batch} images of {tiles} tiles and {count} Gaussians are too many"
+    problem = (
+        gsplat_problem()
+        if fits
+        else f"{counted(batch, 'image')} of {tiles} tiles and {counted(count, 'Gaussian')} would be too many"
+    )
     if problem is None:
         return Choice("tiled", "asked for" if wanted == "tiled" else f"{tiles} tiles an image")
     if wanted == "tiled":

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.wording import counted
 
 DEFAULT_STRATEGY = "color_crop_cutout_flip_scale_rotate"
 
@@ -72,7 +73,7 @@ class DsaDraw:
             )
         drawn = self.amounts.shape[1]
         if drawn not in (1, images.shape[0]):
-            raise InputError(f"this draw of DSA is for {drawn} images, got {images.shape[0]}")
+            raise InputError(f"this draw of DSA is for {counted(drawn, 'image')}, got {images.shape[0]}")
         return _KINDS[self.kind](images, self.amounts.to(images.device))
 
 

@@ -17,6 +17,7 @@ from gsdd_runtime.splatting.gaussians import (
     PIXEL_VARIANCE,
     POSITION,
 )
+from gsdd_runtime.wording import counted
 
 # Gaussians times samples of one batch: its largest intermediate takes a quarter of these in float32.
 _BATCH_SAMPLES = 1 << 26
@@ -57,7 +58,7 @@ class Dense:
         samples = point.count * (point.side * DEFAULT_SUPERSAMPLE) ** 2
         self.images = max(1, min(point.batch, _BATCH_SAMPLES // samples))
         self.bytes_per_image = float(point.bytes_per_image)
-        self.note = "" if self.images == point.batch else f"{self.images} images at once: memory"
+        self.note = "" if self.images == point.batch else f"{counted(self.images, 'image')} at once: memory"
         self._gaussians = workload.gaussians
         self._indices = workload.indices[: self.images]
         self._side = point.side
