@@ -48,10 +48,10 @@ def accuracy_by_hand(network: nn.Module, distilled: DistilledSet) -> float:
 
 def test_networks_learn_what_the_set_shows() -> None:
     result = evaluate(easy_set(DATA), DATA, **FAST)
-    assert result.last_mean == 1.0
+    assert result.last_epoch_mean == 1.0
     # A set whose labels are turned round teaches the wrong classes.
     wrong = evaluate(easy_set(DATA, labels=(DATA.train_labels[:9] + 1) % 3), DATA, **FAST)
-    assert wrong.last_mean == 0.0
+    assert wrong.last_epoch_mean == 0.0
 
 
 def test_the_package_offers_it() -> None:
@@ -91,32 +91,34 @@ def test_threads_are_shared_out_and_left_as_they_were(threads: int, repeats: int
 def test_means_and_deviations_are_over_the_repeats() -> None:
     repeats = (Repeat((1, 2), (0.5, 0.4), 0.1), Repeat((1, 2), (0.7, 0.8), 0.2), Repeat((1, 2), (0.6, 0.6), 0.3))
     result = EvaluationResult(repeats, "convnet3", Recipe(), (8, 8), 0, 2, "cpu", 1, {}, {}, {})
-    assert result.last_mean == pytest.approx(0.6)
-    assert result.last_std == pytest.approx((0.08 / 3) ** 0.5)
-    assert result.best_mean == pytest.approx((0.5 + 0.8 + 0.6) / 3)
-    assert result.best_std == pytest.approx((0.14 / 9) ** 0.5)
+    assert result.last_epoch_mean == pytest.approx(0.6)
+    assert result.last_epoch_std == pytest.approx((0.08 / 3) ** 0.5)
+    assert result.best_epoch_mean == pytest.approx((0.5 + 0.8 + 0.6) / 3)
+    assert result.best_epoch_std == pytest.approx((0.14 / 9) ** 0.5)
 
 
 @pytest.mark.parametrize(
-    ("epochs", "checkpoints", "tested"),
+    ("epochs", "tests", "tested"),
     [(40, 4, (10, 20, 30, 40)), (3, 20, (1, 2, 3)), (10, 3, (3, 6, 10)), (5, 1, (5,)), (1, 1, (1,))],
 )
-def test_checkpoints_end_at_the_end(epochs: int, checkpoints: int, tested: tuple[int, ...]) -> None:
-    result = evaluate(easy_set(DATA), DATA, **{**FAST, "epochs": epochs, "checkpoints": checkpoints, "repeats": 1})
+def test_the_last_test_is_at_the_end(epochs: int, tests: int, tested: tuple[int, ...]) -> None:
+    result = evaluate(easy_set(DATA), DATA, **{**FAST, "epochs": epochs, "tests": tests, "repeats": 1})
     (repeat,) = result.repeats
     assert repeat.epochs == tested
-    assert result.checkpoints == len(tested) == len(repeat.accuracies)
-    assert repeat.last == repeat.accuracies[-1]
-    assert repeat.best == max(repeat.accuracies)
+    assert result.tests == len(tested) == len(repeat.accuracies)
+    assert repeat.at_last_epoch == repeat.accuracies[-1]
+    assert repeat.at_best_epoch == max(repeat.accuracies)
 
 
 def test_the_document_holds_what_it_takes_to_do_it_again() -> None:
     distilled = easy_set(DATA, method="dm", ipc=1, gpc=3, seed=9, fingerprint="sha256:00")
     result = evaluate(distilled, DATA, seed=5, **FAST)
     document = json.loads(json.dumps(result.to_dict(), allow_nan=False))
-    assert document["last"] == {"mean": result.last_mean, "std": result.last_std}
-    assert document["best"]["of_checkpoints"] == 20
-    assert [repeat["last"] for repeat in document["repeats"]] == [repeat.last for repeat in result.repeats]
+    assert document["last_epoch"] == {"mean": result.last_epoch_mean, "std": result.last_epoch_std}
+    assert document["best_epoch"]["of_tests"] == 20
+    assert [repeat["last_epoch"] for repeat in document["repeats"]] == [
+        repeat.at_last_epoch for repeat in result.repeats
+    ]
     expected = {
         "network": "convnet1-w8", "epochs": 40, "batch_size": 256, "learning_rate": 0.01, "momentum": 0.9,
         "weight_decay": 5e-4, "augment": None, "seed": 5, "size": [8, 8], "device": "cpu",
@@ -127,6 +129,21 @@ def test_the_document_holds_what_it_takes_to_do_it_again() -> None:
     assert document["set"]["data_fingerprint"] == "sha256:00"
     assert document["data"] == {"name": "easy", "test_images": 24, "fingerprint": DATA.fingerprint}
     assert set(document["versions"]) == {"gsdd-rt", "torch"}
+
+
+def test_one_network_has_no_deviation() -> None:
+    document = evaluate(easy_set(DATA), DATA, **{**FAST, "epochs": 1, "repeats": 1}).to_dict()
+    assert document["last_epoch"]["std"] is None
+    assert document["best_epoch"]["std"] is None
+
+
+def test_the_document_says_epochs_and_what_chose_the_best() -> None:
+    document = evaluate(easy_set(DATA), DATA, **{**FAST, "epochs": 3}).to_dict()
+    assert document["best_epoch"]["chosen_on"] == "test images"
+    assert document["best_epoch"]["of_tests"] == 3
+    assert {"last_epoch", "best_epoch"} < set(document["repeats"][0])
+    assert "checkpoint" not in json.dumps(document)
+    assert "iteration" not in json.dumps(document)
 
 
 def test_test_images_are_normalised_as_the_set_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +192,7 @@ def test_a_whitened_set_whitens_the_test_images() -> None:
         class_names=DATA.class_names, mean=DATA.mean, std=DATA.std, zca=zca,
     )  # fmt: skip
     whitened = evaluate(distilled, DATA, **{**FAST, "network": "mlp", "epochs": 100})
-    assert whitened.last_mean == 1.0
+    assert whitened.last_epoch_mean == 1.0
 
 
 def test_gaussians_are_decoded_at_another_size() -> None:
@@ -212,7 +229,7 @@ def test_an_interruption_ends_all_networks(side_by_side: bool, monkeypatch: pyte
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate(easy_set(DATA), DATA, progress=interrupt, **{**FAST, "epochs": 20_000, "checkpoints": 1})
+        evaluate(easy_set(DATA), DATA, progress=interrupt, **{**FAST, "epochs": 20_000, "tests": 1})
     # Each of the two networks may be past its first report before it learns of the end.
     assert max(report.step for report in reports) < 10_000
 
@@ -241,7 +258,7 @@ def test_a_set_of_other_data_is_refused(distilled: DistilledSet, message: str) -
 
 @pytest.mark.parametrize(
     "change",
-    [{"repeats": 0}, {"repeats": 2.0}, {"checkpoints": 0}, {"epochs": 0}, {"network": "nothing"}, {"device": "tpu"}],
+    [{"repeats": 0}, {"repeats": 2.0}, {"tests": 0}, {"epochs": 0}, {"network": "nothing"}, {"device": "tpu"}],
     ids=str,
 )
 def test_wrong_options_are_refused(change: dict[str, Any]) -> None:
@@ -260,4 +277,4 @@ def test_cuda_learns_and_the_seed_fixes_it() -> None:
     options = {**FAST, "device": "cuda", "augment": "dsa", "epochs": 200}
     first, second = (evaluate(easy_set(DATA), DATA, **options) for _ in range(2))
     assert first == second
-    assert first.last_mean > 0.9
+    assert first.last_epoch_mean > 0.9

@@ -26,6 +26,7 @@ from gsdd_runtime.evaluation.accuracy import EvaluationResult, evaluate
 from gsdd_runtime.evaluation.baselines import random_real_set
 from gsdd_runtime.reports.pictures import picture_of
 from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.wording import counted, percent
 
 if TYPE_CHECKING:
     from gsdd_runtime.progress import Reporter
@@ -44,7 +45,7 @@ DISTILL: dict[str, Any] = {
 }
 # The best of those tried: 2e-3, 4e-3, 1e-2 and 3e-2 for Gaussians, 1e-2 and 5e-2 for pixels (docs/distilling.md).
 LEARNING_RATE = {"gaussians": 4e-3, "pixels": 1e-2}
-EVALUATE: dict[str, Any] = {"network": "convnet3-w32", "epochs": 300, "repeats": 4, "checkpoints": 5}
+EVALUATE: dict[str, Any] = {"network": "convnet3-w32", "epochs": 300, "repeats": 4, "tests": 5}
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def run(out: Path, seed: int) -> None:
     console = Console()
     data = load_dataset("fashion-mnist-sample")
     console.print(
-        f"{data.name}: {len(data.train_labels)} real images of {data.classes} classes, "
+        f"{data.name}: {counted(len(data.train_labels), 'real image')} of {counted(data.classes, 'class')}, "
         f"{data.height}x{data.width}, to be distilled into the storage of {IPC} pixel image a class"
     )
     with progress_bar() as progress:
@@ -179,16 +180,24 @@ def draw_comparison(left: Row, right: Row, path: Path) -> None:
 
 
 def _table(rows: list[Row]) -> Table:
-    table = Table(title=f"test accuracy of {EVALUATE['network']}, {EVALUATE['repeats']} networks each")
-    for header in ("set", "images a class", "bytes a class", "last iteration", "best checkpoint", "distilled in"):
+    table = Table(title=f"test accuracy of {EVALUATE['network']}, {counted(EVALUATE['repeats'], 'network')} each")
+    for header in (
+        "set",
+        "images a class",
+        "bytes a class",
+        "last epoch",
+        "best epoch (chosen on the test images)",
+        "distilled in",
+    ):
         table.add_column(header, justify="left" if header == "set" else "right")
     for row in rows:
+        repeats = len(row.result.repeats)
         table.add_row(
             row.name,
             str(len(row.distilled) // row.distilled.classes),
             str(row.bytes_per_class),
-            f"{100 * row.result.last_mean:.1f} +- {100 * row.result.last_std:.1f} %",
-            f"{100 * row.result.best_mean:.1f} +- {100 * row.result.best_std:.1f} %",
+            percent(row.result.last_epoch_mean, row.result.last_epoch_std, repeats, digits=1),
+            percent(row.result.best_epoch_mean, row.result.best_epoch_std, repeats, digits=1),
             f"{row.seconds:.0f} s",
         )
     return table

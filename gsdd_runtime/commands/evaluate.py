@@ -21,6 +21,7 @@ from gsdd_runtime.commands.shared import (
     print_json,
     progress_bar,
 )
+from gsdd_runtime.wording import counted, percent
 
 
 def command(
@@ -55,6 +56,6 @@ def command(
     if as_json:
         print_json(result.to_dict())
         return
-    print(f"{path}: {result.network}, {epochs} epochs, {repeats} networks")
-    print(f"  last iteration   {100 * result.last_mean:.2f} +- {100 * result.last_std:.2f} % test accuracy")
-    print(f"  best checkpoint  {100 * result.best_mean:.2f} +- {100 * result.best_std:.2f} % test accuracy")
+    print(f"{path}: {result.network}, {counted(epochs, 'epoch')}, {counted(repeats, 'network')}; test accuracy")
+    print(f"  last epoch                            {percent(result.last_epoch_mean, result.last_epoch_std, repeats)}")
+    print(f"  best epoch, chosen on the test images {percent(result.best_epoch_mean, result.best_epoch_std, repeats)}")

@@ -23,9 +23,10 @@ from gsdd_runtime.seeds import derived_generator
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.training.trainer import Examples, Recipe, is_reported, train_network
 from gsdd_runtime.versions import VERSION
+from gsdd_runtime.wording import counted
 
-# Times that a network is tested while it trains: the best of them is the "best checkpoint".
-CHECKPOINTS = 20
+# Times that a network is tested while it trains; its "best epoch" is the best of them.
+TESTS = 20
 _TEST_BATCH = 256
 # Pixels of a batch up to which networks train side by side on a CPU: beyond, one fills the machine, and several
 # its memory (a ConvNet with 128 filters takes about half a gigabyte here).
@@ -34,10 +35,10 @@ SMALL_BATCH = 128 * 32 * 32
 
 @dataclass(frozen=True)
 class Repeat:
-    """One network: the share of test images it got right (0 to 1) at its checkpoints.
+    """One network: the share of test images it got right (0 to 1) when it was tested.
 
     Attributes:
-        epochs: trained when it was tested; the last one is the end.
+        epochs: of training that it had had at each test; the last test is at the end.
         accuracies: at each of these.
         loss: of the last training batch.
     """
@@ -47,13 +48,13 @@ class Repeat:
     loss: float
 
     @property
-    def last(self) -> float:
-        """The accuracy at the end."""
+    def at_last_epoch(self) -> float:
+        """The accuracy at the end of training."""
         return self.accuracies[-1]
 
     @property
-    def best(self) -> float:
-        """The best accuracy of all checkpoints: chosen on the test images, so an optimistic figure."""
+    def at_best_epoch(self) -> float:
+        """The best accuracy of all tests: its epoch is chosen on the test images, so an optimistic figure."""
         return max(self.accuracies)
 
 
@@ -61,11 +62,14 @@ class Repeat:
 class EvaluationResult:
     """Test accuracies, as shares from 0 to 1, of networks trained on a distilled set.
 
-    Deviations are those of the population, as the field's published code takes them: 0 for one network.
+    ``last_epoch_...`` are those at the end of training. ``best_epoch_...`` take each network at the test where it did
+    best on the test images themselves: an optimistic figure. Both are epochs of training on a finished set, not
+    iterations of distilling. Deviations are those of the population, as the field's published code takes them; one
+    network has none: 0 here, null in :meth:`to_dict`.
 
     Attributes:
         repeats: one network each; repeat ``i`` draws its weights and batches from ``seed`` and ``i``.
-        network, recipe, size, seed, checkpoints: what was asked for.
+        network, recipe, size, seed, tests: what was asked for.
         device, threads: what each network ran on; with ``versions`` they decide the last digits.
         distilled, data: which set and which real data.
     """
@@ -75,7 +79,7 @@ class EvaluationResult:
     recipe: Recipe
     size: Size
     seed: int
-    checkpoints: int
+    tests: int
     device: str
     threads: int
     versions: dict[str, str]
@@ -83,28 +87,30 @@ class EvaluationResult:
     data: dict[str, Any]
 
     @property
-    def last_mean(self) -> float:
-        return statistics.fmean(repeat.last for repeat in self.repeats)
+    def last_epoch_mean(self) -> float:
+        return statistics.fmean(repeat.at_last_epoch for repeat in self.repeats)
 
     @property
-    def last_std(self) -> float:
-        return statistics.pstdev(repeat.last for repeat in self.repeats)
+    def last_epoch_std(self) -> float:
+        return statistics.pstdev(repeat.at_last_epoch for repeat in self.repeats)
 
     @property
-    def best_mean(self) -> float:
-        return statistics.fmean(repeat.best for repeat in self.repeats)
+    def best_epoch_mean(self) -> float:
+        return statistics.fmean(repeat.at_best_epoch for repeat in self.repeats)
 
     @property
-    def best_std(self) -> float:
-        return statistics.pstdev(repeat.best for repeat in self.repeats)
+    def best_epoch_std(self) -> float:
+        return statistics.pstdev(repeat.at_best_epoch for repeat in self.repeats)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON values."""
+        alone = len(self.repeats) == 1
         return {
-            "last": {"mean": self.last_mean, "std": self.last_std},
-            "best": {"mean": self.best_mean, "std": self.best_std, "of_checkpoints": self.checkpoints},
+            "last_epoch": {"mean": self.last_epoch_mean, "std": None if alone else self.last_epoch_std},
+            "best_epoch": {"mean": self.best_epoch_mean, "std": None if alone else self.best_epoch_std,
+                           "chosen_on": "test images", "of_tests": self.tests},
             "repeats": [
-                {"last": repeat.last, "best": repeat.best, "final_loss": repeat.loss,
+                {"last_epoch": repeat.at_last_epoch, "best_epoch": repeat.at_best_epoch, "final_loss": repeat.loss,
                  "epochs": list(repeat.epochs), "accuracies": list(repeat.accuracies)}
                 for repeat in self.repeats
             ],
@@ -135,7 +141,7 @@ def evaluate(
     weight_decay: float = 5e-4,
     augment: str | None = "dsa",
     size: Size | None = None,
-    checkpoints: int = CHECKPOINTS,
+    tests: int = TESTS,
     progress: Reporter = silent,
 ) -> EvaluationResult:
     """Trains fresh networks on a distilled set and tests each on the real test images.
@@ -152,7 +158,7 @@ def evaluate(
         seed: fixes the result on a device and a number of threads.
         device: ``auto``, ``cpu`` or ``cuda``.
         size: height and width that the set is decoded at; its own if None. The data must have it.
-        checkpoints: tests of each network, evenly over the epochs; the last is at the end.
+        tests: of each network, evenly over the epochs; the last is at the end.
         progress: told of every part of the training, a phase for each network. Small networks train side by
             side, in several threads; it is called from one of them at a time.
 
@@ -161,7 +167,7 @@ def evaluate(
             range.
     """
     recipe = Recipe(epochs, batch_size, learning_rate, momentum, weight_decay, augment)
-    for name, value in (("repeats", repeats), ("checkpoints", checkpoints)):
+    for name, value in (("repeats", repeats), ("tests", tests)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise InputError(f"{name} must be a whole number of at least 1, got {value!r}")
     where = resolve_device(device)
@@ -178,7 +184,7 @@ def evaluate(
         generator = derived_generator(seed, "evaluate", index)
         fresh = networks.build(network, data.channels, data.classes, shape, generator).to(where)
         tell = _teller(f"network {index + 1} of {repeats}", epochs, progress, lock)
-        jobs.append(partial(_repeat, fresh, examples, recipe, generator, test, checkpoints, tell))
+        jobs.append(partial(_repeat, fresh, examples, recipe, generator, test, tests, tell))
     at_once = where.type == "cpu" and min(batch_size, len(examples)) * shape[0] * shape[1] <= SMALL_BATCH
     results = run_side_by_side(jobs) if at_once else [job(Stop()) for job in jobs]
     return EvaluationResult(
@@ -187,7 +193,7 @@ def evaluate(
         recipe=recipe,
         size=shape,
         seed=seed,
-        checkpoints=len(results[0].epochs),
+        tests=len(results[0].epochs),
         device=str(where) if where.type == "cpu" else torch.cuda.get_device_name(where),
         threads=threads_of_each(repeats) if at_once else torch.get_num_threads(),
         versions={"gsdd-rt": VERSION, "torch": torch.__version__},
@@ -199,12 +205,12 @@ def evaluate(
 def check_fit(distilled_set: DistilledSet, data: RealData, size: Size) -> None:
     """Raises InputError unless a network trained on the set at ``size`` can be tested on the data."""
     for what, ours, theirs in (
-        ("channels", distilled_set.channels, data.channels),
-        ("classes", distilled_set.classes, data.classes),
+        ("channel", distilled_set.channels, data.channels),
+        ("class", distilled_set.classes, data.classes),
     ):
         if ours != theirs:
             raise InputError(
-                f"the set has {ours} {what}, the dataset {data.name} has {theirs}: "
+                f"the set has {counted(ours, what)}, the dataset {data.name} has {theirs}: "
                 "evaluate on the data that the set was made from"
             )
     names = distilled_set.class_names
@@ -282,11 +288,11 @@ def _repeat(
     recipe: Recipe,
     generator: torch.Generator,
     test: _Test,
-    checkpoints: int,
+    tests: int,
     tell: Callable[[int, Tensor], None],
     stop: Stop,
 ) -> Repeat:
-    tested = sorted({max(1, recipe.epochs * part // checkpoints) for part in range(1, checkpoints + 1)})
+    tested = sorted({max(1, recipe.epochs * part // tests) for part in range(1, tests + 1)})
     accuracies: list[float] = []
     losses: list[Tensor] = []
 

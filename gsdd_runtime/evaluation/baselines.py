@@ -8,6 +8,7 @@ from gsdd_runtime.datasets import RealData
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.seeds import derived_generator
 from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.wording import counted
 
 # Bytes a pixel and channel takes: real images are stored as they are, distilled pixels as bfloat16; the field
 # counts 32-bit numbers.
@@ -69,7 +70,7 @@ def random_real_set(
         members = torch.nonzero(data.train_labels == index).flatten()
         if len(members) < per_class:
             raise InputError(
-                f"class {data.class_names[index]} of {data.name} has {len(members)} training images, "
+                f"class {data.class_names[index]} of {data.name} has {counted(len(members), 'training image')}, "
                 f"{per_class} are needed: lower the number of images a class"
             )
         generator = derived_generator(seed, "random real images", index)

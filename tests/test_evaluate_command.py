@@ -1,0 +1,70 @@
+"""``gsdd-rt eval`` as a user runs it: what it prints, in which words."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from easy_data import easy_data, easy_set
+from PIL import Image
+
+from gsdd_runtime.commands.cli import run
+from gsdd_runtime.datasets import RealData
+
+DATA = easy_data()
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    # Images this small only make two threads wait for one another.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def folder_of(data: RealData, root: Path) -> str:
+    """``data`` as folders of images, its classes in the order of their names; returns the option of the dataset."""
+    for part, images, labels in (("train", data.train_images, data.train_labels),
+                                 ("test", data.test_images, data.test_labels)):  # fmt: skip
+        for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+            folder = root / part / data.class_names[int(label)]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image[0].numpy()).save(folder / f"{index:03}.png")
+    return f"imagefolder:{root}"
+
+
+@pytest.fixture
+def arguments(tmp_path: Path) -> list[str]:
+    """A set and the data that it is tested on."""
+    data = easy_data(class_names=("a", "b", "c"))
+    easy_set(data).save(tmp_path / "set.safetensors")
+    dataset = folder_of(data, tmp_path / "data")
+    network = ["--network", "convnet1-w4", "--device", "cpu"]
+    return [str(tmp_path / "set.safetensors"), "--dataset", dataset, *network]
+
+
+def test_it_prints_accuracies_by_epochs(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["eval", *arguments, "--epochs", "2", "--repeats", "2"]) == 0
+    first, last, best = capsys.readouterr().out.splitlines()
+    assert first == f"{arguments[0]}: convnet1-w4, 2 epochs, 2 networks; test accuracy"
+    assert re.fullmatch(r"  last epoch +\d+\.\d\d \+- \d+\.\d\d %", last)
+    assert re.fullmatch(r"  best epoch, chosen on the test images +\d+\.\d\d \+- \d+\.\d\d %", best)
+
+
+def test_one_network_is_one_network(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["eval", *arguments, "--epochs", "1", "--repeats", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "1 epoch, 1 network;" in out
+    assert "+-" not in out
+
+
+def test_json_is_all_there_is_on_stdout(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["eval", *arguments, "--epochs", "1", "--repeats", "1", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["network"] == "convnet1-w4"
+    assert document["data"]["test_images"] == 24
