@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +15,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from gsdd_runtime.atomic import atomic_path
+from gsdd_runtime.atomic import atomic_folder, atomic_path
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.sets.rows import Indices, output_side, select
@@ -151,7 +148,7 @@ def _write_array(distilled_set: DistilledSet, path: Path, chosen: Tensor, size: 
 def _write_folder(distilled_set: DistilledSet, path: Path, chosen: Tensor, size: tuple[int, int]) -> None:
     digits = len(str(len(distilled_set) - 1))
     labels = distilled_set.hard_labels
-    with _atomic_folder(path) as temporary:
+    with atomic_folder(path) as temporary:
         for positions, images in _decoded_parts(distilled_set, chosen, size):
             shown = images if distilled_set.zca is None else _stretched(images)
             for index, picture in zip(positions.tolist(), to_pictures(shown), strict=True):
@@ -165,30 +162,6 @@ def _decoded_parts(
     step = max(1, PART_BYTES // (4 * distilled_set.channels * size[0] * size[1]))
     for positions in chosen.split(step):
         yield positions, distilled_set.decode(positions, *size).cpu()
-
-
-@contextmanager
-def _atomic_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside ``path`` that takes its place when the block ends without an exception."""
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is a file: give the name of a folder, or of a .npy or .png file")
-    if path.is_dir() and any(path.iterdir()):
-        raise InputError(f"the folder {path} holds something already: empty it, or choose another")
-    if not path.parent.is_dir():
-        raise InputError(f"the folder {path.parent} does not exist: make it, or choose another place")
-    temporary: Path | None = None
-    try:
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial"))
-        yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o777 & ~umask)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _output_size(distilled_set: DistilledSet, size: tuple[int, int] | None) -> tuple[int, int]:
