@@ -160,9 +160,9 @@ def test_an_earlier_set_stays_until_the_new_one_is_whole(tmp_path: Path) -> None
     distilled(path)
     before = path.read_bytes()
     with pytest.raises(StopError):
-        distilled(path, seed=1, progress=stop_at("match", 11))
+        distilled(path, seed=1, overwrite=True, progress=stop_at("match", 11))
     assert path.read_bytes() == before
-    distilled(path, seed=1, resume=True)
+    distilled(path, seed=1, overwrite=True, resume=True)
     assert path.read_bytes() != before
 
 

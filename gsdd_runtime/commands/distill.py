@@ -11,6 +11,7 @@ from gsdd_runtime.commands.shared import (
     DataDirOption,
     DatasetOption,
     DeviceOption,
+    OverwriteOption,
     SeedOption,
     SizeOption,
     TestPartOption,
@@ -44,6 +45,7 @@ def command(
     device: DeviceOption = "auto",
     checkpoint_interval: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 100,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Distill a dataset into Gaussians and write one small file."""
     from gsdd_runtime.distillation import Interrupted, distill
@@ -69,6 +71,7 @@ def command(
                 device=device,
                 out=out,
                 resume=resume,
+                overwrite=overwrite,
                 checkpoint_interval=checkpoint_interval,
                 progress=progress,
             )

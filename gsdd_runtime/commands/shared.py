@@ -44,6 +44,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 NetworkOption = Annotated[
     str | None, typer.Option("--network", help="Architecture to train. [default: a ConvNet by the images' size]")
 ]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the file that is there.")]
 SetArgument = Annotated[Path, typer.Argument(metavar="SET", help="A distilled set (.safetensors).")]
 
 

@@ -39,6 +39,7 @@ def distill(
     device: str = "auto",
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     checkpoint_interval: int = 100,
     progress: Reporter = silent,
 ) -> DistilledSet:
@@ -69,8 +70,10 @@ def distill(
         classes_per_pass: classes that are embedded at once; lower it to save memory.
         seed: fixes the result.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
-        out: the file to write. While the run lasts, ``out`` with ``.checkpoint`` added holds its state.
+        out: the file to write, by one run at a time. While the run lasts, ``out`` with ``.checkpoint`` added holds
+            its state.
         resume: go on from the checkpoint, where there is one. A set that is already finished is loaded.
+        overwrite: replace what ``out`` is before; refused otherwise.
         checkpoint_interval: steps between checkpoints.
         progress: told after every step; the phases are ``"fit"`` and ``"match"``.
 
@@ -78,7 +81,8 @@ def distill(
         The set, ``classes * gpc`` images, class after class, in pixel units [0, 1].
 
     Raises:
-        InputError: an option, the data, or the checkpoint cannot be used; the message names it.
+        InputError: an option, the data, the checkpoint or ``out`` cannot be used, or another run is writing it; the
+            message names it. All but a full disk is told before the first step.
         GsddError: the loss is not finite.
         Interrupted: SIGINT or SIGTERM came, and the checkpoint was written. Only where ``out`` is given.
     """
@@ -104,5 +108,11 @@ def distill(
     )
     place = None if out is None else Path(out)
     return distill_with(
-        data, options, out=place, resume=resume, checkpoint_interval=checkpoint_interval, progress=progress
+        data,
+        options,
+        out=place,
+        resume=resume,
+        overwrite=overwrite,
+        checkpoint_interval=checkpoint_interval,
+        progress=progress,
     )

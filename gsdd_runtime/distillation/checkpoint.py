@@ -95,9 +95,3 @@ def check_same_run(source: Path, options: dict[str, Any], fingerprint: str, ours
             )
     if fingerprint != data:
         raise InputError(f"{source} is of a run on other real data: use the same dataset, or choose another out")
-
-
-def remove_partial_files(out: Path) -> None:
-    """Removes what a killed run may have left of a half-written set or checkpoint."""
-    for partial in out.parent.glob(f".{out.name}*.partial"):
-        partial.unlink(missing_ok=True)

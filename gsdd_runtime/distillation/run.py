@@ -8,15 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gsdd_runtime.atomic import check_place
+from gsdd_runtime.atomic import check_room, remove_partial_files, sole_writer
 from gsdd_runtime.datasets import RealData
 from gsdd_runtime.distillation.batches import RealImages
-from gsdd_runtime.distillation.checkpoint import (
-    Checkpoint,
-    check_same_run,
-    checkpoint_path,
-    remove_partial_files,
-)
+from gsdd_runtime.distillation.checkpoint import Checkpoint, check_same_run, checkpoint_path
 from gsdd_runtime.distillation.engine import CheckpointWriter, StopRequest, run_phase, stop_on_signal
 from gsdd_runtime.distillation.fit import fit_phase
 from gsdd_runtime.distillation.matching import Matching
@@ -40,6 +35,7 @@ def distill_with(
     *,
     out: Path | None,
     resume: bool,
+    overwrite: bool,
     checkpoint_interval: int,
     progress: Reporter,
 ) -> DistilledSet:
@@ -49,23 +45,22 @@ def distill_with(
     if resume and out is None:
         raise InputError("resume needs out: the checkpoint stands beside that file")
     resolved = resolve(options, data)
-    start = None
-    if out is not None:
-        check_place(out)
-        start = _earlier_checkpoint(out, resolved, data, resume)
-        if start is None and resume and out.exists():
-            return _finished_set(out, resolved, data)
-        remove_partial_files(out)
-    # Without a file there is no checkpoint, and a signal means what it always means.
-    with nullcontext() if out is None else stop_on_signal() as stop, _repeatable(resolved.device):
-        writer = None
-        if out is not None:
-            writer = CheckpointWriter(checkpoint_path(out), resolved.as_dict(), data.fingerprint, checkpoint_interval)
-        representation = _optimise(data, resolved, start, writer, stop, progress)
-        distilled = _to_set(data, resolved, representation)
-        if out is not None:
+    if out is None:
+        # Without a file there is no checkpoint, and a signal means what it always means.
+        with _repeatable(resolved.device):
+            return _to_set(data, resolved, _optimise(data, resolved, None, None, None, progress))
+    with sole_writer(out):
+        checkpoint = checkpoint_path(out)
+        remove_partial_files(checkpoint)
+        start = _earlier_checkpoint(checkpoint, resolved, data, resume)
+        finished = _earlier_set(out, resolved, data, resume, overwrite, unfinished=start is not None)
+        if finished is not None:
+            return finished
+        writer = CheckpointWriter(checkpoint, resolved.as_dict(), data.fingerprint, checkpoint_interval)
+        with stop_on_signal() as stop, _repeatable(resolved.device):
+            distilled = _to_set(data, resolved, _optimise(data, resolved, start, writer, stop, progress))
             distilled.save(out)
-            checkpoint_path(out).unlink(missing_ok=True)
+            checkpoint.unlink(missing_ok=True)
     return distilled
 
 
@@ -85,6 +80,10 @@ def _optimise(
     )  # fmt: skip
     targets = _targets(data, real, options)
     representation = _initial(data, targets, options)
+    # What cannot be kept is refused now and not after the last step.
+    _to_set(data, options, representation).check_saving()
+    if writer is not None:
+        _check_room(writer.path, representation, resumed=start is not None)
     matching = Matching(data, real, representation, objective, options)
     phases = [matching.phase()]
     if options.fit_steps > 0 and targets is not None:
@@ -100,6 +99,12 @@ def _optimise(
         state = start if start is not None and start.phase == phase.name else None
         run_phase(phase, representation, start=state, writer=writer, stop=stop, progress=progress)
     return representation
+
+
+def _check_room(checkpoint: Path, representation: Representation, *, resumed: bool) -> None:
+    """A checkpoint holds the masters and two moments of each; while one is written, the one before it stays."""
+    masters = sum(part.numel() * part.element_size() for part in representation.parameters().values())
+    check_room(checkpoint, (1 if resumed else 2) * 3 * masters + representation.nbytes)
 
 
 def _targets(data: RealData, real: RealImages, options: ResolvedOptions) -> Tensor | None:
@@ -144,8 +149,7 @@ def _to_set(data: RealData, options: ResolvedOptions, representation: Representa
     )
 
 
-def _earlier_checkpoint(out: Path, options: ResolvedOptions, data: RealData, resume: bool) -> Checkpoint | None:
-    path = checkpoint_path(out)
+def _earlier_checkpoint(path: Path, options: ResolvedOptions, data: RealData, resume: bool) -> Checkpoint | None:
     if not path.exists():
         return None
     if not resume:
@@ -155,11 +159,26 @@ def _earlier_checkpoint(out: Path, options: ResolvedOptions, data: RealData, res
     return checkpoint
 
 
-def _finished_set(out: Path, options: ResolvedOptions, data: RealData) -> DistilledSet:
-    """The set of a run that had ended before it was to be resumed."""
-    finished = DistilledSet.load(out)
-    check_same_run(out, finished.options or {}, finished.fingerprint or "", options.as_dict(), data.fingerprint)
-    return finished
+def _earlier_set(
+    out: Path, options: ResolvedOptions, data: RealData, resume: bool, overwrite: bool, *, unfinished: bool
+) -> DistilledSet | None:
+    """The set of this run where it had ended before it was to be resumed; None where ``out`` may be written."""
+    if not out.exists():
+        return None
+    taken = InputError(f"{out} exists: add --overwrite to replace it, or choose another place")
+    if not resume:
+        if overwrite:
+            return None
+        raise taken
+    try:
+        finished = DistilledSet.load(out)
+        check_same_run(out, finished.options or {}, finished.fingerprint or "", options.as_dict(), data.fingerprint)
+    except InputError as error:
+        if overwrite:
+            return None
+        raise taken if unfinished else error from error
+    # With a checkpoint beside it, the run was killed between writing the one and removing the other.
+    return None if unfinished else finished
 
 
 def _repeatable(device: str) -> AbstractContextManager[None]:

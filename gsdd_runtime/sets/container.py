@@ -136,6 +136,22 @@ def write_container(
     Raises:
         InputError: the fields cannot be written as JSON, or the file cannot be written.
     """
+    text = description_text(kind, fields)
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    size = len(text) + sum(tensor.numel() * tensor.element_size() for tensor in contiguous.values())
+    with atomic_path(path, size=size) as temporary:
+        try:
+            safetensors.torch.save_file(contiguous, temporary, metadata={kind.key: text})
+        except safetensors.SafetensorError as error:
+            raise InputError(f"cannot write {path}: {one_line(error)}") from error
+
+
+def description_text(kind: Kind, fields: Mapping[str, Any]) -> str:
+    """The description as a file keeps it.
+
+    Raises:
+        InputError: the fields cannot be written as JSON, or make too long a text.
+    """
     try:
         text = json.dumps(
             {"format_version": kind.newest, **fields}, allow_nan=False, sort_keys=True, separators=(",", ":")
@@ -147,12 +163,7 @@ def write_container(
         raise InputError(
             f"the description of {kind.name} is too long: {len(text)} bytes, at most {MAX_HEADER_BYTES // 2}"
         )
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic_path(path) as temporary:
-        try:
-            safetensors.torch.save_file(contiguous, temporary, metadata={kind.key: text})
-        except safetensors.SafetensorError as error:
-            raise InputError(f"cannot write {path}: {one_line(error)}") from error
+    return text
 
 
 def _header_text(path: Path, kind: Kind, file: BinaryIO, size: int) -> bytes:

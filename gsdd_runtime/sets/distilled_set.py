@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.sets import checks
-from gsdd_runtime.sets.file import read_set_file, write_set_file
+from gsdd_runtime.sets.file import check_description, read_set_file, write_set_file
 from gsdd_runtime.sets.rows import Indices, check_memory, output_side, scaled_pixels, select
 from gsdd_runtime.sets.source import Source
 from gsdd_runtime.splatting.gaussians import KERNEL_DTYPES
@@ -157,6 +157,15 @@ class DistilledSet:
             InputError: a value that may not be in a file, or the file cannot be written.
         """
         self._check_values()
+        write_set_file(path, *self._contents())
+
+    def check_saving(self) -> None:
+        """Before long work on such a set: raises InputError for a value that :meth:`save` would refuse."""
+        self._check_values()
+        check_description(*self._contents())
+
+    def _contents(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """The fields and tensors of the file."""
         tensors = {
             "gaussians": self.gaussians,
             "pixels": self.pixels,
@@ -168,7 +177,7 @@ class DistilledSet:
             "options", "seed", "fingerprint", "versions",
         )  # fmt: skip
         fields = {name: getattr(self, name) for name in names}
-        write_set_file(path, fields, {name: tensor for name, tensor in tensors.items() if tensor is not None})
+        return fields, {name: tensor for name, tensor in tensors.items() if tensor is not None}
 
     def verify(self) -> None:
         """Checks every value, parameters finite and labels in range, unless that was done before.

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.sets.container import Kind, open_container, write_container
+from gsdd_runtime.sets.container import Kind, description_text, open_container, write_container
 from gsdd_runtime.sets.source import Source
 
 FORMAT_VERSION = 1
@@ -68,13 +68,22 @@ def write_set_file(path: str | os.PathLike[str], fields: dict[str, Any], tensors
     Raises:
         InputError: the fields cannot be written as JSON, or the file cannot be written.
     """
+    stored = dict(tensors)
+    if stored["labels"].dim() == 2:
+        stored["soft_labels"] = stored.pop("labels")
+    write_container(path, KIND, _described(fields, tensors), stored)
+
+
+def check_description(fields: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    """Raises InputError for fields that :func:`write_set_file` would refuse."""
+    description_text(KIND, _described(fields, tensors))
+
+
+def _described(fields: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Any]:
     fields = {"representation": "gaussians" if "gaussians" in tensors else "pixels", **fields}
     mean, std = fields.pop("mean"), fields.pop("std")
     fields["normalization"] = None if mean is None else {"mean": mean, "std": std}
-    tensors = dict(tensors)
-    if tensors["labels"].dim() == 2:
-        tensors["soft_labels"] = tensors.pop("labels")
-    write_container(path, KIND, fields, tensors)
+    return fields
 
 
 def _flat_fields(path: Path, fields: dict[str, Any], representation: str) -> dict[str, Any]:
