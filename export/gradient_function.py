@@ -15,7 +15,7 @@ import onnx
 from onnxscript import BOOL, DOUBLE, FLOAT, graph, script, values
 from onnxscript import opset18 as op
 
-from gsdd_runtime.export.splat_function import _NEVER, SAMPLES, _BelowThreshold, _double
+from gsdd_runtime.export.splat_function import _NEVER, SAMPLES, _BelowThreshold, _double, at_opset
 from gsdd_runtime.splatting import contract
 from gsdd_runtime.splatting.gaussians import (
     ALPHA_LIMIT,
@@ -205,6 +205,6 @@ def GaussianSplatGrad(
     return op.Slice(joined, [0, 0], op.Concat(B, N, axis=0), [0, 1])
 
 
-def gradient_function() -> onnx.FunctionProto:
-    """The model-local function: domain, name and attributes are those of the operator (plugins/op_contract.json)."""
-    return GaussianSplatGrad.to_function_proto()
+def gradient_function(opset: int) -> onnx.FunctionProto:
+    """The model-local function, as ``splat_function`` gives that of the forward operator."""
+    return at_opset(GaussianSplatGrad.to_function_proto(), opset)

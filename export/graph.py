@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from gsdd_runtime.export.onnx import require_onnx, tensor
+from gsdd_runtime.export.onnx import PREFIX, require_onnx, tensor
 
 if TYPE_CHECKING:
     import onnx
@@ -24,9 +24,9 @@ class Graph:
         self._count = 0
 
     def fresh(self, hint: str) -> str:
-        """A name that no other value has."""
+        """A name that no other value has, nor one of another model."""
         self._count += 1
-        return f"{hint}_{self._count}"
+        return f"{PREFIX}{hint}_{self._count}"
 
     def op(self, kind: str, *inputs: str, name: str | None = None, **attributes: Any) -> str:
         """A node of one output, called ``name`` or something fresh."""

@@ -27,9 +27,15 @@ if TYPE_CHECKING:
 
     from gsdd_runtime.sets.distilled_set import DistilledSet
 
-# Read by every onnxruntime from 1.18 on.
-IR_VERSION = 9
-OPSET = 18
+# What torch.onnx.export of torch 2.13 writes: models can be merged only where both are equal. It writes this IR version
+# with every opset, and onnxruntime reads it from 1.18 on.
+IR_VERSION = 10
+OPSET = 20
+# From the first that has the operators of the functions, to the last that onnxruntime 1.31 runs.
+OPSETS = range(18, 27)
+
+# Of every name that is no input or output, so that it is none of another model's with which this one is merged.
+PREFIX = "gsdd_"
 
 # A protobuf message ends at 2 GiB; the rest is for the graph and the description.
 _MAX_PAYLOAD = (1 << 31) - (1 << 24)
@@ -56,6 +62,7 @@ def export_onnx(
     normalize: bool = False,
     size: tuple[int, int] | None = None,
     dtype: torch.dtype = torch.float32,
+    opset: int = OPSET,
 ) -> Path:
     """Writes the decoder of a set, whole or not at all; the file is as large as the set plus a few kilobytes.
 
@@ -69,14 +76,15 @@ def export_onnx(
         normalize: images come out as ``(image - mean) / std``; those of a set with ``zca`` are so as they are.
         size: ``(height, width)`` of the images; the set's native size if left out.
         dtype: of the images: float32, float16 or bfloat16.
+        opset: of the standard domain, 18 to 26. Models of one opset can be merged.
 
     Raises:
-        InputError: a set of pixels, a size or dtype out of range, no mean to normalise with, a set of more than 2 GB,
-            a file that cannot be written.
+        InputError: a set of pixels, a size, dtype or opset out of range, no mean to normalise with, a set of more than
+            2 GB, a file that cannot be written.
         GsddError: onnx or onnxscript is not installed.
     """
     onnx = require_onnx()
-    model = decoder_model(distilled_set, normalize=normalize, size=size, dtype=dtype)
+    model = decoder_model(distilled_set, normalize=normalize, size=size, dtype=dtype, opset=opset)
     target = Path(out)
     # By a file object: onnx would otherwise choose the format by the temporary name's suffix.
     with atomic_path(target) as temporary, open(temporary, "wb") as file:
@@ -90,12 +98,15 @@ def decoder_model(
     normalize: bool = False,
     size: tuple[int, int] | None = None,
     dtype: torch.dtype = torch.float32,
+    opset: int = OPSET,
 ) -> onnx.ModelProto:
     """The model that :func:`export_onnx` writes, checked by onnx with full shape inference."""
     onnx = require_onnx()
     from gsdd_runtime.export.splat_function import splat_function
 
-    gaussians = check_onnx_gaussians(distilled_set)
+    check_opset(opset)
+    check_payload(distilled_set.nbytes, "the set")
+    gaussians = check_gaussians(distilled_set)
     height, width = check_size(distilled_set, size)
     image_type = _image_type(dtype)
     normal = normalization(distilled_set, normalize)
@@ -103,24 +114,26 @@ def decoder_model(
     channels = distilled_set.channels
     helper, types = onnx.helper, onnx.TensorProto
 
-    initializers = [tensor("parameters", gaussians), tensor("all_labels", labels)]
+    parameters, all_labels, chosen = PREFIX + "parameters", PREFIX + "labels", PREFIX + "gaussians"
+    initializers = [tensor(parameters, gaussians), tensor(all_labels, labels)]
     nodes = [
-        helper.make_node("Gather", ["parameters", "indices"], ["gaussians"], axis=0),
-        helper.make_node("Gather", ["all_labels", "indices"], ["labels"], axis=0),
+        helper.make_node("Gather", [parameters, "indices"], [chosen], axis=0),
+        helper.make_node("Gather", [all_labels, "indices"], ["labels"], axis=0),
     ]
     between = []
     if normal is None:
-        nodes.append(splat_node("gaussians", "images", distilled_set, height, width, image_type))
+        nodes.append(splat_node(chosen, "images", distilled_set, height, width, image_type))
     else:
         # Normalised in float32, and rounded once. Older versions of onnxruntime want the type of a custom operator's
         # output declared: they derive none from an attribute.
-        between = [helper.make_tensor_value_info("pixels", types.FLOAT, ["batch", channels, height, width])]
-        initializers += [tensor(name, value.view(1, -1, 1, 1)) for name, value in normal.items()]
+        pixels, centered, normalized = PREFIX + "pixels", PREFIX + "centered", PREFIX + "normalized"
+        between = [helper.make_tensor_value_info(pixels, types.FLOAT, ["batch", channels, height, width])]
+        initializers += [tensor(PREFIX + name, value.view(1, -1, 1, 1)) for name, value in normal.items()]
         nodes += [
-            splat_node("gaussians", "pixels", distilled_set, height, width, types.FLOAT),
-            helper.make_node("Sub", ["pixels", "mean"], ["centered"]),
-            helper.make_node("Div", ["centered", "std"], ["normalized"]),
-            helper.make_node("Cast", ["normalized"], ["images"], to=image_type),
+            splat_node(chosen, pixels, distilled_set, height, width, types.FLOAT),
+            helper.make_node("Sub", [pixels, PREFIX + "mean"], [centered]),
+            helper.make_node("Div", [centered, PREFIX + "std"], [normalized]),
+            helper.make_node("Cast", [normalized], ["images"], to=image_type),
         ]
     label_type = types.INT64 if labels.dim() == 1 else types.FLOAT16
     graph = helper.make_graph(
@@ -135,18 +148,18 @@ def decoder_model(
         value_info=between,
         doc_string="Decodes a distilled set: images and labels by index.",
     )
-    return finished_model(graph, [splat_function()], describe(distilled_set, normalize, height, width))
+    return finished_model(graph, [splat_function(opset)], describe(distilled_set, normalize, height, width), opset)
 
 
 def finished_model(
-    graph: onnx.GraphProto, functions: list[onnx.FunctionProto], description: dict[str, Any]
+    graph: onnx.GraphProto, functions: list[onnx.FunctionProto], description: dict[str, Any], opset: int
 ) -> onnx.ModelProto:
     """A model of the graph and the functions of our domain, with its description, checked."""
     onnx = require_onnx()
     helper = onnx.helper
     model = helper.make_model(
         graph,
-        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(contract.DOMAIN, contract.VERSION)],
+        opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid(contract.DOMAIN, contract.VERSION)],
         functions=functions,
         ir_version=IR_VERSION,
         producer_name="gsdd-rt",
@@ -165,7 +178,7 @@ def splat_node(
         contract.FORWARD,
         [gaussians],
         [images],
-        name="decode",
+        name=PREFIX + "decode",
         domain=contract.DOMAIN,
         height=height,
         width=width,
@@ -183,7 +196,7 @@ def gradient_node(grad_images: str, gaussians: str, grad_gaussians: str, distill
         contract.BACKWARD,
         [grad_images, gaussians],
         [grad_gaussians],
-        name="differentiate",
+        name=PREFIX + "differentiate",
         domain=contract.DOMAIN,
         native_height=distilled_set.height,
         native_width=distilled_set.width,
@@ -206,13 +219,21 @@ def tensor(name: str, value: Tensor) -> onnx.TensorProto:
     return onnx.helper.make_tensor(name, codes[value.dtype], list(value.shape), raw, raw=True)
 
 
-def check_onnx_gaussians(distilled_set: DistilledSet) -> Tensor:
-    """The set's Gaussians, checked, and few enough for one ONNX file."""
-    if distilled_set.gaussians is not None and distilled_set.nbytes > _MAX_PAYLOAD:
-        raise InputError(
-            f"the set takes {distilled_set.nbytes / 1e9:.1f} GB and an ONNX file holds at most 2: export parts of it"
-        )
-    return check_gaussians(distilled_set)
+def check_payload(nbytes: int, what: str) -> None:
+    """Refuses what one ONNX file cannot hold, before any of it is copied."""
+    if nbytes > _MAX_PAYLOAD:
+        raise InputError(f"{what} takes {nbytes / 1e9:.1f} GB and an ONNX file holds at most 2: export parts of it")
+
+
+def check_opset(opset: int) -> int:
+    """``opset``, if models are written in it.
+
+    Raises:
+        InputError: they are not.
+    """
+    if opset not in OPSETS:
+        raise InputError(f"opset must be {OPSETS[0]} to {OPSETS[-1]}, got {opset!r}")
+    return opset
 
 
 def _image_type(dtype: torch.dtype) -> int:

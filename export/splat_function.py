@@ -28,7 +28,6 @@ from gsdd_runtime.splatting.gaussians import (
 # Samples (images x Gaussians x sample points) of one part.
 SAMPLES = 1 << 18
 
-OPSET = 18
 _FLOAT32 = onnx.TensorProto.FLOAT
 _FLOAT64 = onnx.TensorProto.DOUBLE
 _BOOL = onnx.TensorProto.BOOL
@@ -175,6 +174,17 @@ def GaussianSplat(
     return op.Cast(op.Slice(joined, [0, 0], op.Concat(B, H, axis=0), [0, 2]), to=dtype)
 
 
-def splat_function() -> onnx.FunctionProto:
-    """The model-local function: domain, name and attributes are those of the operator (plugins/op_contract.json)."""
-    return GaussianSplat.to_function_proto()
+def at_opset(function: onnx.FunctionProto, opset: int) -> onnx.FunctionProto:
+    """The function in a model of another opset: none of the operators used has changed its meaning since 18."""
+    for imported in function.opset_import:
+        if imported.domain == "":
+            imported.version = opset
+    return function
+
+
+def splat_function(opset: int) -> onnx.FunctionProto:
+    """The model-local function: domain, name and attributes are those of the operator (plugins/op_contract.json).
+
+    Its ``opset`` has to be the model's, 18 or later.
+    """
+    return at_opset(GaussianSplat.to_function_proto(), opset)

@@ -15,11 +15,14 @@ from torch import nn
 
 from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.export.description import check_size, describe, normalization
+from gsdd_runtime.export.description import check_gaussians, check_size, describe, normalization
 from gsdd_runtime.export.graph import Graph
 from gsdd_runtime.export.layers import Backward, Gradients, emit, linear
 from gsdd_runtime.export.onnx import (
-    check_onnx_gaussians,
+    OPSET,
+    PREFIX,
+    check_opset,
+    check_payload,
     finished_model,
     gradient_node,
     require_onnx,
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
 MOMENTUM = "momentum."
 NEXT = "next."
 
+_GAUSSIANS, _LABELS, _IMAGES = (PREFIX + name for name in ("gaussians", "labels", "images"))
+
 
 def export_train_step(
     distilled_set: DistilledSet,
@@ -51,6 +56,7 @@ def export_train_step(
     normalize: bool = True,
     size: tuple[int, int] | None = None,
     seed: int = 0,
+    opset: int = OPSET,
 ) -> Path:
     """Writes one training step of a fresh network on a set, whole or not at all. No augmentation is in the graph.
 
@@ -72,15 +78,17 @@ def export_train_step(
         normalize: ``(image - mean) / std`` before the network.
         size: ``(height, width)`` of the images.
         seed: of the initial parameters.
+        opset: as of :func:`gsdd_runtime.export.onnx.export_onnx`.
 
     Raises:
-        InputError: whatever the set, the network's name or a number cannot give; a file that cannot be written.
+        InputError: whatever the set, the network's name or a number cannot give; more than 2 GB of set, network, and
+            their momentum; a file that cannot be written.
         GsddError: onnx or onnxscript is not installed.
     """
     onnx = require_onnx()
     model = train_step_model(
         distilled_set, network=network, learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay,
-        set_learning_rate=set_learning_rate, normalize=normalize, size=size, seed=seed,
+        set_learning_rate=set_learning_rate, normalize=normalize, size=size, seed=seed, opset=opset,
     )  # fmt: skip
     target = Path(out)
     with atomic_path(target) as temporary, open(temporary, "wb") as file:
@@ -99,6 +107,7 @@ def train_step_model(
     normalize: bool,
     size: tuple[int, int] | None,
     seed: int,
+    opset: int = OPSET,
 ) -> onnx.ModelProto:
     """The model that :func:`export_train_step` writes."""
     onnx = require_onnx()
@@ -113,14 +122,16 @@ def train_step_model(
     for name, value in rates.items():
         if not 0 <= value < 1e3:
             raise InputError(f"{name} must be 0 or more and below 1000, got {value}")
+    check_opset(opset)
     height, width = check_size(distilled_set, size)
     network = default_network((height, width)) if network is None else network
     net = build(network, distilled_set.channels, distilled_set.classes, (height, width), seed=seed)
+    check_payload(_payload(distilled_set, net, train_set), "the training step")
     graph = Graph()
-    set_gaussians = check_onnx_gaussians(distilled_set)
-    graph.initializers.append(tensor("all_labels", distilled_set.labels))
+    set_gaussians = check_gaussians(distilled_set)
+    graph.initializers.append(tensor(_LABELS, distilled_set.labels))
     if not train_set:
-        graph.initializers.append(tensor("gaussians", set_gaussians))
+        graph.initializers.append(tensor(_GAUSSIANS, set_gaussians))
     drawn = _gaussians(graph, train_set)
     images = _render(graph, drawn, distilled_set, height, width, normalize)
     target = _targets(graph, distilled_set)
@@ -153,30 +164,40 @@ def train_step_model(
         given,
         initializer=graph.initializers,
         value_info=[
-            helper.make_tensor_value_info("images", types.FLOAT, ["batch", distilled_set.channels, height, width])
+            helper.make_tensor_value_info(_IMAGES, types.FLOAT, ["batch", distilled_set.channels, height, width])
         ],
         doc_string="One step of training a network on a distilled set: feed every next.NAME back as NAME.",
     )
     options = {"network": network, "optimizer": "sgd", "seed": seed, **rates}
     description: dict[str, Any] = {**describe(distilled_set, normalize, height, width), "train_step": options}
-    functions = [splat_function(), gradient_function()] if train_set else [splat_function()]
-    return finished_model(made, functions, description)
+    functions = [splat_function(opset)] + ([gradient_function(opset)] if train_set else [])
+    return finished_model(made, functions, description, opset)
+
+
+def _payload(distilled_set: DistilledSet, net: Network, train_set: bool) -> int:
+    """Bytes of all tensors in the file: of what is trained, float32 values and as many of momentum."""
+    trained = sum(parameter.numel() for parameter in net.parameters())
+    kept = distilled_set.nbytes
+    if train_set and distilled_set.gaussians is not None:
+        trained += distilled_set.gaussians.numel()
+        kept -= distilled_set.gaussians.nbytes
+    return kept + 2 * 4 * trained
 
 
 def _gaussians(graph: Graph, train_set: bool) -> str:
     """The batch's Gaussians in bfloat16; masters that are trained are rounded to it."""
-    gaussians = graph.op("Gather", "gaussians", "indices", axis=0)
+    gaussians = graph.op("Gather", "gaussians" if train_set else _GAUSSIANS, "indices", axis=0)
     return graph.op("Cast", gaussians, to=require_onnx().TensorProto.BFLOAT16) if train_set else gaussians
 
 
 def _render(graph: Graph, gaussians: str, distilled_set: DistilledSet, height: int, width: int, normalize: bool) -> str:
-    graph.nodes.append(splat_node(gaussians, "images", distilled_set, height, width, require_onnx().TensorProto.FLOAT))
+    graph.nodes.append(splat_node(gaussians, _IMAGES, distilled_set, height, width, require_onnx().TensorProto.FLOAT))
     normal = normalization(distilled_set, normalize)
     if normal is None:
-        return "images"
+        return _IMAGES
     for name, value in normal.items():
-        graph.initializers.append(tensor(name, value.view(1, -1, 1, 1)))
-    return graph.op("Div", graph.op("Sub", "images", "mean"), "std")
+        graph.initializers.append(tensor(PREFIX + name, value.view(1, -1, 1, 1)))
+    return graph.op("Div", graph.op("Sub", _IMAGES, PREFIX + "mean"), PREFIX + "std")
 
 
 def _set_gradient(
@@ -184,7 +205,7 @@ def _set_gradient(
 ) -> str:
     """The gradient of all Gaussians of the set, ``[M, N, 6 + C]``, from that of the network's input."""
     if normalization(distilled_set, normalize) is not None:
-        image_gradient = graph.op("Div", image_gradient, "std")
+        image_gradient = graph.op("Div", image_gradient, PREFIX + "std")
     of_batch = graph.fresh("grad_gaussians")
     graph.nodes.append(gradient_node(image_gradient, gaussians, of_batch, distilled_set))
     # An index may come twice in a batch. A product with one row for each index adds them up, in one order;
@@ -209,7 +230,7 @@ def _keep_inside(graph: Graph, gaussians: str, channels: int, output: str) -> No
 
 def _targets(graph: Graph, distilled_set: DistilledSet) -> str:
     """The labels of the batch as probabilities, float32 ``[batch, classes]``."""
-    labels = graph.op("Gather", "all_labels", "indices", axis=0)
+    labels = graph.op("Gather", _LABELS, "indices", axis=0)
     if distilled_set.labels.dim() == 2:
         return graph.op("Cast", labels, to=require_onnx().TensorProto.FLOAT)
     off_on = graph.fresh("off_on")

@@ -10,10 +10,12 @@ from onnx import TensorProto, helper
 from torch import Tensor
 
 from gsdd_runtime.decoders.onnxruntime import session_options
+from gsdd_runtime.errors import LibraryNotBuiltError
 from gsdd_runtime.export.gradient_function import gradient_function
 from gsdd_runtime.export.onnx import IR_VERSION, OPSET
 from gsdd_runtime.export.splat_function import splat_function
 from gsdd_runtime.splatting import contract
+from gsdd_runtime.splatting.native import plugin_library
 
 
 def splat_model(
@@ -35,7 +37,7 @@ def splat_model(
         [helper.make_tensor_value_info("images", image_type, ["batch", channels, height, width])],
     )
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(contract.DOMAIN, contract.VERSION)]
-    functions = [splat_function()] if function else []
+    functions = [splat_function(OPSET)] if function else []
     return helper.make_model(graph, opset_imports=opsets, functions=functions, ir_version=IR_VERSION)
 
 
@@ -59,8 +61,17 @@ def gradient_model(
         [helper.make_tensor_value_info("grad_gaussians", TensorProto.FLOAT, ["batch", "count", 6 + channels])],
     )
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(contract.DOMAIN, contract.VERSION)]
-    functions = [gradient_function()] if function else []
+    functions = [gradient_function(OPSET)] if function else []
     return helper.make_model(graph, opset_imports=opsets, functions=functions, ir_version=IR_VERSION)
+
+
+def library_ways() -> list[bool]:
+    """Whether the library is registered: both where it is built."""
+    try:
+        plugin_library("onnxruntime")
+    except LibraryNotBuiltError:
+        return [False]
+    return [False, True]
 
 
 def session(model: onnx.ModelProto, *, library: bool, threads: int = 2) -> ort.InferenceSession:

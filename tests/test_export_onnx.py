@@ -147,9 +147,9 @@ def test_the_file_is_as_large_as_the_set_and_tells_of_it(tmp_path: Path) -> None
     assert description["class_names"] == ["ant", "bee", "cat", "dog"]
     assert (description["height"], description["width"], description["seed"]) == (20, 24, 7)
     stored = {initializer.name: initializer for initializer in model.graph.initializer}
-    assert stored["parameters"].data_type == onnx.TensorProto.BFLOAT16
+    assert stored["gsdd_parameters"].data_type == onnx.TensorProto.BFLOAT16
     bits = distilled.gaussians.view(torch.uint8).numpy().tobytes()
-    assert stored["parameters"].raw_data == bits
+    assert stored["gsdd_parameters"].raw_data == bits
 
 
 def test_the_model_passes_the_strictest_checks() -> None:
@@ -159,8 +159,8 @@ def test_the_model_passes_the_strictest_checks() -> None:
     assert {node.domain for node in inferred.graph.node} == {"", "gsdd"}
     function = model.functions[0]
     assert (function.domain, function.name) == ("gsdd", "GaussianSplat")
-    assert {imported.domain: imported.version for imported in model.opset_import} == {"": 18, "gsdd": 1}
-    assert {imported.domain: imported.version for imported in function.opset_import} == {"": 18}
+    assert {imported.domain: imported.version for imported in model.opset_import} == {"": 20, "gsdd": 1}
+    assert {imported.domain: imported.version for imported in function.opset_import} == {"": 20}
     inlined = inliner.inline_local_functions(model)
     onnx.checker.check_model(inlined, full_check=True)
     assert {node.domain for node in inlined.graph.node} == {""}

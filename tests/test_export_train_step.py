@@ -222,6 +222,26 @@ def test_the_learning_rate_can_be_fed(tmp_path: Path) -> None:
     assert np.array_equal(still, onnx.numpy_helper.to_array(stored["classifier.weight"]))
 
 
+def test_a_step_that_no_file_can_hold_is_refused_with_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    distilled = make_set()
+    network = sum(p.numel() for p in networks.build("convnet1-w4", 3, 4, (20, 21), seed=0).parameters())
+    limit = distilled.nbytes + 2 * 4 * network
+    monkeypatch.setattr("gsdd_runtime.export.onnx._MAX_PAYLOAD", limit)
+    path = tmp_path / "step.onnx"
+    assert export_train_step(distilled, path, network="convnet1-w4").stat().st_size > limit
+    path.unlink()
+    # Trained, the set is float32, and so is its momentum: four times what it takes in its file.
+    wanted = limit + 3 * distilled.gaussians.nbytes
+    monkeypatch.setattr("gsdd_runtime.export.onnx._MAX_PAYLOAD", wanted - 1)
+    with pytest.raises(InputError, match=r"the training step takes 0\.0 GB and an ONNX file holds at most 2"):
+        export_train_step(distilled, path, network="convnet1-w4", set_learning_rate=0.1)
+    assert not path.exists()
+    monkeypatch.setattr("gsdd_runtime.export.onnx._MAX_PAYLOAD", wanted)
+    export_train_step(distilled, path, network="convnet1-w4", set_learning_rate=0.1)
+    tensors = onnx.load(path).graph.initializer
+    assert sum(len(t.raw_data) for t in tensors) == pytest.approx(wanted, abs=1000)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -18,7 +18,7 @@ for package in ("onnx", "onnxscript"):
 import onnx  # noqa: E402
 
 from gsdd_runtime.export.gradient_function import gradient_function  # noqa: E402
-from gsdd_runtime.export.onnx import gradient_node, splat_node  # noqa: E402
+from gsdd_runtime.export.onnx import OPSET, gradient_node, splat_node  # noqa: E402
 from gsdd_runtime.export.splat_function import splat_function  # noqa: E402
 
 FUNCTIONS = {contract.FORWARD: splat_function, contract.BACKWARD: gradient_function}
@@ -35,7 +35,7 @@ def test_the_installed_contract_is_that_of_the_checkout() -> None:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions_have_the_names_and_attributes_of_the_contract(name: str) -> None:
-    function, stated = FUNCTIONS[name](), contract.read()["ops"][name]
+    function, stated = FUNCTIONS[name](OPSET), contract.read()["ops"][name]
     assert (function.domain, function.name) == (contract.DOMAIN, name)
     assert list(function.input) == stated["inputs"]
     assert len(function.output) == len(stated["outputs"])
@@ -43,7 +43,7 @@ def test_functions_have_the_names_and_attributes_of_the_contract(name: str) -> N
     defaults = {key: rule["default"] for key, rule in stated["attributes"].items() if "default" in rule}
     assert set(function.attribute) == required
     assert {attribute.name: attribute.i for attribute in function.attribute_proto} == defaults
-    assert [(opset.domain, opset.version) for opset in function.opset_import] == [("", 18)]
+    assert [(opset.domain, opset.version) for opset in function.opset_import] == [("", OPSET)]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -30,7 +30,7 @@ from gsdd_runtime.commands.cli import run
 from gsdd_runtime.commands.examination import examine
 from gsdd_runtime.decoders.tensorrt import read_engine
 from gsdd_runtime.errors import GsddError, InputError, LibraryNotBuiltError
-from gsdd_runtime.export.onnx import export_onnx
+from gsdd_runtime.export.onnx import OPSET, export_onnx
 from gsdd_runtime.export.splat_function import splat_function
 from gsdd_runtime.export.tensorrt import RTX_CAPABILITIES, export_tensorrt
 from gsdd_runtime.progress import Progress
@@ -123,7 +123,7 @@ def test_a_decoder_and_a_network_in_one_engine(tmp_path: Path) -> None:
 def test_a_function_of_the_models_own_does_not_take_the_plugins_place(tmp_path: Path) -> None:
     source = splat_model()
     assert not any(attribute.name == "plugin_namespace" for attribute in source.graph.node[0].attribute)
-    source.functions.append(splat_function())
+    source.functions.append(splat_function(OPSET))
     engine, _ = built(source, tmp_path)
     assert b"GaussianSplat" in engine.read_bytes()
 

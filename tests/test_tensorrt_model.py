@@ -15,6 +15,7 @@ from tensorrt_models import distilled, model, node, splat_model
 from gsdd_runtime.decoders.tensorrt import SIDECAR_FORMAT, TensorRTDecoder, decoder_description, read_engine
 from gsdd_runtime.decoders.tensorrt_plugins import MODULES, installed_module, require_module
 from gsdd_runtime.errors import GsddError, InputError, LibraryNotBuiltError
+from gsdd_runtime.export.onnx import OPSET
 from gsdd_runtime.export.splat_function import splat_function
 from gsdd_runtime.export.tensorrt import export_tensorrt
 from gsdd_runtime.export.tensorrt_model import Profile, input_shapes, plugin_model, plugin_nodes
@@ -33,7 +34,7 @@ def test_our_functions_go_and_our_nodes_name_the_plugin() -> None:
         "elsewhere", "GaussianSplat", ["x"], ["y"], [helper.make_node("Neg", ["x"], ["y"])],
         [helper.make_opsetid("", 18)],
     )  # fmt: skip
-    source.functions.extend([splat_function(), other])
+    source.functions.extend([splat_function(OPSET), other])
     ready = plugin_model(source)
     assert [function.domain for function in ready.functions] == ["elsewhere"]
     assert WANTED.items() <= attributes(ready.graph.node[0]).items()

@@ -54,6 +54,9 @@ def command(
     normalize: Annotated[bool, typer.Option("--normalize", help="Images come out normalised for training.")] = False,
     size: SizeOption = None,
     dtype: Annotated[str, typer.Option(help="Of the images: float32, float16 or bfloat16.")] = "float32",
+    opset: Annotated[
+        int | None, typer.Option(help="Of ONNX models: 18 to 26. [default: 20, as torch.onnx.export writes]")
+    ] = None,
     network: Annotated[
         str | None, typer.Option(help="ConvNet that the training step trains. [default: by the images' size]")
     ] = None,
@@ -90,9 +93,10 @@ def command(
     if not outputs:
         raise InputError(f"nothing to export: name a target, one of {', '.join(TARGETS)}")
     options: dict[str, Any] = {"normalize": normalize, "size": parse_size(size), "dtype": _dtype(dtype)}
+    versions = {} if opset is None else {"opset": opset}
     training: dict[str, Any] = {
         "network": network, "learning_rate": learning_rate, "momentum": momentum, "weight_decay": weight_decay,
-        "set_learning_rate": set_learning_rate, "seed": seed, "size": options["size"],
+        "set_learning_rate": set_learning_rate, "seed": seed, "size": options["size"], **versions,
     }  # fmt: skip
     engine = {"min_batch": min_batch, "opt_batch": opt_batch, "max_batch": max_batch, "builder": builder}
     # An engine is also built from an ONNX model, such as a decoder and a network in one.
@@ -109,6 +113,10 @@ def command(
 
             # A network always takes normalised images, and trains in float32.
             export_train_step(source, out, **training)
+        elif target == "--onnx":
+            from gsdd_runtime.export.onnx import export_onnx
+
+            export_onnx(source, out, **options, **versions)
         else:
             _exporter(target)(source, out, **options)
         print(f"{out}: {out.stat().st_size} bytes")
@@ -116,10 +124,6 @@ def command(
 
 def _exporter(target: str) -> Any:
     """The function that writes a target; its runtime is imported with it."""
-    if target == "--onnx":
-        from gsdd_runtime.export.onnx import export_onnx
-
-        return export_onnx
     if target == "--torchscript":
         from gsdd_runtime.export.torchscript import export_torchscript
 
