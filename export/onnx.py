@@ -51,7 +51,7 @@ def require_onnx() -> Any:
         import onnx
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise GsddError(f"exporting to ONNX needs {error.name}: pip install 'gsdd-rt[onnx]'") from error
+        raise GsddError(f"exporting to ONNX needs {error.name}: pip install 'gsdd-rt[export]'") from error
     return onnx
 
 

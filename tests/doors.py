@@ -105,7 +105,7 @@ def _torchscript(
 
 def _onnx_missing() -> str | None:
     needed = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
-    return f"{', '.join(needed)} not installed: pip install 'gsdd-rt[onnx]'" if needed else None
+    return f"{', '.join(needed)} not installed: pip install 'gsdd-rt[export,onnxruntime]'" if needed else None
 
 
 def _onnx_function(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import cuda_host
 import pytest
 import torch
@@ -15,23 +17,15 @@ from gsdd_runtime.errors import InputError
 from gsdd_runtime.splatting import tiles
 
 
-def intersect(centers: Tensor, half: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """gsplat 1.5.3's isect_tiles and isect_offset_encode for one depth, by their documented arithmetic."""
-    tile, batch, count = tiles.TILE, *centers.shape[:2]
-    tiles_x, tiles_y = -(-width // tile), -(-height // tile)
-    lists: list[list[int]] = [[] for _ in range(batch * tiles_y * tiles_x)]
-    low = ((centers - half) / tile).floor().clamp(min=0)
-    high = ((centers + half) / tile).ceil().clamp(min=0)
-    for image in range(batch):
-        for n in range(count):
-            if (half[image, n] <= 0).any():
-                continue
-            (x0, y0), (x1, y1) = low[image, n].int().tolist(), high[image, n].int().tolist()
-            for y in range(min(y0, tiles_y), min(y1, tiles_y)):
-                for x in range(min(x0, tiles_x), min(x1, tiles_x)):
-                    lists[(image * tiles_y + y) * tiles_x + x].append(image * count + n)
-    offsets = torch.tensor([0, *map(len, lists)]).cumsum(0)[:-1]
-    return offsets.int(), torch.tensor([n for one in lists for n in one], dtype=torch.int32)
+def lists_by_gsplat(
+    gaussians: Tensor, height: int, width: int, native_size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> tuple[Tensor, Tensor]:
+    """``tiles.tile_lists`` on the CPU, where gsplat's own PyTorch twins take the place of its CUDA functions."""
+    gsplat = pytest.importorskip("gsplat", reason="gsplat is not installed: pip install 'gsdd-rt[gsplat]'")
+    twins = importlib.import_module("gsplat.cuda._torch_impl")
+    monkeypatch.setattr(gsplat, "isect_tiles", twins._isect_tiles)
+    monkeypatch.setattr(gsplat, "isect_offset_encode", twins._isect_offset_encode)
+    return tiles.tile_lists(gaussians, height, width, native_size)
 
 
 CASES_HERE = ["off-canvas", "far-off-canvas", "long-needles", "giants", "enormous", "opacity-range", "not-finite"]
@@ -40,15 +34,23 @@ CASES_HERE = ["off-canvas", "far-off-canvas", "long-needles", "giants", "enormou
 # Worst measured: 1.2e-5, where one evaluation serves a pixel.
 @pytest.mark.skipif(cuda_host.missing() is not None, reason=str(cuda_host.missing()))
 @pytest.mark.parametrize("name", [*CASES_HERE, "larger-output", "stretched-output"])
-def test_the_boxes_hold_all_that_is_drawn(name: str) -> None:
+def test_the_boxes_hold_all_that_is_drawn(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     gaussians, height, width, native_size, supersample = oracle(name).inputs
     centers, half = tiles.boxes(gaussians, height, width, native_size or (height, width))
     assert centers.isfinite().all()
     assert half.min() >= 0
-    lists = intersect(centers, half, height, width)
+    lists = lists_by_gsplat(gaussians, height, width, native_size or (height, width), monkeypatch)
+    assert [part.dtype for part in lists] == [torch.int32, torch.int32]
+    assert len(lists[0]) == len(gaussians) * -(-height // tiles.TILE) * -(-width // tiles.TILE)
     images = cuda_host.render(gaussians, height, width, native_size, supersample, tiles=lists)
     excess = (images.double() - oracle(name).images).abs() - oracle(name).flips
     assert excess.max() <= 1e-4
+
+
+def test_a_batch_that_draws_nothing_has_empty_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    offsets, ids = lists_by_gsplat(torch.zeros(2, 3, 9), 64, 40, (64, 40), monkeypatch)
+    assert offsets.tolist() == [0] * 8
+    assert ids.tolist() == []
 
 
 def test_boxes_are_tight() -> None:

@@ -41,13 +41,13 @@ def examine() -> list[Finding]:
         _package("torch", required=True),
         _torch_decode(),
         _cuda(),
-        *(_package(name, extra="onnx") for name in ("onnx", "onnxscript")),
+        *(_package(name, extra="export") for name in ("onnx", "onnxscript")),
         _onnxruntime(),
         _onnxruntime_decode("onnx function", library=False),
         _library("onnxruntime", lambda: _onnxruntime_decode("onnxruntime library", library=True)),
         _library("tensorrt"),
         _tensorrt_engine(),
-        _package("gsplat", extra="gpu"),
+        _gsplat(),
     ]
 
 
@@ -134,12 +134,33 @@ def _cuda() -> Finding:
 
 def _onnxruntime() -> Finding:
     if find_spec("onnxruntime") is None:
-        return Finding("onnxruntime", "missing", "not installed", "pip install 'gsdd-rt[onnx]'")
+        return Finding("onnxruntime", "missing", "not installed", "pip install 'gsdd-rt[onnxruntime]'")
+    # They have one module, and each overwrites the files of the other.
+    installed = sorted(set(metadata.packages_distributions().get("onnxruntime", ())))
+    if len(installed) > 1:
+        names = " and ".join(f"{name} {metadata.version(name)}" for name in installed)
+        wanted = "onnxruntime-gpu" if "onnxruntime-gpu" in installed else "onnxruntime"
+        remedy = f"pip uninstall -y {' '.join(installed)}, then pip install 'gsdd-rt[{wanted}]'"
+        detail = f"{names} are both installed, and overwrite each other's files"
+        return Finding("onnxruntime", "broken", detail, remedy)
     import onnxruntime
 
     return Finding(
         "onnxruntime", "ok", f"version {onnxruntime.__version__}, {', '.join(onnxruntime.get_available_providers())}"
     )
+
+
+def _gsplat() -> Finding:
+    """The package, and its compiled part, which tiled drawing on CUDA needs; nothing is compiled."""
+    if find_spec("gsplat") is None:
+        return Finding("gsplat", "missing", "not installed", "pip install 'gsdd-rt[gsplat]'")
+    from gsdd_runtime.splatting.gsplat_backend import gsplat_problem
+
+    problem = gsplat_problem()
+    if problem is not None:
+        text, _, remedy = problem.partition(": ")
+        return Finding("gsplat", "missing", text, remedy)
+    return Finding("gsplat", "ok", f"version {metadata.version('gsplat')}, compiled")
 
 
 def _library(runtime: str, decode: Callable[[], Finding] | None = None) -> Finding:
@@ -159,7 +180,7 @@ def _library(runtime: str, decode: Callable[[], Finding] | None = None) -> Findi
 def _onnxruntime_decode(part: str, *, library: bool) -> Finding:
     """Exports a decoder and runs it, by our operator library or by the function that the model carries."""
     if find_spec("onnx") is None or find_spec("onnxruntime") is None:
-        return Finding(part, "missing", "needs onnx and onnxruntime", "pip install 'gsdd-rt[onnx]'")
+        return Finding(part, "missing", "needs onnx and onnxruntime", "pip install 'gsdd-rt[export,onnxruntime]'")
 
     def difference() -> float:
         import tempfile
@@ -177,7 +198,7 @@ def _onnxruntime_decode(part: str, *, library: bool) -> Finding:
             images, _ = OnnxRuntimeDecoder(model, library=library).decode(torch.tensor([0, 1]))
         return (torch.as_tensor(images).double() - _reference(gaussians)).abs().max().item()
 
-    remedy = "rebuild with `make build`" if library else "reinstall gsdd-rt[onnx]"
+    remedy = "rebuild with `make build`" if library else "pip install --force-reinstall 'gsdd-rt[export,onnxruntime]'"
     return _checked(part, difference, "an exported model runs", remedy, required=False)
 
 
@@ -198,7 +219,7 @@ def _tensorrt_engine() -> Finding:
         text, _, remedy = str(error).partition(": ")
         return Finding(part, "missing", text, remedy)
     if find_spec("onnx") is None:
-        return Finding(part, "missing", "needs onnx", "pip install 'gsdd-rt[onnx]'")
+        return Finding(part, "missing", "needs onnx", "pip install 'gsdd-rt[export]'")
     from gsdd_runtime.decoders.tensorrt import TensorRTDecoder, read_engine
     from gsdd_runtime.export.tensorrt import export_tensorrt
     from gsdd_runtime.sets.distilled_set import DistilledSet

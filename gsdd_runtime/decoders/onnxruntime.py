@@ -32,7 +32,7 @@ def require_onnxruntime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise GsddError("this needs onnxruntime: pip install 'gsdd-rt[onnx]'") from error
+        raise GsddError("this needs onnxruntime: pip install 'gsdd-rt[onnxruntime]', or [onnxruntime-gpu]") from error
     return onnxruntime
 
 

@@ -19,7 +19,7 @@ from gsdd_runtime.splatting.native import plugin_library
 MODULES = {"tensorrt": ("tensorrt",), "tensorrt-rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings")}
 
 _INSTALL = (
-    "install TensorRT (pip install tensorrt) or TensorRT-RTX "
+    "install TensorRT (pip install 'gsdd-rt[tensorrt]') or TensorRT-RTX "
     "(pip install tensorrt-rtx-cu13-libs tensorrt-rtx-cu13-bindings)"
 )
 

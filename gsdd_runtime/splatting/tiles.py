@@ -10,7 +10,6 @@ takes the direct kernel there. gsplat is an extra: without it the direct kernel 
 from __future__ import annotations
 
 import os
-from functools import lru_cache
 from typing import Any, Literal, NamedTuple, cast
 
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.splatting.gaussians import ALPHA_THRESHOLD, CHOLESKY, CHOLESKY_BIAS, OPACITY, PIXEL_VARIANCE, POSITION
+from gsdd_runtime.splatting.gsplat_backend import gsplat_problem
 from gsdd_runtime.wording import counted
 
 Method = Literal["auto", "direct", "tiled"]
@@ -38,18 +38,6 @@ PAIRS_FROM = 10_000_000
 class Choice(NamedTuple):
     method: Method
     reason: str
-
-
-@lru_cache(maxsize=1)
-def gsplat_problem() -> str | None:
-    """Why gsplat cannot be used here, or None."""
-    try:
-        import gsplat
-    except ImportError as error:
-        return f"gsplat cannot be imported ({error}): pip install 'gsdd-rt[gpu]'"
-    if not (hasattr(gsplat, "isect_tiles") and hasattr(gsplat, "isect_offset_encode")):
-        return "the installed gsplat has no isect_tiles: pip install 'gsplat>=1.5.3'"
-    return None
 
 
 def choose(batch: int, count: int, height: int, width: int, method: Method | None = None) -> Choice:
