@@ -121,27 +121,6 @@ def test_a_bad_label_is_found_when_labels_are_used(large: Path) -> None:
         spoil(large, start + 8 * 777, before)
 
 
-def test_a_file_cut_short_while_open_is_an_error_not_a_crash(tmp_path: Path) -> None:
-    """Reading a page that is gone would kill the process, so this runs in one of its own."""
-    path = saved(tmp_path, some_set(images=3000))
-    script = f"""
-import os
-from gsdd_runtime.sets.distilled_set import DistilledSet
-from gsdd_runtime.errors import InputError
-from gsdd_runtime.sets import container
-container.IN_MEMORY_BYTES = 0
-distilled_set = DistilledSet.load({str(path)!r})
-os.truncate({str(path)!r}, 5000)
-for use in (lambda: distilled_set.decode([2999]), lambda: distilled_set.save({str(tmp_path / "copy")!r})):
-    try:
-        use()
-    except InputError as error:
-        print(error)
-"""
-    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    assert done.stdout.count("was cut short while in use") == 2
-
-
 def test_a_file_replaced_while_open_changes_nothing(tmp_path: Path) -> None:
     path = saved(tmp_path)
     distilled_set = DistilledSet.load(path)

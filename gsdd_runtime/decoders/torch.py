@@ -12,7 +12,7 @@ from gsdd_runtime.sets.rows import Indices, select
 class TorchDecoder:
     """Decodes a set held on ``device``; the arguments are those of :meth:`DistilledSet.decode`.
 
-    On the CPU a set that was opened from a file stays memory-mapped; another device gets a copy of the parameters.
+    On the CPU a memory-mapped set stays so; another device gets a copy of the parameters.
 
     Raises:
         InputError: a size or dtype out of range, or no mean to normalise with.

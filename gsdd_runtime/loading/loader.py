@@ -25,6 +25,9 @@ from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.training.augmentation import chosen_augmentation, dsa
 from gsdd_runtime.wording import counted
 
+# Bytes of a set that are hashed at once.
+_DIGEST_BYTES = 1 << 24
+
 Augment = str | Callable[[Tensor], Tensor] | None
 
 
@@ -261,10 +264,16 @@ def content_digest(source: DistilledSet | Path) -> str:
     if isinstance(source, Path):
         digest.update(source.read_bytes())
         return digest.hexdigest()
-    for tensor in (source.gaussians, source.pixels, source.labels):
-        if tensor is not None and tensor.numel() > 0:
-            digest.update(tensor.contiguous().cpu().view(torch.uint8).reshape(-1).numpy().data)
+    # Part by part, because a mapped file is checked before each.
+    step = max(1, _DIGEST_BYTES * len(source) // source.nbytes)
+    for first in range(0, len(source), step):
+        digest.update(_content(source.rows(slice(first, first + step))))
+    digest.update(_content(source.labels))
     return digest.hexdigest()
+
+
+def _content(tensor: Tensor) -> memoryview:
+    return tensor.contiguous().cpu().view(torch.uint8).reshape(-1).numpy().data
 
 
 def _share(rank: int | None, world_size: int | None) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.sets.source import Source
+from gsdd_runtime.sets.source import Identity, Source
 from gsdd_runtime.sets.strict_json import one_line, parse_json
 
 MAX_HEADER_BYTES = 1 << 23
@@ -55,6 +55,7 @@ class Container:
         path: as it was given.
         fields: the description.
         dtypes: of each tensor, as the header spells them ("BF16").
+        identity: of the file.
         source: the open file where it is to be mapped; None where it was copied.
     """
 
@@ -62,6 +63,7 @@ class Container:
     kind: Kind
     fields: dict[str, Any]
     dtypes: dict[str, str]
+    identity: Identity
     source: Source | None
     _content: bytes
 
@@ -81,6 +83,7 @@ class Container:
         ) as error:  # fmt: skip
             raise InputError(f"{self.path} is damaged ({one_line(error)}): {self.kind.again}") from error
         self.source.check_name()
+        self.source.check()
         return tensors
 
     def copies(self) -> dict[str, Tensor]:
@@ -111,21 +114,21 @@ def open_container(path: str | os.PathLike[str], kind: Kind) -> Container:
         if not stat.S_ISREG(path.stat().st_mode):
             raise InputError(f"{path} is not an ordinary file: {kind.remedy}")
         with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            text = _header_text(path, kind, file, size)
+            status = os.fstat(file.fileno())
+            text = _header_text(path, kind, file, status.st_size)
             # Texts under other keys of the metadata are not ours to judge; no message shows them as they are.
             header = parse_json(str(path), "the header", text, kind.remedy, controls=True)
             if not isinstance(header, dict):
                 raise InputError(f"{path} is not a .safetensors file: {kind.remedy}")
             fields = _description(path, kind, header)
-            source, content = None, b""
-            if size <= IN_MEMORY_BYTES:
+            identity, source, content = Identity.of(status, text), None, b""
+            if status.st_size <= IN_MEMORY_BYTES:
                 content = struct.pack("<Q", len(text)) + text + file.read(IN_MEMORY_BYTES)
             else:
-                source = Source(path, file)
+                source = Source(path, file, identity, 8 + len(text))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    return Container(path, kind, fields, _dtypes(path, kind, header), source, content)
+    return Container(path, kind, fields, _dtypes(path, kind, header), identity, source, content)
 
 
 def write_container(

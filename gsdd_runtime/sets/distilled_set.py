@@ -14,7 +14,7 @@ from gsdd_runtime.errors import InputError
 from gsdd_runtime.sets import checks
 from gsdd_runtime.sets.file import check_description, read_set_file, write_set_file
 from gsdd_runtime.sets.rows import Indices, check_memory, output_side, scaled_pixels, select
-from gsdd_runtime.sets.source import Source
+from gsdd_runtime.sets.source import Identity, Source, StoredTensor
 from gsdd_runtime.splatting.gaussians import KERNEL_DTYPES
 from gsdd_runtime.wording import counted
 
@@ -39,8 +39,12 @@ class DistilledSet:
         InputError: anything that docs/file-format.md does not allow.
     """
 
-    gaussians: Tensor | None
-    pixels: Tensor | None
+    gaussians = StoredTensor()
+    pixels = StoredTensor()
+    zca = StoredTensor()
+    _gaussians: Tensor | None
+    _pixels: Tensor | None
+    _zca: Tensor | None
 
     def __init__(
         self,
@@ -78,6 +82,7 @@ class DistilledSet:
         """Takes fields and tensors once their forms, not yet their values, are checked."""
         self._where = where
         self._source: Source | None = None
+        self._identity: Identity | None = None
         self._verified = self._labels_verified = False
         self.path: Path | None = None
         checks.check_size(where, fields["height"], fields["width"])
@@ -136,7 +141,8 @@ class DistilledSet:
         """Opens a file. Up to 16 MiB it is copied into memory and checked, and the file may then go or change.
 
         A larger one is mapped: its header is read and every form checked, each row when it is used. ``verify``
-        checks all.
+        checks all. Once it is cut short or changed in place, every use raises InputError; docs/file-format.md says
+        what cannot be seen.
 
         Raises:
             InputError: the file cannot be read, is no distilled set, is damaged, or is of a newer format.
@@ -145,7 +151,7 @@ class DistilledSet:
         result = cls.__new__(cls)
         result._fill(str(path), file.fields, file.tensors)
         result.path = Path(path)
-        result._source = file.source
+        result._source, result._identity = file.source, file.identity
         if file.source is None:
             result.verify()
         return result
@@ -182,9 +188,13 @@ class DistilledSet:
     def verify(self) -> None:
         """Checks every value, parameters finite and labels in range, unless that was done before.
 
+        A mapped file that was written to since is checked again, and taken as it is now.
+
         Raises:
-            InputError: a value that may not be in a set.
+            InputError: a value that may not be in a set; a file that was cut short, or is another set by now.
         """
+        if self._source is not None and self._source.renew():
+            self._verified = self._labels_verified = False
         if not self._verified:
             self._check_values()
 
@@ -194,6 +204,7 @@ class DistilledSet:
         if self.zca is not None:
             checks.check_finite(self._where, "zca", self.zca)
         checks.check_label_values(self._where, self._labels, self.classes)
+        self._check_source()
         self._verified = self._labels_verified = True
 
     def _check_source(self) -> None:
@@ -204,7 +215,8 @@ class DistilledSet:
         return self._images.shape[0]
 
     def __repr__(self) -> str:
-        kind = f"{counted(self.gaussians.shape[1], 'Gaussian')} an image" if self.gaussians is not None else "pixels"
+        gaussians = self.representation == "gaussians"
+        kind = f"{counted(self._images.shape[1], 'Gaussian')} an image" if gaussians else "pixels"
         return (
             f"DistilledSet({counted(len(self), 'image')} of {self.channels}x{self.height}x{self.width}, {kind}, "
             f"{counted(self.classes, 'class')}, {self.nbytes} bytes)"
@@ -212,24 +224,31 @@ class DistilledSet:
 
     def __getstate__(self) -> dict[str, Any]:
         # An open file does not travel to another process; the tensors do.
+        self._check_source()
         return {**self.__dict__, "_source": None}
+
+    def __copy__(self) -> DistilledSet:
+        result = type(self).__new__(type(self))
+        result.__dict__.update(self.__dict__)
+        return result
 
     @property
     def _images(self) -> Tensor:
-        images = self.gaussians if self.gaussians is not None else self.pixels
+        """Not to be read before ``_check_source``: its shape and device may be."""
+        images = self._gaussians if self._gaussians is not None else self._pixels
         assert images is not None
         return images
 
     @property
     def representation(self) -> str:
         """``"gaussians"`` or ``"pixels"``."""
-        return "gaussians" if self.gaussians is not None else "pixels"
+        return "gaussians" if self._gaussians is not None else "pixels"
 
     @property
     def labels(self) -> Tensor:
         """int64 ``[M]``, or soft: float16 ``[M, classes]``. All are checked the first time."""
+        self._check_source()
         if not self._labels_verified:
-            self._check_source()
             checks.check_label_values(self._where, self._labels, self.classes)
             self._labels_verified = True
         return self._labels
@@ -246,7 +265,7 @@ class DistilledSet:
     @property
     def nbytes(self) -> int:
         """Bytes of all tensors: what the file holds beside its header."""
-        tensors = (self.gaussians, self.pixels, self._labels, self.zca)
+        tensors = (self._gaussians, self._pixels, self._labels, self._zca)
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors if tensor is not None)
 
     def to(self, device: str | torch.device) -> DistilledSet:

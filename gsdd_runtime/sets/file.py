@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.sets.container import Kind, description_text, open_container, write_container
-from gsdd_runtime.sets.source import Source
+from gsdd_runtime.sets.source import Identity, Source
 
 FORMAT_VERSION = 1
 METADATA_KEY = "gsdd"
@@ -39,11 +39,13 @@ class SetFile:
         fields: its description by the names of ``DistilledSet``'s arguments, with ``channels`` and
             ``classes``.
         tensors: ``gaussians`` or ``pixels``, ``labels`` (hard or soft), perhaps ``zca``.
+        identity: of the file.
         source: the open file that the tensors are mapped from, or None where they are in memory.
     """
 
     fields: dict[str, Any]
     tensors: dict[str, Tensor]
+    identity: Identity
     source: Source | None
 
 
@@ -59,7 +61,7 @@ def read_set_file(path: str | os.PathLike[str]) -> SetFile:
     tensors = container.tensors()
     if "soft_labels" in tensors:
         tensors["labels"] = tensors.pop("soft_labels")
-    return SetFile(fields, tensors, container.source)
+    return SetFile(fields, tensors, container.identity, container.source)
 
 
 def write_set_file(path: str | os.PathLike[str], fields: dict[str, Any], tensors: dict[str, Tensor]) -> None:
