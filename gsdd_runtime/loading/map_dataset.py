@@ -13,6 +13,7 @@ from gsdd_runtime.decoders import Decoder
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.loading.prefetch import Batch, decode_ahead
 from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.sets.source import Identity
 
 Sample = tuple[Tensor, Tensor] | dict[str, Tensor] | Tensor
 
@@ -25,7 +26,8 @@ class DistilledDataset(Dataset[Sample]):
     :func:`decoded`.
 
     Args:
-        set_or_path: a DistilledSet on the CPU, or the path of one. A path is opened anew in each worker, memory-mapped.
+        set_or_path: a DistilledSet on the CPU, or the path of one. A set from a file is opened anew in each worker that
+            is spawned, where another file of that name is refused.
         normalize, size, dtype: as :meth:`DistilledSet.decode` takes them.
         as_dict: samples are ``{"pixel_values": image, "labels": label}``, as Hugging Face's Trainer takes them.
         indices_only: samples are int64 indices.
@@ -44,14 +46,29 @@ class DistilledDataset(Dataset[Sample]):
         as_dict: bool = False,
         indices_only: bool = False,
     ) -> None:
-        self.distilled_set = set_or_path if isinstance(set_or_path, DistilledSet) else DistilledSet.load(set_or_path)
+        self._set: DistilledSet | None = (
+            set_or_path if isinstance(set_or_path, DistilledSet) else DistilledSet.load(set_or_path)
+        )
+        self._identity: Identity | None = None
         if self.distilled_set.device.type != "cpu":
             raise InputError("DistilledDataset decodes on the CPU: give a set on the CPU, or use DistilledLoader")
         if normalize:
             check_normalizable(self.distilled_set)
-        self._labels = self.distilled_set.labels
+        self.distilled_set.labels  # noqa: B018 - reading them checks them, before a worker does
         self._normalize, self._size, self._dtype = normalize, size, dtype
         self._as_dict, self._indices_only = as_dict, indices_only
+
+    @property
+    def distilled_set(self) -> DistilledSet:
+        """The set; in another process opened again when it is first used.
+
+        Raises:
+            InputError: its file was replaced or changed since.
+        """
+        if self._set is None:
+            assert self._identity is not None
+            self._set = DistilledSet.load(self._identity.path, identity=self._identity)
+        return self._set
 
     def __len__(self) -> int:
         return len(self.distilled_set)
@@ -70,26 +87,18 @@ class DistilledDataset(Dataset[Sample]):
             return list(chosen)
         height, width = self._size or (None, None)
         images = self.distilled_set.decode(chosen, height, width, normalize=self._normalize, dtype=self._dtype)
-        pairs = zip(images, self._labels[chosen], strict=True)
+        pairs = zip(images, self.distilled_set.labels[chosen], strict=True)
         if self._as_dict:
             return [{"pixel_values": image, "labels": label} for image, label in pairs]
         return list(pairs)
 
     def __getstate__(self) -> dict[str, object]:
+        # A worker opens the file itself: nothing is copied to it, however large the set. It does so when it is asked
+        # for the first batch, because what it raises before that does not reach the process that asks.
         state = dict(self.__dict__)
-        path = self.distilled_set.path
-        if path is not None:
-            # A worker maps the file itself: nothing is copied to it, however large the set.
-            state["distilled_set"] = state["_labels"] = None
-            state["_path"] = str(path)
+        if self._set is not None and self._set.identity is not None:
+            state["_set"], state["_identity"] = None, self._set.identity
         return state
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        path = state.pop("_path", None)
-        self.__dict__.update(state)
-        if path is not None:
-            self.distilled_set = DistilledSet.load(str(path))
-            self._labels = self.distilled_set.labels
 
 
 def decoded(

@@ -121,7 +121,7 @@ def open_container(path: str | os.PathLike[str], kind: Kind) -> Container:
             if not isinstance(header, dict):
                 raise InputError(f"{path} is not a .safetensors file: {kind.remedy}")
             fields = _description(path, kind, header)
-            identity, source, content = Identity.of(status, text), None, b""
+            identity, source, content = Identity.of(path, status, text), None, b""
             if status.st_size <= IN_MEMORY_BYTES:
                 content = struct.pack("<Q", len(text)) + text + file.read(IN_MEMORY_BYTES)
             else:

@@ -137,17 +137,27 @@ class DistilledSet:
         return int(classes)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> DistilledSet:
+    def load(cls, path: str | os.PathLike[str], *, identity: Identity | None = None) -> DistilledSet:
         """Opens a file. Up to 16 MiB it is copied into memory and checked, and the file may then go or change.
 
         A larger one is mapped: its header is read and every form checked, each row when it is used. ``verify``
         checks all. Once it is cut short or changed in place, every use raises InputError; docs/file-format.md says
         what cannot be seen.
 
+        Args:
+            path: of the file.
+            identity: of a set that was read from it: the file must be the same still.
+
         Raises:
-            InputError: the file cannot be read, is no distilled set, is damaged, or is of a newer format.
+            InputError: the file cannot be read, is no distilled set, is damaged, is of a newer format, or is another
+                than ``identity``.
         """
         file = read_set_file(path)
+        if identity is not None and file.identity != identity:
+            raise InputError(
+                f"{path} was replaced or written to after the set was opened from it in another process: "
+                "open the set again there, so that all see the same"
+            )
         result = cls.__new__(cls)
         result._fill(str(path), file.fields, file.tensors)
         result.path = Path(path)
@@ -257,6 +267,11 @@ class DistilledSet:
     def hard_labels(self) -> Tensor:
         """int64 ``[M]``: the labels, or the likeliest class of soft ones."""
         return self.labels if self._labels.dim() == 1 else self.labels.argmax(dim=1)
+
+    @property
+    def identity(self) -> Identity | None:
+        """Of the file it was read from; None for a set that was made in memory."""
+        return self._identity if self._source is None else self._source.identity
 
     @property
     def device(self) -> torch.device:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import weakref
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, overload
 
@@ -20,19 +20,22 @@ class Identity:
     """Tells a file from another that took its name, and from itself before it was changed in place.
 
     Attributes:
+        path: absolute.
         size: bytes.
         changed: when it was last written, in nanoseconds.
         header: SHA-256 of its header.
     """
 
+    path: str
     size: int
     changed: int
     header: str
 
     @classmethod
-    def of(cls, status: os.stat_result, header: bytes) -> Identity:
+    def of(cls, path: str | os.PathLike[str], status: os.stat_result, header: bytes) -> Identity:
         """Of a file with that status and header."""
-        return cls(status.st_size, status.st_mtime_ns, hashlib.sha256(header).hexdigest())
+        digest = hashlib.sha256(header).hexdigest()
+        return cls(os.path.abspath(path), status.st_size, status.st_mtime_ns, digest)
 
 
 class Source:
@@ -79,10 +82,10 @@ class Source:
             return False
         if status.st_size < self.identity.size:
             self.check()
-        now = Identity.of(status, os.pread(self._descriptor, self._header_bytes, 0)[8:])
+        now = Identity.of(self.path, status, os.pread(self._descriptor, self._header_bytes, 0)[8:])
         if (now.size, now.header) != (self.identity.size, self.identity.header):
             raise InputError(f"{self.path} was rewritten while in use: reopen it")
-        self.identity = now
+        self.identity = replace(self.identity, changed=now.changed)
         return True
 
     def check_name(self) -> None:
