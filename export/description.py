@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.sets.distilled_set import DistilledSet, check_distilled_set
 from gsdd_runtime.splatting.gaussians import MAX_SIDE
 
 # Key of the description in an exported file, as in the set's own.
@@ -46,6 +46,7 @@ def check_gaussians(distilled_set: DistilledSet) -> Tensor:
     Raises:
         InputError: a set of pixels, or a damaged one.
     """
+    check_distilled_set(distilled_set)
     if distilled_set.gaussians is None:
         raise InputError("the set holds pixels, not Gaussians: there is nothing to decode, so nothing to export")
     distilled_set.verify()
@@ -58,6 +59,7 @@ def check_size(distilled_set: DistilledSet, size: tuple[int, int] | None) -> tup
     Raises:
         InputError: a side that is not 1 to 16384.
     """
+    check_distilled_set(distilled_set)
     height, width = size or (distilled_set.height, distilled_set.width)
     for name, side in (("height", height), ("width", width)):
         if not isinstance(side, int) or not 1 <= side <= MAX_SIDE:

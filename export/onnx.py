@@ -18,6 +18,7 @@ from torch import Tensor
 from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.errors import GsddError, InputError
 from gsdd_runtime.export.description import METADATA_KEY, check_gaussians, check_size, describe, normalization
+from gsdd_runtime.sets.distilled_set import check_distilled_set
 from gsdd_runtime.splatting import contract
 from gsdd_runtime.splatting.gaussians import DEFAULT_SUPERSAMPLE
 from gsdd_runtime.versions import VERSION
@@ -105,6 +106,7 @@ def decoder_model(
     from gsdd_runtime.export.splat_function import splat_function
 
     check_opset(opset)
+    check_distilled_set(distilled_set)
     check_payload(distilled_set.nbytes, "the set")
     gaussians = check_gaussians(distilled_set)
     height, width = check_size(distilled_set, size)

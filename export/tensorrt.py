@@ -22,7 +22,7 @@ import torch
 from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.decoders.tensorrt import SIDECAR_FORMAT, sidecar_path
 from gsdd_runtime.decoders.tensorrt_plugins import installed_module, require_module
-from gsdd_runtime.errors import GsddError, InputError, LibraryNotBuiltError
+from gsdd_runtime.errors import GsddError, InputError, LibraryNotBuiltError, check_type
 from gsdd_runtime.export.onnx import METADATA_KEY, decoder_model, require_onnx
 from gsdd_runtime.export.tensorrt_model import (
     Profile,
@@ -32,13 +32,12 @@ from gsdd_runtime.export.tensorrt_model import (
     plugin_nodes,
 )
 from gsdd_runtime.progress import Progress, Reporter, silent
+from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.splatting.native import plugin_library
 from gsdd_runtime.versions import VERSION
 
 if TYPE_CHECKING:
     import onnx
-
-    from gsdd_runtime.sets.distilled_set import DistilledSet
 
 # What TensorRT-RTX builds for when it is not told; TensorRT builds for the device at hand.
 RTX_CAPABILITIES = ("8.0", "8.6", "8.9", "12.0")
@@ -87,6 +86,8 @@ def export_tensorrt(
         GsddError: onnx or TensorRT is not installed, or TensorRT cannot build the model: the reason is
             TensorRT's.
     """
+    remedy = "give a gsdd.DistilledSet, its file, or an ONNX model"
+    check_type("source", source, (DistilledSet, str, os.PathLike), "a DistilledSet or a path", remedy)
     profile = Profile.checked(min_batch, opt_batch, max_batch)
     name, module = require_module(_choice(builder))
     job: dict[str, Any] = {
@@ -154,8 +155,6 @@ def _model(
     dtype: torch.dtype,
 ) -> onnx.ModelProto:
     onnx = require_onnx()
-    from gsdd_runtime.sets.distilled_set import DistilledSet
-
     if isinstance(source, DistilledSet):
         return decoder_model(source, normalize=normalize, size=size, dtype=dtype)
     path = Path(source)

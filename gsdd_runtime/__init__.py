@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gsdd_runtime.versions import VERSION
 
 if TYPE_CHECKING:
+    from gsdd_runtime.datasets import RealData, load_dataset
     from gsdd_runtime.distillation import distill
     from gsdd_runtime.errors import GsddError, InputError, LibraryNotBuiltError
     from gsdd_runtime.evaluation.accuracy import evaluate
@@ -31,8 +32,10 @@ _HOMES = {
     "GsddError": "errors",
     "InputError": "errors",
     "LibraryNotBuiltError": "errors",
+    "RealData": "datasets",
     "distill": "distillation",
     "evaluate": "evaluation.accuracy",
+    "load_dataset": "datasets",
     "plugin_library": "splatting.native",
     "reference": "splatting",
     "splat": "splatting.op",
@@ -45,6 +48,8 @@ __all__ = [  # noqa: RUF022 - in the order a reader meets them
     "DistilledDataset",
     "splat",
     "reference",
+    "load_dataset",
+    "RealData",
     "distill",
     "evaluate",
     "storage_budget",

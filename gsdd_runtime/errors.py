@@ -33,3 +33,9 @@ class InputError(GsddError, ValueError):
 
 class LibraryNotBuiltError(GsddError, ImportError):
     """A native library is not installed, or cannot be loaded."""
+
+
+def check_type(name: str, value: object, kinds: type | tuple[type, ...], what: str, remedy: str) -> None:
+    """Raises InputError unless ``value``, an argument called ``name``, is one of ``kinds``: ``what``, in words."""
+    if not isinstance(value, kinds):
+        raise InputError(f"{name} must be {what}, got {type(value).__name__}: {remedy}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.progress import Progress, Reporter, silent
+from gsdd_runtime.progress import Progress, Reporter, say_once, silent
 
 if TYPE_CHECKING:
     from gsdd_runtime.datasets import RealData
@@ -86,7 +86,7 @@ def load_data(dataset: str, data_dir: Path | None, size: str | None, test_part: 
 
     data = load_dataset(dataset, data_dir=data_dir, size=parse_size(size), test_part=test_part)
     if data.split is not None:
-        print(f"gsdd-rt: {data.split}", file=sys.stderr)
+        say_once(data.split)
     return data
 
 

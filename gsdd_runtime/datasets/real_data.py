@@ -13,6 +13,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from gsdd_runtime.errors import InputError, check_type
+from gsdd_runtime.splatting.gaussians import MAX_CHANNELS
+from gsdd_runtime.wording import counted
+
 # Bytes handed to the hash at once.
 _HASH_PART = 1 << 24
 # Pixels counted at once: each takes eight bytes while it is.
@@ -49,12 +53,33 @@ class RealData:
         cls,
         name: str,
         train: tuple[Tensor, Tensor],
-        test: tuple[Tensor, Tensor],
+        test: tuple[Tensor, Tensor] | None,
         class_names: tuple[str, ...],
         *,
         split: str | None = None,
     ) -> RealData:
-        """Real data from ``(images, labels)`` pairs, with its statistics and fingerprint computed."""
+        """Real data from tensors, with its statistics and fingerprint computed.
+
+        Args:
+            name: for messages.
+            train: ``(images, labels)``: uint8 ``[M, C, H, W]``, at least one, and whole numbers ``[M]``, positions in
+                ``class_names``.
+            test: the same, of any number; None for none, which will do for distilling.
+            class_names: one a class.
+            split: see above.
+
+        Raises:
+            InputError: tensors of another type or shape, or a label out of range.
+        """
+        check_type("class_names", class_names, (tuple, list), "a tuple of names", "name each class")
+        train = _checked_part(f"{name}: train", train, len(class_names))
+        if not len(train[1]):
+            raise InputError(f"{name}: train holds no image: at least one is needed")
+        test = (train[0][:0], train[1][:0]) if test is None else _checked_part(f"{name}: test", test, len(class_names))
+        if test[0].shape[1:] != train[0].shape[1:]:
+            shapes = " and ".join("x".join(map(str, images.shape[1:])) for images, _ in (train, test))
+            raise InputError(f"{name}: images to train and to test on are {shapes}: they must be of one shape")
+        class_names = tuple(class_names)
         mean, std = channel_statistics(train[0])
         digest = fingerprint(train, test, class_names)
         return cls(name, *train, *test, class_names, mean, std, digest, split)
@@ -80,6 +105,35 @@ class RealData:
         mean = torch.tensor(self.mean, device=images.device).view(1, -1, 1, 1)
         std = torch.tensor(self.std, device=images.device).view(1, -1, 1, 1)
         return images.float().div_(255.0).sub_(mean).div_(std)
+
+
+def check_real_data(data: object) -> None:
+    """Raises InputError unless ``data`` is a RealData."""
+    remedy = "make one with gsdd.load_dataset(NAME) or gsdd.RealData.of(NAME, (images, labels), None, CLASS_NAMES)"
+    check_type("data", data, RealData, "a RealData", remedy)
+
+
+def _checked_part(where: str, part: tuple[Tensor, Tensor], classes: int) -> tuple[Tensor, Tensor]:
+    """Images and int64 labels that fit together."""
+    if not (isinstance(part, (tuple, list)) and len(part) == 2 and all(isinstance(one, Tensor) for one in part)):
+        raise InputError(f"{where} must be (images, labels), two tensors, got {type(part).__name__}")
+    images, labels = part
+    if images.dtype != torch.uint8 or images.dim() != 4 or 0 in images.shape[1:] or images.shape[1] > MAX_CHANNELS:
+        kind = f"{str(images.dtype).removeprefix('torch.')} {list(images.shape)}"
+        raise InputError(
+            f"{where}: images must be uint8 [images, 1 to {MAX_CHANNELS} channels, height, width], got {kind}: "
+            "scale floats in [0, 1] by 255, round them and convert them"
+        )
+    if labels.is_floating_point() or labels.is_complex() or labels.shape != images.shape[:1]:
+        kind = f"{str(labels.dtype).removeprefix('torch.')} {list(labels.shape)}"
+        raise InputError(f"{where}: labels must be whole numbers [{len(images)}], one an image, got {kind}")
+    labels = labels.to(torch.int64)
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        raise InputError(
+            f"{where}: labels are {int(labels.min())} to {int(labels.max())}, out of range for "
+            f"{counted(classes, 'class name')}: number the classes from 0"
+        )
+    return images, labels
 
 
 def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from gsdd_runtime.datasets import RealData
+from gsdd_runtime.datasets.real_data import check_real_data
 from gsdd_runtime.distillation.engine import Interrupted
 from gsdd_runtime.distillation.fit import FitResult, fit_images
 from gsdd_runtime.distillation.options import DEFAULT_BOUNDARY_WEIGHT, DistillOptions
@@ -86,6 +87,7 @@ def distill(
         GsddError: the loss is not finite.
         Interrupted: SIGINT or SIGTERM came, and the checkpoint was written. Only where ``out`` is given.
     """
+    check_real_data(data)
     options = DistillOptions(
         method=method,
         representation=representation,

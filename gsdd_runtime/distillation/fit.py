@@ -17,7 +17,7 @@ from gsdd_runtime.distillation.options import (
     check_whole_number,
 )
 from gsdd_runtime.distillation.representations import GaussianRepresentation, Representation
-from gsdd_runtime.errors import InputError
+from gsdd_runtime.errors import InputError, check_type
 from gsdd_runtime.progress import Reporter, silent
 from gsdd_runtime.seeds import derived_generator
 from gsdd_runtime.splatting.gaussians import initial_gaussians
@@ -114,6 +114,7 @@ def check_images(images: Tensor) -> Tensor:
     Raises:
         InputError: another shape or type, no image, or numbers out of range.
     """
+    check_type("images", images, Tensor, "a torch.Tensor", "convert them with torch.as_tensor")
     if images.dim() != 4 or 0 in images.shape:
         raise InputError(f"images must be [images, channels, height, width], none 0, got shape {tuple(images.shape)}")
     if images.dtype == torch.uint8:

@@ -171,7 +171,7 @@ def _check_names(options: DistillOptions) -> None:
         ("init", options.init, INITS),
         ("schedule", options.schedule, SCHEDULES),
     ):
-        if value not in known:
+        if not isinstance(value, str) or value not in known:
             raise InputError(f"{option} {value!r} is not known: choose one of {', '.join(known)}")
     chosen_augmentation(options.augment)
     if options.representation == "pixels" and options.init == "color":

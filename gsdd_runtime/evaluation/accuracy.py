@@ -14,13 +14,14 @@ from torch import Tensor, nn
 
 from gsdd_runtime import networks
 from gsdd_runtime.datasets import RealData
+from gsdd_runtime.datasets.real_data import check_real_data
 from gsdd_runtime.devices import resolve_device
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.evaluation.side_by_side import Stop, run_side_by_side, threads_of_each
 from gsdd_runtime.networks import Size
 from gsdd_runtime.progress import Progress, Reporter, silent
 from gsdd_runtime.seeds import derived_generator
-from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.sets.distilled_set import DistilledSet, check_distilled_set
 from gsdd_runtime.training.trainer import Examples, Recipe, is_reported, train_network
 from gsdd_runtime.versions import VERSION
 from gsdd_runtime.wording import counted
@@ -166,6 +167,8 @@ def evaluate(
         InputError: a set and data that do not fit together, an unknown network or device, a number out of
             range.
     """
+    check_distilled_set(distilled_set)
+    check_real_data(data)
     recipe = Recipe(epochs, batch_size, learning_rate, momentum, weight_decay, augment)
     for name, value in (("repeats", repeats), ("tests", tests)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from gsdd_runtime.datasets import RealData
+from gsdd_runtime.datasets.real_data import check_real_data
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.seeds import derived_generator
 from gsdd_runtime.sets.distilled_set import DistilledSet
@@ -59,6 +60,7 @@ def random_real_set(
     Raises:
         InputError: a class with fewer images, a storage that holds none, or both or neither of the two given.
     """
+    check_real_data(data)
     if (storage_bytes_per_class is None) == (per_class is None):
         raise InputError("give either the storage in bytes or the images of a class")
     if storage_bytes_per_class is not None:

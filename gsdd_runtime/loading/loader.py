@@ -16,7 +16,7 @@ from torch import Tensor
 from gsdd_runtime.decoders import Decoder
 from gsdd_runtime.devices import resolve_device
 from gsdd_runtime.errors import GsddError, InputError
-from gsdd_runtime.loading.map_dataset import check_normalizable
+from gsdd_runtime.loading.map_dataset import check_normalizable, check_set_or_path
 from gsdd_runtime.loading.opening import EXPORTED_SUFFIXES, open_decoder, open_exported
 from gsdd_runtime.loading.prefetch import Batch, decode_ahead
 from gsdd_runtime.loading.sampling import batches_per_epoch, check_sharing, epoch_order
@@ -90,6 +90,9 @@ class DistilledLoader:
         prefetch: int = 2,
         steps: int | None = None,
     ) -> None:
+        check_set_or_path(set_or_path)
+        if not isinstance(decoder, str) and not callable(getattr(decoder, "decode", None)):
+            raise InputError(f"decoder must be a name or have decode(indices), got {type(decoder).__name__}")
         self.device = resolve_device(device)
         self._source = _open_source(set_or_path)
         if isinstance(self._source, Path):

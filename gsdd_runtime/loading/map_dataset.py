@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from gsdd_runtime.decoders import Decoder
-from gsdd_runtime.errors import InputError
+from gsdd_runtime.errors import InputError, check_type
 from gsdd_runtime.loading.prefetch import Batch, decode_ahead
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.sets.source import Identity
@@ -46,6 +46,7 @@ class DistilledDataset(Dataset[Sample]):
         as_dict: bool = False,
         indices_only: bool = False,
     ) -> None:
+        check_set_or_path(set_or_path)
         self._set: DistilledSet | None = (
             set_or_path if isinstance(set_or_path, DistilledSet) else DistilledSet.load(set_or_path)
         )
@@ -111,6 +112,12 @@ def decoded(
     """
     for _, batch in decode_ahead(iter(index_batches), decoder.decode, device, prefetch):
         yield batch
+
+
+def check_set_or_path(value: object) -> None:
+    """Raises InputError unless ``value`` is a DistilledSet or a path."""
+    remedy = "make a set of tensors with gsdd.DistilledSet(GAUSSIANS, LABELS, HEIGHT, WIDTH)"
+    check_type("set_or_path", value, (DistilledSet, str, os.PathLike), "a DistilledSet or a path", remedy)
 
 
 def check_normalizable(distilled_set: DistilledSet) -> None:

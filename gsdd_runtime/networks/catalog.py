@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import torch
 
-from gsdd_runtime.errors import InputError
+from gsdd_runtime.errors import InputError, check_type
 from gsdd_runtime.networks.alexnet import alexnet
 from gsdd_runtime.networks.convnet import convnet
 from gsdd_runtime.networks.lenet import lenet
@@ -60,6 +60,7 @@ def build(
     Raises:
         InputError: a name that is not known, or images that the network cannot take.
     """
+    check_type("network", name, str, "a name", f"choose one of {known_names()}")
     _check(name, channels, classes, size)
     make = _maker(name)
     with torch.random.fork_rng(devices=[]):

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from gsdd_runtime import networks
-from gsdd_runtime.errors import InputError
+from gsdd_runtime.errors import InputError, check_type
 from gsdd_runtime.networks import Network, Size
 from gsdd_runtime.sets import checks
 from gsdd_runtime.sets.container import Container, Kind, open_container, write_container
-from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.sets.distilled_set import DistilledSet, check_distilled_set
 
 FORMAT_VERSION = 1
 METADATA_KEY = "gsdd_model"
@@ -80,6 +80,8 @@ def save_model(
     Raises:
         InputError: the facts cannot be written as JSON, or the file cannot be written.
     """
+    check_type("model", model, nn.Module, "a torch.nn.Module", "train one with gsdd_runtime.training.trainer.train")
+    check_distilled_set(distilled_set)
     height, width = (distilled_set.height, distilled_set.width) if size is None else size
     facts = {
         "network": network,

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gsdd_runtime.errors import InputError
+from gsdd_runtime.errors import InputError, check_type
 from gsdd_runtime.sets.strict_json import check_text
 from gsdd_runtime.splatting.gaussians import MAX_CHANNELS, MAX_SIDE, SHAPE_PARAMETERS
 from gsdd_runtime.wording import counted
@@ -60,6 +60,7 @@ def check_pixel_tensor(where: str, pixels: Tensor, height: int, width: int) -> i
 
 def check_label_tensor(where: str, labels: Tensor, images: int) -> None:
     """Labels: int64 ``[M]`` or, soft, float16 ``[M, classes]``, one for each of the ``images``."""
+    _check_tensor(where, "labels", labels)
     if labels.dtype == torch.int64:
         _check_form(where, "labels", labels, torch.int64, 1, "[images]")
     else:
@@ -186,6 +187,7 @@ def is_number(value: Any) -> bool:
 
 
 def _check_form(where: str, name: str, tensor: Tensor, dtype: torch.dtype, rank: int, form: str) -> None:
+    _check_tensor(where, name, tensor)
     if tensor.dtype != dtype:
         kind = str(dtype).removeprefix("torch.")
         raise InputError(f"{where}: {name} must be {kind}, got {str(tensor.dtype).removeprefix('torch.')}")
@@ -193,3 +195,7 @@ def _check_form(where: str, name: str, tensor: Tensor, dtype: torch.dtype, rank:
         raise InputError(f"{where}: {name} must be {form}, got {list(tensor.shape)}")
     if tensor.numel() == 0:
         raise InputError(f"{where}: {name} is empty, {list(tensor.shape)}: a set holds at least one image")
+
+
+def _check_tensor(where: str, name: str, value: object) -> None:
+    check_type(f"{where}: {name}", value, Tensor, "a torch.Tensor", "convert it with torch.as_tensor")

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gsdd_runtime.errors import InputError
+from gsdd_runtime.errors import InputError, check_type
 from gsdd_runtime.sets import checks
 from gsdd_runtime.sets.file import check_description, read_set_file, write_set_file
 from gsdd_runtime.sets.rows import Indices, check_memory, output_side, scaled_pixels, select
@@ -387,3 +387,8 @@ class DistilledSet:
             )
         zca = self.zca.to(images.device)
         return torch.addmm(zca[-1], normalized.flatten(1), zca[:-1]).view_as(images)
+
+
+def check_distilled_set(value: object, name: str = "distilled_set") -> None:
+    """Raises InputError unless ``value`` is a DistilledSet."""
+    check_type(name, value, DistilledSet, "a DistilledSet", "open a file with gsdd.DistilledSet.load(PATH)")

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from gsdd_runtime.errors import InputError
+from gsdd_runtime.errors import InputError, check_type
 from gsdd_runtime.wording import counted
 
 ALPHA_THRESHOLD = 1.0 / 255.0
@@ -94,6 +94,7 @@ def check_gaussians(gaussians: Tensor) -> int:
     Raises:
         InputError: another rank or a channel count out of 1 to 4.
     """
+    check_type("gaussians", gaussians, Tensor, "a torch.Tensor", "convert it with torch.as_tensor")
     if gaussians.dim() != 3:
         raise InputError(f"gaussians must be [batch, count, 6 + channels], got shape {tuple(gaussians.shape)}")
     channels = gaussians.shape[2] - SHAPE_PARAMETERS

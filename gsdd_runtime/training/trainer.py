@@ -16,7 +16,7 @@ from gsdd_runtime.errors import InputError
 from gsdd_runtime.networks import Network, Size
 from gsdd_runtime.progress import Progress, Reporter, silent
 from gsdd_runtime.seeds import derived_generator
-from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.sets.distilled_set import DistilledSet, check_distilled_set
 from gsdd_runtime.training.augmentation import chosen_augmentation, dsa
 
 # Decoded images up to this many bytes are kept; beyond, each batch is decoded when it comes.
@@ -132,6 +132,7 @@ def train(
     Raises:
         InputError: an unknown network or device, a number out of range, a set that cannot be decoded.
     """
+    check_distilled_set(distilled_set)
     recipe = Recipe(epochs, batch_size, learning_rate, momentum, weight_decay, augment)
     where = resolve_device(device)
     shape = (distilled_set.height, distilled_set.width) if size is None else size
