@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.sets.distilled_set import DistilledSet, check_distilled_set
+from gsdd_runtime.sets.preparation import Preparation
 from gsdd_runtime.splatting.gaussians import MAX_SIDE
 
 # Key of the description in an exported file, as in the set's own.
@@ -16,7 +17,10 @@ METADATA_KEY = "gsdd"
 
 
 def describe(distilled_set: DistilledSet, normalize: bool, height: int, width: int) -> dict[str, Any]:
-    """How the set was made, and what the images of the exported decoder are."""
+    """How the set was made, and what the images of the exported decoder are.
+
+    ``normalized``: they are what a network takes; ``zca``: a network takes whitened images.
+    """
     return {
         "height": height,
         "width": width,
@@ -27,7 +31,7 @@ def describe(distilled_set: DistilledSet, normalize: bool, height: int, width: i
         "classes": distilled_set.classes,
         "class_names": distilled_set.class_names,
         "normalized": normalize,
-        "whitened": distilled_set.zca is not None,
+        "zca": distilled_set.zca is not None,
         "mean": distilled_set.mean,
         "std": distilled_set.std,
         "ipc": distilled_set.ipc,
@@ -67,14 +71,12 @@ def check_size(distilled_set: DistilledSet, size: tuple[int, int] | None) -> tup
     return height, width
 
 
-def normalization(distilled_set: DistilledSet, normalize: bool) -> dict[str, Tensor] | None:
-    """``mean`` and ``std``, float32 ``[C]``; None where nothing is applied: images of a whitened set are as they are.
+def check_preparation(distilled_set: DistilledSet, normalize: bool, height: int, width: int) -> Preparation | None:
+    """What makes a network's input of images of that size, on the CPU; None without ``normalize``.
 
     Raises:
-        InputError: the set has none.
+        InputError: the set has no mean and std, or whitens another size.
     """
-    if not normalize or distilled_set.zca is not None:
+    if not normalize:
         return None
-    if distilled_set.mean is None or distilled_set.std is None:
-        raise InputError("the set has no mean and std to normalise with: export it without normalize")
-    return {"mean": torch.tensor(distilled_set.mean), "std": torch.tensor(distilled_set.std)}
+    return distilled_set.preparation.for_size(height, width).to(torch.device("cpu"))

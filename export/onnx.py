@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.errors import GsddError, InputError
-from gsdd_runtime.export.description import METADATA_KEY, check_gaussians, check_size, describe, normalization
+from gsdd_runtime.export.description import METADATA_KEY, check_gaussians, check_preparation, check_size, describe
 from gsdd_runtime.sets.distilled_set import check_distilled_set
 from gsdd_runtime.splatting import contract
 from gsdd_runtime.splatting.gaussians import DEFAULT_SUPERSAMPLE
@@ -74,7 +74,8 @@ def export_onnx(
     Args:
         distilled_set: of Gaussians; a set of pixels has nothing to decode.
         out: the file.
-        normalize: images come out as ``(image - mean) / std``; those of a set with ``zca`` are so as they are.
+        normalize: images come out as a network takes them: ``(image - mean) / std``, or whitened where the set has a
+            ``zca``, whose matrix is then part of the file.
         size: ``(height, width)`` of the images; the set's native size if left out.
         dtype: of the images: float32, float16 or bfloat16.
         opset: of the standard domain, 18 to 26. Models of one opset can be merged.
@@ -103,15 +104,17 @@ def decoder_model(
 ) -> onnx.ModelProto:
     """The model that :func:`export_onnx` writes, checked by onnx with full shape inference."""
     onnx = require_onnx()
+    from gsdd_runtime.export.graph import Graph
+    from gsdd_runtime.export.preparation import prepare
     from gsdd_runtime.export.splat_function import splat_function
 
     check_opset(opset)
     check_distilled_set(distilled_set)
-    check_payload(distilled_set.nbytes, "the set")
+    check_payload(exported_bytes(distilled_set, normalize), "the set")
     gaussians = check_gaussians(distilled_set)
     height, width = check_size(distilled_set, size)
     image_type = _image_type(dtype)
-    normal = normalization(distilled_set, normalize)
+    preparation = check_preparation(distilled_set, normalize, height, width)
     labels = distilled_set.labels
     channels = distilled_set.channels
     helper, types = onnx.helper, onnx.TensorProto
@@ -123,20 +126,17 @@ def decoder_model(
         helper.make_node("Gather", [all_labels, "indices"], ["labels"], axis=0),
     ]
     between = []
-    if normal is None:
+    if preparation is None:
         nodes.append(splat_node(chosen, "images", distilled_set, height, width, image_type))
     else:
-        # Normalised in float32, and rounded once. Older versions of onnxruntime want the type of a custom operator's
+        # Prepared in float32, and rounded once. Older versions of onnxruntime want the type of a custom operator's
         # output declared: they derive none from an attribute.
-        pixels, centered, normalized = PREFIX + "pixels", PREFIX + "centered", PREFIX + "normalized"
+        pixels, drawn = PREFIX + "pixels", Graph()
         between = [helper.make_tensor_value_info(pixels, types.FLOAT, ["batch", channels, height, width])]
-        initializers += [tensor(PREFIX + name, value.view(1, -1, 1, 1)) for name, value in normal.items()]
-        nodes += [
-            splat_node(chosen, pixels, distilled_set, height, width, types.FLOAT),
-            helper.make_node("Sub", [pixels, PREFIX + "mean"], [centered]),
-            helper.make_node("Div", [centered, PREFIX + "std"], [normalized]),
-            helper.make_node("Cast", [normalized], ["images"], to=image_type),
-        ]
+        drawn.nodes.append(splat_node(chosen, pixels, distilled_set, height, width, types.FLOAT))
+        drawn.op("Cast", prepare(drawn, pixels, preparation), name="images", to=image_type)
+        nodes += drawn.nodes
+        initializers += drawn.initializers
     label_type = types.INT64 if labels.dim() == 1 else types.FLOAT16
     graph = helper.make_graph(
         nodes,
@@ -219,6 +219,12 @@ def tensor(name: str, value: Tensor) -> onnx.TensorProto:
     stored = value.detach().cpu().contiguous()
     raw = stored.view(-1).view(torch.uint8).numpy().tobytes() if stored.numel() else b""
     return onnx.helper.make_tensor(name, codes[value.dtype], list(value.shape), raw, raw=True)
+
+
+def exported_bytes(distilled_set: DistilledSet, normalize: bool) -> int:
+    """Bytes of the set's tensors that go into a file: of a ``zca`` where its images come out whitened."""
+    unused = 0 if distilled_set.zca is None or normalize else distilled_set.zca.nbytes
+    return distilled_set.nbytes - unused
 
 
 def check_payload(nbytes: int, what: str) -> None:

@@ -15,7 +15,7 @@ from torch import nn
 
 from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.export.description import check_gaussians, check_size, describe, normalization
+from gsdd_runtime.export.description import check_gaussians, check_preparation, check_size, describe
 from gsdd_runtime.export.graph import Graph
 from gsdd_runtime.export.layers import Backward, Gradients, emit, linear
 from gsdd_runtime.export.onnx import (
@@ -23,13 +23,16 @@ from gsdd_runtime.export.onnx import (
     PREFIX,
     check_opset,
     check_payload,
+    exported_bytes,
     finished_model,
     gradient_node,
     require_onnx,
     splat_node,
     tensor,
 )
+from gsdd_runtime.export.preparation import prepare, prepared_gradient
 from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.sets.preparation import Preparation
 from gsdd_runtime.splatting.gaussians import BOUNDARY_MARGIN, parameters_per_gaussian
 
 if TYPE_CHECKING:
@@ -75,7 +78,7 @@ def export_train_step(
         set_learning_rate: given, the set is trained too, with this rate and the same momentum: its Gaussians are an
             input ``gaussians``, float32 ``[M, N, 6 + C]``, with their momentum. Each step renders their rounding to
             bfloat16, lets the gradient through it, and keeps the centres off the edge.
-        normalize: ``(image - mean) / std`` before the network.
+        normalize: the network gets ``(image - mean) / std``, or whitened images where the set has a ``zca``.
         size: ``(height, width)`` of the images.
         seed: of the initial parameters.
         opset: as of :func:`gsdd_runtime.export.onnx.export_onnx`.
@@ -126,14 +129,15 @@ def train_step_model(
     height, width = check_size(distilled_set, size)
     network = default_network((height, width)) if network is None else network
     net = build(network, distilled_set.channels, distilled_set.classes, (height, width), seed=seed)
-    check_payload(_payload(distilled_set, net, train_set), "the training step")
+    check_payload(_payload(distilled_set, net, train_set, normalize), "the training step")
     graph = Graph()
     set_gaussians = check_gaussians(distilled_set)
     graph.initializers.append(tensor(_LABELS, distilled_set.labels))
     if not train_set:
         graph.initializers.append(tensor(_GAUSSIANS, set_gaussians))
     drawn = _gaussians(graph, train_set)
-    images = _render(graph, drawn, distilled_set, height, width, normalize)
+    preparation = check_preparation(distilled_set, normalize, height, width)
+    images = _render(graph, drawn, distilled_set, height, width, preparation)
     target = _targets(graph, distilled_set)
     logits, backward = _network(graph, net, images, (height, width))
     image_gradient, gradients = backward(_cross_entropy(graph, logits, target), train_set)
@@ -142,7 +146,7 @@ def train_step_model(
         _sgd(graph, name, gradients[name], momentum, weight_decay, "learning_rate", NEXT + name)
         state |= {name: parameter.detach(), MOMENTUM + name: torch.zeros_like(parameter)}
     if train_set:
-        gradient = _set_gradient(graph, distilled_set, drawn, image_gradient, normalize)
+        gradient = _set_gradient(graph, distilled_set, drawn, image_gradient, preparation)
         moved = _sgd(graph, "gaussians", gradient, momentum, 0.0, "set_learning_rate", graph.fresh("moved"))
         _keep_inside(graph, moved, distilled_set.channels, NEXT + "gaussians")
         state |= {"gaussians": set_gaussians.float(), MOMENTUM + "gaussians": torch.zeros(set_gaussians.shape)}
@@ -174,10 +178,10 @@ def train_step_model(
     return finished_model(made, functions, description, opset)
 
 
-def _payload(distilled_set: DistilledSet, net: Network, train_set: bool) -> int:
+def _payload(distilled_set: DistilledSet, net: Network, train_set: bool, normalize: bool) -> int:
     """Bytes of all tensors in the file: of what is trained, float32 values and as many of momentum."""
     trained = sum(parameter.numel() for parameter in net.parameters())
-    kept = distilled_set.nbytes
+    kept = exported_bytes(distilled_set, normalize)
     if train_set and distilled_set.gaussians is not None:
         trained += distilled_set.gaussians.numel()
         kept -= distilled_set.gaussians.nbytes
@@ -190,22 +194,19 @@ def _gaussians(graph: Graph, train_set: bool) -> str:
     return graph.op("Cast", gaussians, to=require_onnx().TensorProto.BFLOAT16) if train_set else gaussians
 
 
-def _render(graph: Graph, gaussians: str, distilled_set: DistilledSet, height: int, width: int, normalize: bool) -> str:
+def _render(
+    graph: Graph, gaussians: str, distilled_set: DistilledSet, height: int, width: int, preparation: Preparation | None
+) -> str:
     graph.nodes.append(splat_node(gaussians, _IMAGES, distilled_set, height, width, require_onnx().TensorProto.FLOAT))
-    normal = normalization(distilled_set, normalize)
-    if normal is None:
-        return _IMAGES
-    for name, value in normal.items():
-        graph.initializers.append(tensor(PREFIX + name, value.view(1, -1, 1, 1)))
-    return graph.op("Div", graph.op("Sub", _IMAGES, PREFIX + "mean"), PREFIX + "std")
+    return _IMAGES if preparation is None else prepare(graph, _IMAGES, preparation)
 
 
 def _set_gradient(
-    graph: Graph, distilled_set: DistilledSet, gaussians: str, image_gradient: str, normalize: bool
+    graph: Graph, distilled_set: DistilledSet, gaussians: str, image_gradient: str, preparation: Preparation | None
 ) -> str:
     """The gradient of all Gaussians of the set, ``[M, N, 6 + C]``, from that of the network's input."""
-    if normalization(distilled_set, normalize) is not None:
-        image_gradient = graph.op("Div", image_gradient, PREFIX + "std")
+    if preparation is not None:
+        image_gradient = prepared_gradient(graph, image_gradient, preparation)
     of_batch = graph.fresh("grad_gaussians")
     graph.nodes.append(gradient_node(image_gradient, gaussians, of_batch, distilled_set))
     # An index may come twice in a batch. A product with one row for each index adds them up, in one order;

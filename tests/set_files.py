@@ -44,12 +44,24 @@ def some_set(images: int = 6, classes: int = 3, channels: int = 1, **options: An
     return DistilledSet(some_gaussians(images, channels=channels), labels, 12, 10, **{**settings, **options})
 
 
-def pixel_set(images: int = 6, channels: int = 3) -> DistilledSet:
+def some_zca(channels: int = 1, height: int = 12, width: int = 10) -> torch.Tensor:
+    """A matrix that whitens images of that shape to numbers of order one, float32 ``[D + 1, D]``."""
+    length = channels * height * width
+    return torch.randn(length + 1, length, generator=torch.Generator().manual_seed(2)) / length**0.5
+
+
+def whitened_by_hand(images: torch.Tensor, zca: torch.Tensor) -> torch.Tensor:
+    """``[x, 1] @ zca`` in float64, for images in pixel units flattened to ``x``."""
+    rows = images.double().flatten(1)
+    return (torch.cat([rows, torch.ones(len(rows), 1)], dim=1) @ zca.double()).view(images.shape)
+
+
+def pixel_set(images: int = 6, channels: int = 3, **options: Any) -> DistilledSet:
     """A pixel set of 12x10 pixels."""
     generator = torch.Generator().manual_seed(1)
     pixels = torch.rand(images, channels, 12, 10, generator=generator).to(torch.bfloat16)
     return DistilledSet(
-        None, torch.arange(images) % 3, 12, 10, pixels=pixels, mean=[0.25] * channels, std=[0.5] * channels
+        None, torch.arange(images) % 3, 12, 10, pixels=pixels, mean=[0.25] * channels, std=[0.5] * channels, **options
     )
 
 

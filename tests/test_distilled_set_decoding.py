@@ -1,4 +1,4 @@
-"""Decoding a DistilledSet: which images, at what size, in what form; whitened sets."""
+"""Decoding a DistilledSet: which images, at what size, in what form."""
 
 from __future__ import annotations
 
@@ -153,21 +153,7 @@ def test_a_result_larger_than_the_machine_is_refused() -> None:
         some_set(images=3000).decode(height=16384, width=16384)
 
 
-# Whitening
-
-
-def test_a_set_with_zca_is_whitened_itself_and_whitens_real_images() -> None:
-    generator = torch.Generator().manual_seed(0)
-    zca = torch.rand(121, 120, generator=generator)
-    distilled_set = some_set(zca=zca)
-    assert torch.equal(distilled_set.decode(normalize=True), distilled_set.decode())
-    real = torch.rand(5, 1, 12, 10, generator=generator)
-    flat = ((real - 0.25) / 0.5).flatten(1)
-    expected = (flat @ zca[:-1] + zca[-1]).view(5, 1, 12, 10)
-    # Worst seen: 0.
-    torch.testing.assert_close(distilled_set.prepare(real), expected, atol=1e-4, rtol=0)
-    with pytest.raises(InputError, match="1x12x10"):
-        distilled_set.prepare(torch.rand(5, 1, 10, 12))
+# Real images
 
 
 def test_real_images_are_normalised_as_the_set_says() -> None:

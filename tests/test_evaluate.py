@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from easy_data import easy_data, easy_images, easy_set
-from set_files import some_gaussians
+from set_files import some_gaussians, whitened_by_hand
 from torch import Tensor, nn
 
 from gsdd_runtime import evaluate as evaluate_function
@@ -182,17 +182,18 @@ def test_no_augmentation_has_two_spellings() -> None:
     assert spelled != evaluate(easy_set(DATA), DATA, **{**options, "augment": "dsa"})
 
 
-def test_a_whitened_set_whitens_the_test_images() -> None:
+@pytest.mark.parametrize("statistics", [{}, {"mean": [0.9], "std": [0.05]}, {"mean": None, "std": None}], ids=str)
+def test_a_set_that_whitens_whitens_the_test_images_alike(statistics: dict[str, Any]) -> None:
     generator = torch.Generator().manual_seed(0)
-    turn = torch.linalg.qr(torch.randn(64, 64, generator=generator))[0]
-    zca = torch.cat([turn, torch.zeros(1, 64)])
-    plain = (DATA.train_images[:9].float() / 255 - DATA.mean[0]) / DATA.std[0]
-    distilled = DistilledSet(
-        None, DATA.train_labels[:9], 8, 8, pixels=(plain.flatten(1) @ turn).view(9, 1, 8, 8).to(torch.bfloat16),
-        class_names=DATA.class_names, mean=DATA.mean, std=DATA.std, zca=zca,
-    )  # fmt: skip
-    whitened = evaluate(distilled, DATA, **{**FAST, "network": "mlp", "epochs": 100})
-    assert whitened.last_epoch_mean == 1.0
+    turn = torch.linalg.qr(torch.randn(64, 64, generator=generator))[0] / DATA.std[0]
+    zca = torch.cat([turn, -DATA.mean[0] * turn.sum(dim=0, keepdim=True)])
+    options = {**FAST, "network": "mlp", "epochs": 100}
+    distilled = easy_set(DATA, zca=zca, **statistics)
+    assert evaluate(distilled, DATA, **options).last_epoch_mean == 1.0
+    network = networks.build("mlp", 1, 3, (8, 8), seed=3)
+    guesses = network(whitened_by_hand(DATA.test_images / 255, zca).float()).argmax(dim=1)
+    accuracy = (guesses == DATA.test_labels).double().mean().item()
+    assert _Test(distilled, DATA, torch.device("cpu")).accuracy(network) == accuracy
 
 
 def test_gaussians_are_decoded_at_another_size() -> None:

@@ -110,13 +110,6 @@ def test_normalisation_is_that_of_the_set(tmp_path: Path) -> None:
     torch.testing.assert_close(images.double(), (expected(distilled, chosen) - mean) / std, atol=TOLERANCE, rtol=0)
 
 
-def test_images_of_a_whitened_set_are_left_as_they_are(tmp_path: Path) -> None:
-    length = 20 * 24
-    distilled = make_set(1, zca=torch.eye(length + 1, length))
-    images, _ = run(export_onnx(distilled, tmp_path / "decoder.onnx", normalize=True), torch.arange(12))
-    torch.testing.assert_close(images.double(), expected(distilled, torch.arange(12)), atol=TOLERANCE, rtol=0)
-
-
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_images(tmp_path: Path, dtype: torch.dtype, normalize: bool) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from awkward import ordinary
+from set_files import some_zca
 from torch.nn.functional import cross_entropy
 
 from gsdd_runtime import DistilledSet, networks, reference, splat
@@ -26,7 +27,7 @@ from gsdd_runtime.export.train_step import export_train_step  # noqa: E402
 NETWORK = "convnet3-w16"
 
 
-def make_set(channels: int = 3, soft: bool = False, side: int = 20) -> DistilledSet:
+def make_set(channels: int = 3, soft: bool = False, side: int = 20, **fields: object) -> DistilledSet:
     """Four classes that a network can tell apart: each has its own colour and place."""
     gaussians = ordinary(24, 12, channels, side, 60)
     labels = torch.arange(24) % 4
@@ -34,7 +35,15 @@ def make_set(channels: int = 3, soft: bool = False, side: int = 20) -> Distilled
     gaussians[..., 5] += labels[:, None] * 0.3
     if soft:
         labels = torch.nn.functional.one_hot(labels, 4).half() * 0.75 + 0.0625
-    return DistilledSet(gaussians.bfloat16(), labels, side, side + 1, mean=[0.2] * channels, std=[0.4] * channels)
+    fields = {"mean": [0.2] * channels, "std": [0.4] * channels, **fields}
+    return DistilledSet(gaussians.bfloat16(), labels, side, side + 1, **fields)
+
+
+def network_input(distilled: DistilledSet, images: torch.Tensor) -> torch.Tensor:
+    if distilled.zca is not None:
+        return (images.flatten(1) @ distilled.zca[:-1] + distilled.zca[-1]).view_as(images)
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (distilled.mean, distilled.std))
+    return (images - mean) / std
 
 
 def batches(steps: int) -> list[torch.Tensor]:
@@ -48,14 +57,13 @@ def train_in_torch(
     size = (distilled.height, distilled.width)
     net = networks.build(network, distilled.channels, 4, size, seed=5)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.02, momentum=0.9, **options)
-    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (distilled.mean, distilled.std))
     losses = []
     for indices in batches(steps):
         # Losses part ways over the steps where images differ: a loop is compared with one of the same renderer.
         render = splat if native else reference.splat
         images = render(distilled.gaussians[indices].float(), *size)
         labels = distilled.labels[indices]
-        loss = cross_entropy(net((images - mean) / std), labels if labels.dim() == 1 else labels.float())
+        loss = cross_entropy(net(network_input(distilled, images)), labels if labels.dim() == 1 else labels.float())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -88,11 +96,13 @@ def ways() -> list[bool]:
 
 
 @pytest.mark.parametrize("library", ways())
-@pytest.mark.parametrize(("channels", "soft", "weight_decay"), [(3, False, 0.0), (1, True, 5e-4)])
+@pytest.mark.parametrize(
+    ("channels", "soft", "weight_decay", "zca"), [(3, False, 0.0, False), (1, True, 5e-4, False), (1, False, 0.0, True)]
+)
 def test_twenty_steps_are_those_of_pytorch(
-    tmp_path: Path, library: bool, channels: int, soft: bool, weight_decay: float
+    tmp_path: Path, library: bool, channels: int, soft: bool, weight_decay: float, zca: bool
 ) -> None:
-    distilled = make_set(channels, soft)
+    distilled = make_set(channels, soft, zca=some_zca(channels, 20, 21) if zca else None)
     path = export_train_step(
         distilled, tmp_path / "step.onnx", network=NETWORK, learning_rate=0.02, weight_decay=weight_decay, seed=5
     )
@@ -117,13 +127,12 @@ def train_set_in_torch(distilled: DistilledSet, steps: int) -> tuple[list[float]
     masters = torch.nn.Parameter(distilled.gaussians.float())
     groups = [{"params": net.parameters()}, {"params": [masters], "lr": 0.5}]
     optimizer = torch.optim.SGD(groups, lr=0.02, momentum=0.9)
-    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (distilled.mean, distilled.std))
     losses = []
     for indices in batches(steps):
         # The rounding to bfloat16, with the gradient passed straight through.
         rounded = masters + (masters.bfloat16().float() - masters).detach()
         images = reference.splat(rounded[indices], distilled.height, distilled.width)
-        loss = cross_entropy(net((images - mean) / std), distilled.labels[indices])
+        loss = cross_entropy(net(network_input(distilled, images)), distilled.labels[indices])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -146,9 +155,9 @@ def test_the_command_writes_a_step(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "convnet3" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("library", ways())
-def test_the_set_itself_is_trained_inside_the_graph(tmp_path: Path, library: bool) -> None:
-    distilled = make_set()
+@pytest.mark.parametrize(("library", "zca"), [*((way, False) for way in ways()), (ways()[-1], True)])
+def test_the_set_itself_is_trained_inside_the_graph(tmp_path: Path, library: bool, zca: bool) -> None:
+    distilled = make_set(zca=some_zca(3, 20, 21) if zca else None)
     path = export_train_step(
         distilled, tmp_path / "step.onnx", network=NETWORK, learning_rate=0.02, set_learning_rate=0.5, seed=5
     )

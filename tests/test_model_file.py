@@ -10,6 +10,7 @@ import pytest
 import safetensors.torch
 import torch
 from easy_data import easy_data, easy_set
+from set_files import some_zca, whitened_by_hand
 from torch import Tensor
 
 from gsdd_runtime.errors import InputError
@@ -54,7 +55,28 @@ def test_what_is_saved_comes_back(name: str, tmp_path: Path) -> None:
     assert (model.name, model.channels, model.classes, model.size) == (name, 3, 3, (16, 12))
     assert (model.class_names, model.mean, model.std) == (data.class_names, data.mean, data.std)
     assert model.training["epochs"] == 3
-    assert model.training["zca"] is False
+    assert model.zca is None
+    plain = torch.rand(2, 3, 16, 12)
+    assert torch.equal(model.preparation.apply(plain), distilled.prepare(plain))
+
+
+def test_the_network_of_a_set_that_whitens_brings_its_matrix(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    distilled = easy_set(DATA, zca=some_zca(1, 8, 8))
+    network = build("convnet1-w4", 1, 3, (8, 8), seed=1).eval()
+    save_model(network, path, network="convnet1-w4", distilled_set=distilled)
+    model = load_model(path)
+    assert model.zca is not None
+    assert torch.equal(model.zca, distilled.zca)
+    images = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    prepared = model.preparation.apply(images)
+    torch.testing.assert_close(prepared.double(), whitened_by_hand(images, model.zca), atol=1e-5, rtol=0)
+    assert torch.equal(model.network(prepared), network(distilled.prepare(images)))
+    for damaged, message in ((torch.zeros(3, 2), r"zca must be F32 \[65, 64\]"), (model.zca / 0, "zca holds a NaN")):
+        with pytest.raises(InputError, match=message):
+            load_model(rewritten(path, {"zca": damaged}))
+    with pytest.raises(InputError, match="whitens images of 8x8 alone"):
+        save_model(network, path, network="convnet1-w4", distilled_set=distilled, size=(16, 16))
 
 
 def test_a_set_without_description(tmp_path: Path) -> None:

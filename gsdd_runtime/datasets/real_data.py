@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from gsdd_runtime.errors import InputError, check_type
+from gsdd_runtime.sets.preparation import Preparation
 from gsdd_runtime.splatting.gaussians import MAX_CHANNELS
 from gsdd_runtime.wording import counted
 
@@ -100,11 +101,15 @@ class RealData:
     def classes(self) -> int:
         return len(self.class_names)
 
+    @property
+    def preparation(self) -> Preparation:
+        """What a network trained on this data takes, from images in pixel units."""
+        shape = (self.channels, self.height, self.width)
+        return Preparation(f"the dataset {self.name}", shape, self.mean, self.std)
+
     def normalized(self, images: Tensor) -> Tensor:
-        """``(images / 255 - mean) / std`` in float32, for uint8 images ``[M, C, H, W]`` on any device."""
-        mean = torch.tensor(self.mean, device=images.device).view(1, -1, 1, 1)
-        std = torch.tensor(self.std, device=images.device).view(1, -1, 1, 1)
-        return images.float().div_(255.0).sub_(mean).div_(std)
+        """What a network takes, float32, of uint8 images ``[M, C, H, W]`` on any device."""
+        return self.preparation.apply(images.float().div_(255.0))
 
 
 def check_real_data(data: object) -> None:

@@ -36,8 +36,7 @@ class Matching:
         self._objective = objective
         self._options = options
         self._device = device
-        self._mean = torch.tensor(data.mean, device=device).view(1, -1, 1, 1)
-        self._std = torch.tensor(data.std, device=device).view(1, -1, 1, 1)
+        self._preparation = data.preparation.to(device)
         self._passes = torch.arange(data.classes).split(options.classes_per_pass)
 
     def phase(self) -> Phase:
@@ -67,4 +66,4 @@ class Matching:
                 members = torch.randperm(gpc, generator=generator)[:count]
             chosen.append(index * gpc + members)
         images = self._representation.render(torch.cat(chosen).to(self._device))
-        return ClassBatches((images - self._mean) / self._std, tuple(classes), (count,) * len(classes))
+        return ClassBatches(self._preparation.apply(images), tuple(classes), (count,) * len(classes))

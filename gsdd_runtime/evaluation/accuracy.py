@@ -147,7 +147,8 @@ def evaluate(
 ) -> EvaluationResult:
     """Trains fresh networks on a distilled set and tests each on the real test images.
 
-    Real images are normalised as the set's own are; a set without mean and std takes those of the data.
+    Real images are prepared as the set's own are: normalised, or whitened where it has a ``zca``. A set without any of
+    that takes the mean and std of the data.
 
     Args:
         distilled_set: to train on.
@@ -233,8 +234,8 @@ def check_fit(distilled_set: DistilledSet, data: RealData, size: Size) -> None:
 
 
 def with_statistics(distilled_set: DistilledSet, data: RealData) -> DistilledSet:
-    """The set itself, or one with the data's mean and std where it has none."""
-    if distilled_set.mean is not None:
+    """The set itself, or one with the data's mean and std where it has nothing to prepare images with."""
+    if distilled_set.mean is not None or distilled_set.zca is not None:
         return distilled_set
     return DistilledSet(
         distilled_set.gaussians,
@@ -245,7 +246,6 @@ def with_statistics(distilled_set: DistilledSet, data: RealData) -> DistilledSet
         class_names=data.class_names,
         mean=data.mean,
         std=data.std,
-        zca=distilled_set.zca,
         ipc=distilled_set.ipc,
         gpc=distilled_set.gpc,
         method=distilled_set.method,
@@ -260,7 +260,7 @@ class _Test:
     """The test images, prepared as the set's own, and the share of them that a network gets right."""
 
     def __init__(self, distilled_set: DistilledSet, data: RealData, device: torch.device) -> None:
-        self._set = distilled_set
+        self._preparation = distilled_set.preparation.to(device)
         self._images = data.test_images
         self._labels = data.test_labels
         self._device = device
@@ -271,7 +271,7 @@ class _Test:
         right = torch.zeros((), dtype=torch.int64, device=self._device)
         pairs = zip(self._images.split(_TEST_BATCH), self._labels.split(_TEST_BATCH), strict=True)
         for images, labels in pairs:
-            prepared = self._set.prepare(images.to(self._device).float() / 255)
+            prepared = self._preparation.apply(images.to(self._device).float() / 255)
             right += (network(prepared).argmax(dim=1) == labels.to(self._device)).sum()
         return int(right) / len(self._labels)
 

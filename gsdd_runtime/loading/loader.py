@@ -16,7 +16,7 @@ from torch import Tensor
 from gsdd_runtime.decoders import Decoder
 from gsdd_runtime.devices import resolve_device
 from gsdd_runtime.errors import GsddError, InputError
-from gsdd_runtime.loading.map_dataset import check_normalizable, check_set_or_path
+from gsdd_runtime.loading.map_dataset import check_set_or_path
 from gsdd_runtime.loading.opening import EXPORTED_SUFFIXES, open_decoder, open_exported
 from gsdd_runtime.loading.prefetch import Batch, decode_ahead
 from gsdd_runtime.loading.sampling import batches_per_epoch, check_sharing, epoch_order
@@ -98,8 +98,6 @@ class DistilledLoader:
         if isinstance(self._source, Path):
             self.decoder = open_exported(self._source, device=self.device, channels_last=channels_last)
         elif isinstance(decoder, str):
-            if normalize:
-                check_normalizable(self._source)
             self.decoder = open_decoder(
                 decoder,
                 self._source,

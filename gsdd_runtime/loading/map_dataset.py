@@ -33,7 +33,7 @@ class DistilledDataset(Dataset[Sample]):
         indices_only: samples are int64 indices.
 
     Raises:
-        InputError: a set that cannot be opened, or that has no mean and std to normalise with.
+        InputError: a set that cannot be opened, that has nothing to normalise with, or that whitens another size.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class DistilledDataset(Dataset[Sample]):
         if self.distilled_set.device.type != "cpu":
             raise InputError("DistilledDataset decodes on the CPU: give a set on the CPU, or use DistilledLoader")
         if normalize:
-            check_normalizable(self.distilled_set)
+            self.distilled_set.preparation.for_size(*(size or (self.distilled_set.height, self.distilled_set.width)))
         self.distilled_set.labels  # noqa: B018 - reading them checks them, before a worker does
         self._normalize, self._size, self._dtype = normalize, size, dtype
         self._as_dict, self._indices_only = as_dict, indices_only
@@ -118,9 +118,3 @@ def check_set_or_path(value: object) -> None:
     """Raises InputError unless ``value`` is a DistilledSet or a path."""
     remedy = "make a set of tensors with gsdd.DistilledSet(GAUSSIANS, LABELS, HEIGHT, WIDTH)"
     check_type("set_or_path", value, (DistilledSet, str, os.PathLike), "a DistilledSet or a path", remedy)
-
-
-def check_normalizable(distilled_set: DistilledSet) -> None:
-    """Raises InputError where a set has nothing to normalise with."""
-    if distilled_set.zca is None and (distilled_set.mean is None or distilled_set.std is None):
-        raise InputError("the set has no mean and std to normalise with: give normalize=False")

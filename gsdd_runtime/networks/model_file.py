@@ -1,7 +1,8 @@
 """The file of a trained network: one ``.safetensors`` with its weights and what they need to be used.
 
 Weights are tensors by the names of the state dict; one metadata key, ``gsdd_model``, holds JSON: format version,
-network, channels, classes, height, width, class names, mean and std of the images it takes, training facts.
+network, channels, classes, height, width, class names, mean and std of the images it takes, training facts. Where the
+set whitens, its matrix is the tensor ``zca``: without it the network could not be used.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from gsdd_runtime.networks import Network, Size
 from gsdd_runtime.sets import checks
 from gsdd_runtime.sets.container import Container, Kind, open_container, write_container
 from gsdd_runtime.sets.distilled_set import DistilledSet, check_distilled_set
+from gsdd_runtime.sets.preparation import Preparation
 
 FORMAT_VERSION = 1
 METADATA_KEY = "gsdd_model"
@@ -31,6 +33,8 @@ KIND = Kind(
     remedy="make one with `gsdd-rt train`",
     again="copy it again, or train again",
 )
+# Name of the whitening matrix among the weights, whose own names have a dot.
+ZCA = "zca"
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,12 @@ class TrainedModel:
     """A network read from a file.
 
     Attributes:
-        network: on the CPU, in evaluation mode. It takes images ``[batch, C, H, W]``, normalised.
+        network: on the CPU, in evaluation mode. It takes images ``[batch, C, H, W]`` as ``preparation`` makes them.
         name: of the architecture, as ``networks.build`` takes it.
         size: height and width of the images.
         class_names: or None where the set had none.
-        mean, std: a number a channel, in pixel units [0, 1]; with ``zca`` in ``training``, images are whitened
-            besides, by the matrix of the set.
+        mean, std: a number a channel, in pixel units [0, 1].
+        zca: the set's whitening matrix, which takes their place; or None.
         training: how it was trained, as far as it was told.
     """
 
@@ -55,7 +59,13 @@ class TrainedModel:
     class_names: tuple[str, ...] | None
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
+    zca: Tensor | None
     training: dict[str, Any]
+
+    @property
+    def preparation(self) -> Preparation:
+        """What makes the network's input of images in pixel units: ``network(preparation.apply(images))``."""
+        return Preparation(f"the network {self.name}", (self.channels, *self.size), self.mean, self.std, self.zca)
 
 
 def save_model(
@@ -78,7 +88,8 @@ def save_model(
         training: facts to keep, JSON values.
 
     Raises:
-        InputError: the facts cannot be written as JSON, or the file cannot be written.
+        InputError: the facts cannot be written as JSON, the set's ``zca`` is for another size, or the file cannot be
+            written.
     """
     check_type("model", model, nn.Module, "a torch.nn.Module", "train one with gsdd_runtime.training.trainer.train")
     check_distilled_set(distilled_set)
@@ -93,12 +104,16 @@ def save_model(
         "mean": _listed(distilled_set.mean),
         "std": _listed(distilled_set.std),
         "training": {
-            "zca": distilled_set.zca is not None,
             "data_fingerprint": distilled_set.fingerprint,
             **(training or {}),
         },
     }
-    write_container(path, KIND, facts, model.state_dict())
+    weights = model.state_dict()
+    preparation = distilled_set.preparation
+    if preparation.zca is not None:
+        preparation.for_size(height, width)
+        weights[ZCA] = preparation.zca
+    write_container(path, KIND, facts, weights)
 
 
 def load_model(path: str | os.PathLike[str]) -> TrainedModel:
@@ -113,7 +128,13 @@ def load_model(path: str | os.PathLike[str]) -> TrainedModel:
     # Without memory for its weights: they are those of the file, once it is known that they fit.
     with torch.device("meta"):
         network = networks.build(facts["network"], facts["channels"], facts["classes"], size, seed=0)
-    network.load_state_dict(_weights(container, network.state_dict()), assign=True)
+        expected = network.state_dict()
+        if ZCA in container.dtypes:
+            length = facts["channels"] * size[0] * size[1]
+            expected[ZCA] = torch.empty(length + 1, length)
+    weights = _weights(container, expected)
+    zca = weights.pop(ZCA, None)
+    network.load_state_dict(weights, assign=True)
     return TrainedModel(
         network=network.eval(),
         name=facts["network"],
@@ -123,6 +144,7 @@ def load_model(path: str | os.PathLike[str]) -> TrainedModel:
         class_names=_tuple(facts["class_names"]),
         mean=_tuple(facts["mean"]),
         std=_tuple(facts["std"]),
+        zca=zca,
         training=facts["training"],
     )
 

@@ -88,8 +88,6 @@ def picture_of(
     rows: list[tuple[str, Tensor]] = []
     for label in labels.unique().tolist():
         images = distilled_set.decode(chosen[labels == label], height, width)
-        if distilled_set.zca is not None:
-            images = _stretched(images)
         for at in range(0, images.shape[0], _MAX_COLUMNS):
             rows.append((class_name(distilled_set, label) if at == 0 else "", images[at : at + _MAX_COLUMNS]))
     return _compose(rows, None)
@@ -150,8 +148,7 @@ def _write_folder(distilled_set: DistilledSet, path: Path, chosen: Tensor, size:
     labels = distilled_set.hard_labels
     with atomic_folder(path) as temporary:
         for positions, images in _decoded_parts(distilled_set, chosen, size):
-            shown = images if distilled_set.zca is None else _stretched(images)
-            for index, picture in zip(positions.tolist(), to_pictures(shown), strict=True):
+            for index, picture in zip(positions.tolist(), to_pictures(images), strict=True):
                 name = re.sub(r"[^\w.-]+", "_", class_name(distilled_set, int(labels[index])))[:80]
                 picture.save(temporary / f"{index:0{digits}d}-{name}.png")
 
@@ -175,13 +172,6 @@ def _output_size(distilled_set: DistilledSet, size: tuple[int, int] | None) -> t
 def _as_tensor(indices: Indices, count: int) -> Tensor:
     chosen = select(indices, count)
     return torch.arange(chosen.start, chosen.stop) if isinstance(chosen, slice) else chosen.cpu()
-
-
-def _stretched(images: Tensor) -> Tensor:
-    """Whitened images have no black or white: each is stretched to [0, 1] to be looked at."""
-    low = images.amin(dim=(1, 2, 3), keepdim=True)
-    high = images.amax(dim=(1, 2, 3), keepdim=True)
-    return (images - low) / (high - low).clamp(min=1e-12)
 
 
 def _compose(rows: Sequence[tuple[str, Tensor]], scale: int | None) -> Image.Image:

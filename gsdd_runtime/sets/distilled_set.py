@@ -13,6 +13,7 @@ from torch import Tensor
 from gsdd_runtime.errors import InputError, check_type
 from gsdd_runtime.sets import checks
 from gsdd_runtime.sets.file import check_description, read_set_file, write_set_file
+from gsdd_runtime.sets.preparation import Preparation
 from gsdd_runtime.sets.rows import Indices, check_memory, output_side, scaled_pixels, select
 from gsdd_runtime.sets.source import Identity, Source, StoredTensor
 from gsdd_runtime.splatting.gaussians import KERNEL_DTYPES
@@ -30,8 +31,8 @@ class DistilledSet:
         pixels: bfloat16 ``[M, C, height, width]``: the plain images that Gaussians are compared with.
         class_names: one a class; left out, classes are counted from the labels.
         mean, std: a number a channel, of the real data in pixel units [0, 1].
-        zca: float32 ``[D + 1, D]``, ``D = C * height * width``: the whitening of the real data (see
-            ``prepare``). The images of a set with one are whitened themselves.
+        zca: float32 ``[D + 1, D]``, ``D = C * height * width``: the whitening of the real data, which a network
+            takes in place of mean and std (see ``prepare``). Images are in pixel units with it too.
         ipc, gpc: images per class that set the storage, and images per class that it holds.
         method, options, seed, fingerprint, versions: how the set was made and from which data.
 
@@ -84,6 +85,7 @@ class DistilledSet:
         self._source: Source | None = None
         self._identity: Identity | None = None
         self._verified = self._labels_verified = False
+        self._matrix: Tensor | None = None
         self.path: Path | None = None
         checks.check_size(where, fields["height"], fields["width"])
         self.height: int = fields["height"]
@@ -205,6 +207,7 @@ class DistilledSet:
         """
         if self._source is not None and self._source.renew():
             self._verified = self._labels_verified = False
+            self._matrix = None
         if not self._verified:
             self._check_values()
 
@@ -235,7 +238,7 @@ class DistilledSet:
     def __getstate__(self) -> dict[str, Any]:
         # An open file does not travel to another process; the tensors do.
         self._check_source()
-        return {**self.__dict__, "_source": None}
+        return {**self.__dict__, "_source": None, "_matrix": None}
 
     def __copy__(self) -> DistilledSet:
         result = type(self).__new__(type(self))
@@ -328,65 +331,70 @@ class DistilledSet:
             indices: an int (a batch of one), a slice, or a sequence or tensor of ints from 0 to M - 1.
             height, width: of the result, 1 to 16384; the native size if left out. Gaussians are drawn at that
                 size, pixels scaled bilinearly.
-            normalize: ``(image - mean) / std``; else pixel units, where [0, 1] is black to white and values
-                outside are possible. Images of a set with ``zca`` are whitened, and what a network takes,
-                either way.
+            normalize: as a network takes them, see ``prepare``; else pixel units, where [0, 1] is black to white
+                and values outside are possible.
             dtype: float32 (the default), float16 or bfloat16.
             channels_last: lay the result out channels last; its shape is the same.
 
         Raises:
-            InputError: an index, size or dtype out of range; no mean to normalise with; a result larger than
-                the machine's memory; a damaged file.
+            InputError: an index, size or dtype out of range; no mean to normalise with; ``normalize`` at another
+                size than the native one where the set has a ``zca``; a result larger than the machine's memory; a
+                damaged file.
             LibraryNotBuiltError: the native library is not installed.
         """
         size = (output_side("height", height, self.height), output_side("width", width, self.width))
         dtype = dtype or torch.float32
         if dtype not in KERNEL_DTYPES:
             raise InputError(f"images decode to float32, float16 or bfloat16, not {str(dtype).removeprefix('torch.')}")
-        mean = std = None
-        if normalize and self.zca is None:
-            if self.mean is None or self.std is None:
-                raise InputError(f"{self._where} has no mean and std to normalise with: decode without normalize")
-            mean, std = torch.tensor(self.mean), torch.tensor(self.std)
+        preparation = self.preparation.for_size(*size) if normalize else None
+        whitens = preparation is not None and preparation.zca is not None
         rows = self.rows(indices)
-        check_memory(rows.shape[0], self.channels * size[0] * size[1] * dtype.itemsize, rows.device)
-        if self.gaussians is None:
-            return scaled_pixels(rows, size, mean, std, dtype, channels_last)
-        from gsdd_runtime.splatting.op import splat
+        # Whitening goes from one float32 copy to another.
+        bytes_a_value = dtype.itemsize + 2 * torch.float32.itemsize if whitens else dtype.itemsize
+        check_memory(rows.shape[0], self.channels * size[0] * size[1] * bytes_a_value, rows.device)
+        if self._gaussians is None:
+            images = scaled_pixels(rows, size)
+        else:
+            from gsdd_runtime.splatting.op import splat
 
-        return splat(
-            rows,
-            *size,
-            native_size=(self.height, self.width),
-            dtype=dtype,
-            channels_last=channels_last,
-            mean=mean,
-            std=std,
-        )
+            native_size = (self.height, self.width)
+            if not whitens:
+                mean, std = (None, None) if preparation is None else preparation.statistics(rows.device)
+                return splat(
+                    rows, *size, native_size=native_size, dtype=dtype, channels_last=channels_last, mean=mean, std=std
+                )
+            images = splat(rows, *size, native_size=native_size)
+        if preparation is not None:
+            images = preparation.apply(images)
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        return images.to(dtype).contiguous(memory_format=layout)
+
+    @property
+    def preparation(self) -> Preparation:
+        """What makes a network's input of images in pixel units; the ``zca`` in it is checked the first time.
+
+        Raises:
+            InputError: ``zca`` holds a NaN or an infinity; the file was cut short.
+        """
+        zca = self.zca
+        if zca is not None and self._matrix is None:
+            # A preparation outlives the checks of the file: it gets no mapped memory.
+            matrix = zca if self._source is None else zca.clone()
+            checks.check_finite(self._where, "zca", matrix)
+            self._check_source()
+            self._matrix = matrix
+        return Preparation(self._where, (self.channels, self.height, self.width), self.mean, self.std, self._matrix)
 
     def prepare(self, images: Tensor) -> Tensor:
         """Real images in pixel units, float32 ``[B, C, H, W]``, as a network trained on this set takes them.
 
-        ``(image - mean) / std``, then, where the set has a ``zca``, ``[x, 1] @ zca`` for each flattened image
-        ``x``.
+        ``(image - mean) / std``; or, where the set has a ``zca``, ``[x, 1] @ zca`` for each image flattened to
+        ``x``, whatever mean and std are.
 
         Raises:
-            InputError: the set has no mean and std, or images do not have the size that its ``zca`` is for.
+            InputError: the set has neither, or images do not have the size that its ``zca`` is for.
         """
-        if self.mean is None or self.std is None:
-            raise InputError(f"{self._where} has no mean and std: normalise the images as the set was made")
-        mean = torch.tensor(self.mean, device=images.device).view(1, -1, 1, 1)
-        std = torch.tensor(self.std, device=images.device).view(1, -1, 1, 1)
-        normalized = (images - mean) / std
-        if self.zca is None:
-            return normalized
-        if tuple(images.shape[1:]) != (self.channels, self.height, self.width):
-            raise InputError(
-                f"{self._where}: its zca is for images of {self.channels}x{self.height}x{self.width}, "
-                f"got {'x'.join(map(str, images.shape[1:]))}"
-            )
-        zca = self.zca.to(images.device)
-        return torch.addmm(zca[-1], normalized.flatten(1), zca[:-1]).view_as(images)
+        return self.preparation.apply(images)
 
 
 def check_distilled_set(value: object, name: str = "distilled_set") -> None:

@@ -78,19 +78,9 @@ def check_memory(images: int, bytes_an_image: int, device: torch.device) -> None
         )
 
 
-def scaled_pixels(
-    rows: Tensor,
-    size: tuple[int, int],
-    mean: Tensor | None,
-    std: Tensor | None,
-    dtype: torch.dtype,
-    channels_last: bool,
-) -> Tensor:
-    """Pixels ``[B, C, H, W]`` at ``size`` by bilinear scaling over the area of a pixel, then normalised."""
+def scaled_pixels(rows: Tensor, size: tuple[int, int]) -> Tensor:
+    """Pixels ``[B, C, H, W]`` at ``size`` by bilinear scaling over the area of a pixel, float32."""
     images = rows.float()
     if tuple(images.shape[2:]) != size:
         images = torch.nn.functional.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
-    if mean is not None and std is not None:
-        images = (images - mean.to(images.device).view(1, -1, 1, 1)) / std.to(images.device).view(1, -1, 1, 1)
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    return images.to(dtype).contiguous(memory_format=layout)
+    return images

@@ -69,20 +69,21 @@ class Recipe:
 
 
 class Examples:
-    """The images of a set, decoded, normalised and on the device that trains, with their labels.
+    """The images of a set, decoded, as a network takes them and on the device that trains, with their labels.
 
     Args:
-        distilled_set: with mean and std.
+        distilled_set: with mean and std, or a ``zca``.
         device: that trains.
         size: height and width to decode at; the set's own if None.
 
     Raises:
-        InputError: the set has no mean and std, or cannot be decoded.
+        InputError: the set has neither, has a ``zca`` for another size, or cannot be decoded.
     """
 
     def __init__(self, distilled_set: DistilledSet, device: torch.device, size: Size | None = None) -> None:
-        self._set = distilled_set.to(device)
         self._size = (distilled_set.height, distilled_set.width) if size is None else size
+        distilled_set.preparation.for_size(*self._size)
+        self._set = distilled_set.to(device)
         self._kept: Tensor | None = None
         values = len(distilled_set) * distilled_set.channels * self._size[0] * self._size[1]
         if values * 4 <= KEPT_BYTES:
@@ -120,7 +121,7 @@ def train(
     """A network trained on a distilled set, in evaluation mode, on the device.
 
     Args:
-        distilled_set: with mean and std: the network takes images normalised by them.
+        distilled_set: with mean and std, or a ``zca``: the network takes images prepared by them.
         network: its name, see :func:`gsdd_runtime.networks.build`; that of ``networks.default_network`` for the size
             if None.
         epochs, batch_size, learning_rate, momentum, weight_decay, augment: see :class:`Recipe`.
