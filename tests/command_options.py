@@ -1,0 +1,165 @@
+"""Where every option of every command has to arrive: the table of test_command_options.py.
+
+A new option without a line here fails the test. A line gives the words that set it to something else than its default,
+the place or places where it has to be seen, and the value there. A place is ``function.parameter``, with ``.key``
+behind it for what is inside a dictionary; the name of a function alone (was it called?); or ``stdout``, or ``json``
+(is stdout one JSON document?). ``{set}``, ``{other}``, ``{out}`` and ``{folder}`` stand for paths; ``{other}`` is a
+second set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from gsdd_runtime.versions import VERSION
+
+# The library's functions that commands call, and where commands import them from.
+LIBRARY = {
+    "load_dataset": "gsdd_runtime.datasets",
+    "distill": "gsdd_runtime.distillation",
+    "evaluate": "gsdd_runtime.evaluation.accuracy",
+    "train": "gsdd_runtime.training.trainer",
+    "save_model": "gsdd_runtime.networks.model_file",
+    "write_decoded": "gsdd_runtime.reports.pictures",
+    "export_onnx": "gsdd_runtime.export.onnx",
+    "export_train_step": "gsdd_runtime.export.train_step",
+    "export_torchscript": "gsdd_runtime.export.torchscript",
+    "export_program": "gsdd_runtime.export.program",
+    "export_aot_inductor": "gsdd_runtime.export.program",
+    "export_tensorrt": "gsdd_runtime.export.tensorrt",
+    "run_decode_bench": "gsdd_runtime.bench",
+    "render_chart": "gsdd_runtime.bench",
+    "run_train_bench": "gsdd_runtime.bench.train",
+    "examine": "gsdd_runtime.commands.examination",
+    # Of DistilledSet.
+    "load": "gsdd_runtime.sets.distilled_set",
+}
+
+
+@dataclass(frozen=True)
+class Reaches:
+    """One option: the words that set it, where it is to be seen, and as what."""
+
+    words: str
+    places: str | tuple[str, ...]
+    value: Any
+    # The command line that ``words`` are added to, where it is not the command's own.
+    base: str | None = None
+
+    @property
+    def all_places(self) -> tuple[str, ...]:
+        return (self.places,) if isinstance(self.places, str) else self.places
+
+
+# What each command cannot do without.
+BASE = {
+    "": "--help",
+    "distill": "--dataset fashion-mnist-sample --out {out}.safetensors",
+    "eval": "{set} --dataset fashion-mnist-sample",
+    "train": "{set} --out {out}.safetensors",
+    "export": "{set} --onnx {out}.onnx --onnx-train-step {out}.step.onnx --torchscript {out}.pt --pt2 {out}.pt2 "
+    "--aot-inductor {out}.aot.pt2 --tensorrt {out}.engine",
+    "decode": "{set} --out {out}.npy",
+    "info": "{set}",
+    "bench": "",
+    "doctor": "",
+}
+
+DECODERS = ("export_onnx", "export_torchscript", "export_program", "export_aot_inductor", "export_tensorrt")
+
+OPTIONS: dict[str, dict[str, Reaches]] = {
+    "": {"version": Reaches("--version", "stdout", f"gsdd-rt {VERSION}\n", base="")},
+    "distill": {
+        "dataset": Reaches("--dataset imagefolder:photos", "load_dataset.name", "imagefolder:photos"),
+        "out": Reaches("--out {folder}/another.safetensors", "distill.out", "{folder}/another.safetensors"),
+        "data_dir": Reaches("--data-dir {folder}", "load_dataset.data_dir", "{folder}"),
+        "size": Reaches("--size 20x24", "load_dataset.size", (20, 24)),
+        "test_part": Reaches("--test-part 0.3", "load_dataset.test_part", 0.3),
+        "method": Reaches("--method tm", "distill.method", "tm"),
+        "ipc": Reaches("--ipc 3", "distill.ipc", 3),
+        "gpc": Reaches("--gpc 17", "distill.gpc", 17),
+        "iterations": Reaches("--iterations 123", "distill.iterations", 123),
+        "representation": Reaches("--representation pixels", "distill.representation", "pixels"),
+        "init": Reaches("--init color", "distill.init", "color"),
+        "network": Reaches("--network mlp", "distill.network", "mlp"),
+        "batch_real": Reaches("--batch-real 31", "distill.batch_real", 31),
+        "batch_syn": Reaches("--batch-syn 5", "distill.batch_syn", 5),
+        "learning_rate": Reaches("--learning-rate 0.125", "distill.learning_rate", 0.125),
+        "schedule": Reaches("--schedule cosine", "distill.schedule", "cosine"),
+        "fit_steps": Reaches("--fit-steps 77", "distill.fit_steps", 77),
+        "augment": Reaches("--augment none", "distill.augment", "none"),
+        "seed": Reaches("--seed 99", "distill.seed", 99),
+        "device": Reaches("--device cuda", "distill.device", "cuda"),
+        "checkpoint_interval": Reaches("--checkpoint-interval 13", "distill.checkpoint_interval", 13),
+        "resume": Reaches("--resume", "distill.resume", True),
+        "overwrite": Reaches("--overwrite", "distill.overwrite", True),
+    },
+    "eval": {
+        "path": Reaches("", "load.path", "{other}", base="{other} --dataset fashion-mnist-sample"),
+        "dataset": Reaches("--dataset imagefolder:photos", "load_dataset.name", "imagefolder:photos"),
+        "data_dir": Reaches("--data-dir {folder}", "load_dataset.data_dir", "{folder}"),
+        "size": Reaches("--size 20x24", ("load_dataset.size", "evaluate.size"), (20, 24)),
+        "test_part": Reaches("--test-part 0.3", "load_dataset.test_part", 0.3),
+        "network": Reaches("--network mlp", "evaluate.network", "mlp"),
+        "epochs": Reaches("--epochs 123", "evaluate.epochs", 123),
+        "repeats": Reaches("--repeats 3", "evaluate.repeats", 3),
+        "seed": Reaches("--seed 99", "evaluate.seed", 99),
+        "device": Reaches("--device cuda", "evaluate.device", "cuda"),
+        "as_json": Reaches("--json", "json", True),
+    },
+    "train": {
+        "path": Reaches("", "load.path", "{other}", base="{other} --out {out}.safetensors"),
+        "out": Reaches("--out {folder}/another.safetensors", "save_model.path", "{folder}/another.safetensors"),
+        "network": Reaches("--network mlp", ("train.network", "save_model.network"), "mlp"),
+        "epochs": Reaches("--epochs 123", ("train.epochs", "save_model.training.epochs"), 123),
+        "seed": Reaches("--seed 99", ("train.seed", "save_model.training.seed"), 99),
+        "device": Reaches("--device cuda", "train.device", "cuda"),
+    },
+    "export": {
+        "path": Reaches("", "load.path", "{other}", base="{other} --onnx {out}.onnx"),
+        "onnx": Reaches("--onnx {folder}/another.onnx", "export_onnx.out", "{folder}/another.onnx"),
+        "onnx_train_step": Reaches(
+            "--onnx-train-step {folder}/another.onnx", "export_train_step.out", "{folder}/another.onnx"
+        ),
+        "torchscript": Reaches("--torchscript {folder}/another.pt", "export_torchscript.out", "{folder}/another.pt"),
+        "pt2": Reaches("--pt2 {folder}/another.pt2", "export_program.out", "{folder}/another.pt2"),
+        "aot_inductor": Reaches("--aot-inductor {folder}/b.pt2", "export_aot_inductor.out", "{folder}/b.pt2"),
+        "tensorrt": Reaches("--tensorrt {folder}/another.engine", "export_tensorrt.out", "{folder}/another.engine"),
+        "normalize": Reaches("--normalize", tuple(f"{name}.normalize" for name in DECODERS), True),
+        "size": Reaches("--size 20x24", (*(f"{name}.size" for name in DECODERS), "export_train_step.size"), (20, 24)),
+        "dtype": Reaches("--dtype float16", tuple(f"{name}.dtype" for name in DECODERS), torch.float16),
+        "opset": Reaches("--opset 22", ("export_onnx.opset", "export_train_step.opset"), 22),
+        "network": Reaches("--network convnet4", "export_train_step.network", "convnet4"),
+        "seed": Reaches("--seed 99", "export_train_step.seed", 99),
+        "learning_rate": Reaches("--learning-rate 0.125", "export_train_step.learning_rate", 0.125),
+        "momentum": Reaches("--momentum 0.5", "export_train_step.momentum", 0.5),
+        "weight_decay": Reaches("--weight-decay 0.25", "export_train_step.weight_decay", 0.25),
+        "set_learning_rate": Reaches("--set-learning-rate 0.75", "export_train_step.set_learning_rate", 0.75),
+        "min_batch": Reaches("--min-batch 2", "export_tensorrt.min_batch", 2),
+        "opt_batch": Reaches("--opt-batch 7", "export_tensorrt.opt_batch", 7),
+        "max_batch": Reaches("--max-batch 99", "export_tensorrt.max_batch", 99),
+        "builder": Reaches("--builder tensorrt-rtx", "export_tensorrt.builder", "tensorrt-rtx"),
+    },
+    "decode": {
+        "path": Reaches("", "load.path", "{other}", base="{other} --out {out}.npy"),
+        "out": Reaches("--out {folder}/another.npy", "write_decoded.out", "{folder}/another.npy"),
+        "indices": Reaches("--indices 1:3", "write_decoded.indices", range(1, 3)),
+        "size": Reaches("--size 20x24", "write_decoded.size", (20, 24)),
+    },
+    "info": {
+        "path": Reaches("", "load.path", "{other}", base="{other}"),
+        "as_json": Reaches("--json", "json", True),
+    },
+    "bench": {
+        "what": Reaches("train", "run_train_bench", True),
+        "rounds": Reaches("--rounds 9", "run_decode_bench.rounds", 9),
+        "threads": Reaches("--threads 3", "run_decode_bench.threads", 3),
+        "chart": Reaches("--chart {folder}/chart.svg", "render_chart.path", "{folder}/chart.svg"),
+        "device": Reaches("--device cpu", "run_train_bench.device", "cpu", base="train"),
+        "as_json": Reaches("--json", "json", True),
+    },
+    "doctor": {"as_json": Reaches("--json", "json", True)},
+}
