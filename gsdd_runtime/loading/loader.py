@@ -47,18 +47,19 @@ class DistilledLoader:
     batches are decoded ahead on a side stream. Each ``for`` loop is one epoch, or ``steps`` batches.
 
     Args:
-        set_or_path: a DistilledSet, the path of one, or the path of an exported decoder (``.onnx``, ``.engine``), which
-            fixes ``decoder``, ``dtype``, ``normalize`` and ``size``.
+        set_or_path: a DistilledSet, the path of one, or the path of an exported decoder (``.onnx``, ``.engine``). Its
+            images are converted to ``dtype`` and ``channels_last``, and normalised by the mean and std in the file;
+            anything else that it was not exported with is refused.
         batch_size: images per batch and rank.
         decoder: ``"torch"``, ``"onnxruntime"``, ``"tensorrt"``, ``"auto"`` (the fastest that runs here), or an object
-            with ``decode(indices) -> (images, labels)``.
+            with ``decode(indices) -> (images, labels)``, whose images are handed over as it makes them.
         device: where the images are wanted, as :func:`gsdd_runtime.devices.resolve_device` takes it.
         shuffle: a new order each epoch, from ``seed`` and the epoch alone.
         seed: of the order and of the augmentation.
         augment: ``"dsa"``, a function of a batch of images; ``"none"`` or None for none.
         dtype: of the images: float32, float16 or bfloat16.
         channels_last: lay the images out channels last.
-        normalize: ``(image - mean) / std`` of the set, as networks are trained.
+        normalize: the images are what a network takes, as :meth:`DistilledSet.prepare` says; else in pixel units.
         size: ``(height, width)`` of the images; the native size if left out.
         drop_last: leave out the last batch of an epoch where it is not whole.
         rank, world_size: this process's share; found from torch.distributed where it runs. See
@@ -67,7 +68,8 @@ class DistilledLoader:
         steps: batches of one ``for`` loop, over as many epochs as that takes; None for one epoch.
 
     Raises:
-        InputError: an argument out of range, or a set that cannot be opened.
+        InputError: an argument out of range, a set that cannot be opened, or an exported file that cannot give the
+            images that are asked for.
     """
 
     def __init__(
@@ -95,20 +97,15 @@ class DistilledLoader:
             raise InputError(f"decoder must be a name or have decode(indices), got {type(decoder).__name__}")
         self.device = resolve_device(device)
         self._source = _open_source(set_or_path)
-        if isinstance(self._source, Path):
-            self.decoder = open_exported(self._source, device=self.device, channels_last=channels_last)
-        elif isinstance(decoder, str):
-            self.decoder = open_decoder(
-                decoder,
-                self._source,
-                device=self.device,
-                dtype=dtype,
-                channels_last=channels_last,
-                normalize=normalize,
-                size=size,
-            )
+        form: dict[str, Any] = {
+            "device": self.device, "dtype": dtype, "channels_last": channels_last, "normalize": normalize, "size": size,
+        }  # fmt: skip
+        if not isinstance(decoder, str):
+            self.decoder = _checked_object(decoder, self._source, size)
+        elif isinstance(self._source, Path):
+            self.decoder = open_exported(self._source, decoder=decoder, **form)
         else:
-            self.decoder = decoder
+            self.decoder = open_decoder(decoder, self._source, **form)
         self._length = len(self.decoder)
         self.batch_size, self.shuffle, self.seed, self.drop_last = batch_size, shuffle, seed, drop_last
         self.rank, self.world_size = _share(rank, world_size)
@@ -257,6 +254,19 @@ def _open_source(set_or_path: DistilledSet | str | os.PathLike[str]) -> Distille
         return set_or_path
     path = Path(set_or_path)
     return path if path.suffix in EXPORTED_SUFFIXES else DistilledSet.load(path)
+
+
+def _checked_object(decoder: Decoder, source: DistilledSet | Path, size: tuple[int, int] | None) -> Decoder:
+    """A decoder that the caller made, for a set."""
+    if isinstance(source, Path):
+        raise InputError(f"{source} is a decoder, and decoder={type(decoder).__name__} another: give one of them")
+    own = (getattr(decoder, "height", None), getattr(decoder, "width", None))
+    if size is not None and None not in own and tuple(size) != own:
+        raise InputError(
+            f"the decoder {type(decoder).__name__} gives images of {own[0]}x{own[1]}, not of {size[0]}x{size[1]}: "
+            "make it with that size"
+        )
+    return decoder
 
 
 def content_digest(source: DistilledSet | Path) -> str:

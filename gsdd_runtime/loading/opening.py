@@ -5,17 +5,26 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from gsdd_runtime.decoders import Decoder
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.loading.exported import remaining_preparation
 from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.sets.preparation import Preparation
 from gsdd_runtime.sets.rows import Indices
+from gsdd_runtime.splatting.gaussians import KERNEL_DTYPES
+
+if TYPE_CHECKING:
+    from gsdd_runtime.decoders.onnxruntime import OnnxRuntimeDecoder
+    from gsdd_runtime.decoders.tensorrt import TensorRTDecoder
 
 DECODERS = ("auto", "torch", "onnxruntime", "tensorrt")
-EXPORTED_SUFFIXES = (".onnx", ".engine")
+# What runs an exported file, by its suffix.
+EXPORTED_SUFFIXES = {".onnx": "onnxruntime", ".engine": "tensorrt"}
 
 
 def open_decoder(
@@ -65,17 +74,44 @@ def open_decoder(
         return PlacedDecoder(_open_exported(exported, device), device, channels_last)
 
 
-def open_exported(path: str | os.PathLike[str], *, device: torch.device, channels_last: bool = False) -> Decoder:
+def open_exported(
+    path: str | os.PathLike[str],
+    *,
+    device: torch.device,
+    decoder: str = "auto",
+    normalize: bool = False,
+    size: tuple[int, int] | None = None,
+    dtype: torch.dtype | None = None,
+    channels_last: bool = False,
+) -> Decoder:
     """A decoder of an exported ``.onnx`` or ``.engine`` file, with its images on ``device``.
 
+    Args:
+        path: the file.
+        device: where images and labels are wanted.
+        decoder: ``"auto"``, or the runtime of the file.
+        normalize: the images are what a network takes; done to plain ones by the mean and std in the file.
+        size: ``(height, width)``; that of the file, or None for it.
+        dtype: float32, float16 or bfloat16, which the images are converted to; None leaves that of the file.
+        channels_last: lay the images out channels last.
+
     Raises:
-        InputError: another suffix, or a file that is no decoder of ours.
+        InputError: another suffix, a file that is no decoder of ours, or one whose images cannot be had as asked: the
+            message says how it was exported.
         GsddError: the runtime or its library is not installed; the message says how to get it.
     """
-    return PlacedDecoder(_open_exported(Path(path), device), device, channels_last)
+    path = Path(path)
+    runtime = EXPORTED_SUFFIXES.get(path.suffix)
+    if runtime is not None and decoder not in ("auto", runtime):
+        raise InputError(f"{path} is decoded by {runtime}, not by {decoder}: leave decoder out, or give the set itself")
+    if dtype is not None and dtype not in KERNEL_DTYPES:
+        raise InputError(f"images can be float32, float16 or bfloat16, not {str(dtype).removeprefix('torch.')}")
+    opened = _open_exported(path, device)
+    preparation = remaining_preparation(path, opened.description, normalize, size)
+    return PlacedDecoder(opened, device, channels_last, dtype, preparation)
 
 
-def _open_exported(path: Path, device: torch.device) -> Decoder:
+def _open_exported(path: Path, device: torch.device) -> OnnxRuntimeDecoder | TensorRTDecoder:
     if path.suffix == ".onnx":
         from gsdd_runtime.decoders.onnxruntime import OnnxRuntimeDecoder
 
@@ -88,12 +124,20 @@ def _open_exported(path: Path, device: torch.device) -> Decoder:
 
 
 class PlacedDecoder:
-    """A decoder with its images and labels brought to a device and a layout."""
+    """A decoder with its images prepared, and brought with their labels to a device, a dtype and a layout."""
 
-    def __init__(self, decoder: Decoder, device: torch.device, channels_last: bool) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        device: torch.device,
+        channels_last: bool,
+        dtype: torch.dtype | None = None,
+        preparation: Preparation | None = None,
+    ) -> None:
         self._decoder = decoder
+        self._preparation = preparation
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
-        self.channels, self.classes, self.dtype = decoder.channels, decoder.classes, decoder.dtype
+        self.channels, self.classes, self.dtype = decoder.channels, decoder.classes, dtype or decoder.dtype
         self.height, self.width = decoder.height, decoder.width
         self.device = device
 
@@ -102,4 +146,7 @@ class PlacedDecoder:
 
     def decode(self, indices: Indices) -> tuple[Tensor, Tensor]:
         images, labels = self._decoder.decode(indices)
-        return images.to(self.device, memory_format=self._layout), labels.to(self.device)
+        images = images.to(self.device)
+        if self._preparation is not None:
+            images = self._preparation.apply(images.float())
+        return images.to(self.dtype).contiguous(memory_format=self._layout), labels.to(self.device)
