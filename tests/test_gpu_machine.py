@@ -84,7 +84,7 @@ def test_the_demo_ends_on_the_cpu(
 ) -> None:
     small = {"iterations": 1, "fit_steps": 1, "network": "convnet1-w4", "batch_real": 2}
     monkeypatch.setattr(demo, "DISTILL", {**demo.DISTILL, **small})
-    monkeypatch.setattr(demo, "EVALUATE", {"network": "convnet1-w4", "epochs": 1, "repeats": 1, "checkpoints": 1})
+    monkeypatch.setattr(demo, "EVALUATE", {"network": "convnet1-w4", "epochs": 1, "repeats": 1, "tests": 1})
     demo.run(machine / "demo", 0)
     out, err = capsys.readouterr()
     assert "decoder.onnx" in out
