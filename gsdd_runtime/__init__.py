@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gsdd_runtime.evaluation.accuracy import evaluate
     from gsdd_runtime.loading.loader import DistilledLoader
     from gsdd_runtime.loading.map_dataset import DistilledDataset
+    from gsdd_runtime.networks.model_file import load_model
     from gsdd_runtime.sets.distilled_set import DistilledSet
     from gsdd_runtime.splatting import reference
     from gsdd_runtime.splatting.gaussians import storage_budget
@@ -36,6 +37,7 @@ _HOMES = {
     "distill": "distillation",
     "evaluate": "evaluation.accuracy",
     "load_dataset": "datasets",
+    "load_model": "networks.model_file",
     "plugin_library": "splatting.native",
     "reference": "splatting",
     "splat": "splatting.op",
@@ -52,6 +54,7 @@ __all__ = [  # noqa: RUF022 - in the order a reader meets them
     "RealData",
     "distill",
     "evaluate",
+    "load_model",
     "storage_budget",
     "plugin_library",
     "GsddError",

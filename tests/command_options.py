@@ -68,6 +68,7 @@ BASE = {
     "doctor": "",
 }
 
+TESTED = "{set} --out {out}.safetensors --dataset fashion-mnist-sample"
 DECODERS = ("export_onnx", "export_torchscript", "export_program", "export_aot_inductor", "export_tensorrt")
 
 OPTIONS: dict[str, dict[str, Reaches]] = {
@@ -115,6 +116,9 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "out": Reaches("--out {folder}/another.safetensors", "save_model.path", "{folder}/another.safetensors"),
         "network": Reaches("--network mlp", ("train.network", "save_model.network"), "mlp"),
         "epochs": Reaches("--epochs 123", ("train.epochs", "save_model.training.epochs"), 123),
+        "dataset": Reaches("--dataset imagefolder:photos", "load_dataset.name", "imagefolder:photos"),
+        "data_dir": Reaches("--data-dir {folder}", "load_dataset.data_dir", "{folder}", base=TESTED),
+        "test_part": Reaches("--test-part 0.3", "load_dataset.test_part", 0.3, base=TESTED),
         "seed": Reaches("--seed 99", ("train.seed", "save_model.training.seed"), 99),
         "device": Reaches("--device cuda", "train.device", "cuda"),
     },

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from gsdd_runtime.datasets import RealData
@@ -46,3 +48,14 @@ def easy_set(data: RealData, count: int = 9, **changes: Any) -> DistilledSet:
         pixels=(data.train_images[:count].float() / 255).to(torch.bfloat16),
         **{**fields, **changes},
     )
+
+
+def folder_of(data: RealData, root: Path) -> str:
+    """Writes gray ``data``, its classes in the order of their names, as folders of images; returns the dataset."""
+    parts = (("train", data.train_images, data.train_labels), ("test", data.test_images, data.test_labels))
+    for part, images, labels in parts:
+        for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+            folder = root / part / data.class_names[int(label)]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image[0].numpy()).save(folder / f"{index:03}.png")
+    return f"imagefolder:{root}"

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from gsdd_runtime import evaluate as evaluate_function
 from gsdd_runtime import networks
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.evaluation.accuracy import EvaluationResult, Repeat, _Test, evaluate
+from gsdd_runtime.evaluation.accuracy import EvaluationResult, Repeat, evaluate
+from gsdd_runtime.evaluation.real_test import RealTest
 from gsdd_runtime.progress import Progress
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.training.trainer import Recipe
@@ -147,11 +148,12 @@ def test_the_document_says_epochs_and_what_chose_the_best() -> None:
 
 
 def test_test_images_are_normalised_as_the_set_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MODULE, "_TEST_BATCH", 7)
+    monkeypatch.setattr("gsdd_runtime.evaluation.real_test._BATCH", 7)
     network = networks.build("convnet1-w8", 1, 3, (8, 8), seed=3)
     for mean, std in ((DATA.mean, DATA.std), ([0.9], [0.05]), ([0.0], [2.0])):
         distilled = easy_set(DATA, mean=mean, std=std)
-        assert _Test(distilled, DATA, torch.device("cpu")).accuracy(network) == accuracy_by_hand(network, distilled)
+        test = RealTest(distilled.preparation, DATA, torch.device("cpu"))
+        assert test.accuracy(network) == accuracy_by_hand(network, distilled)
 
 
 def test_a_set_without_statistics_takes_those_of_the_data() -> None:
@@ -193,7 +195,7 @@ def test_a_set_that_whitens_whitens_the_test_images_alike(statistics: dict[str, 
     network = networks.build("mlp", 1, 3, (8, 8), seed=3)
     guesses = network(whitened_by_hand(DATA.test_images / 255, zca).float()).argmax(dim=1)
     accuracy = (guesses == DATA.test_labels).double().mean().item()
-    assert _Test(distilled, DATA, torch.device("cpu")).accuracy(network) == accuracy
+    assert RealTest(distilled.preparation, DATA, torch.device("cpu")).accuracy(network) == accuracy
 
 
 def test_gaussians_are_decoded_at_another_size() -> None:

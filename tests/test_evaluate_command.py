@@ -9,13 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from easy_data import easy_data, easy_set
-from PIL import Image
+from easy_data import easy_data, easy_set, folder_of
 
+import gsdd_runtime as gsdd
 from gsdd_runtime.commands.cli import run
-from gsdd_runtime.datasets import RealData
-
-DATA = easy_data()
 
 
 @pytest.fixture(autouse=True)
@@ -25,17 +22,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def folder_of(data: RealData, root: Path) -> str:
-    """``data`` as folders of images, its classes in the order of their names; returns the option of the dataset."""
-    for part, images, labels in (("train", data.train_images, data.train_labels),
-                                 ("test", data.test_images, data.test_labels)):  # fmt: skip
-        for index, (image, label) in enumerate(zip(images, labels, strict=True)):
-            folder = root / part / data.class_names[int(label)]
-            folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image[0].numpy()).save(folder / f"{index:03}.png")
-    return f"imagefolder:{root}"
 
 
 @pytest.fixture
@@ -68,3 +54,21 @@ def test_json_is_all_there_is_on_stdout(arguments: list[str], capsys: pytest.Cap
     document = json.loads(capsys.readouterr().out)
     assert document["network"] == "convnet1-w4"
     assert document["data"]["test_images"] == 24
+
+
+def test_data_that_is_split_otherwise_is_told_of(
+    tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Images that were distilled must not come back as test images without a word."""
+    for part in ("train", "test"):
+        (tmp_path / "data" / part).rename(tmp_path / "data" / f"left out {part}")
+    (tmp_path / "data" / "left out train").rename(tmp_path / "data" / "train")
+    whole = gsdd.load_dataset(arguments[2], test_part=0)
+    easy_set(whole, fingerprint=whole.fingerprint).save(arguments[0])
+    short = ["--epochs", "1", "--repeats", "1"]
+    assert run(["eval", *arguments, *short]) == 0
+    assert "is split otherwise (--test-part)" in capsys.readouterr().err
+    half = gsdd.load_dataset(arguments[2], test_part=0.5)
+    easy_set(half, fingerprint=half.fingerprint).save(arguments[0])
+    assert run(["eval", *arguments, *short, "--test-part", "0.5"]) == 0
+    assert "split otherwise" not in capsys.readouterr().err

@@ -10,8 +10,9 @@ import pytest
 import torch
 from typer.main import get_command
 
-from gsdd_runtime import DistilledSet
+from gsdd_runtime import DistilledSet, networks
 from gsdd_runtime.commands.cli import app, run
+from gsdd_runtime.networks.model_file import save_model
 from gsdd_runtime.splatting.gaussians import initial_gaussians
 
 CHECKOUT = Path(__file__).parent.parent
@@ -47,6 +48,9 @@ def make_set(path: Path) -> None:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     make_set(tmp_path / "set.safetensors")
+    distilled = DistilledSet.load(tmp_path / "set.safetensors")
+    model = networks.build("convnet1-w4", 1, 10, (28, 28), seed=0)
+    save_model(model, tmp_path / "model.safetensors", network="convnet1-w4", distilled_set=distilled)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

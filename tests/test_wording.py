@@ -12,7 +12,7 @@ from gsdd_runtime.wording import counted, percent
 
 ROOT = Path(__file__).parent.parent
 NOUNS = "images labels classes channels networks epochs batches ranks rounds cores threads repeats Gaussians files"
-COUNTED = re.compile(rf" (\w+ )?({NOUNS.replace(' ', '|')})\b")
+COUNTED = re.compile(rf" (real |test |training |float32 |distilled |row |class )?({NOUNS.replace(' ', '|')})\b")
 
 
 @pytest.mark.parametrize(

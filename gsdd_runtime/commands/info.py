@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from gsdd_runtime.commands.shared import JsonOption, SetArgument, print_json
+from gsdd_runtime.commands.shared import JsonOption, SetOrModelArgument, load_set_or_model, print_json
 from gsdd_runtime.errors import printable
 
 
-def command(path: SetArgument, as_json: JsonOption = False) -> None:
-    """Say what a distilled set holds and how it was made."""
+def command(path: SetOrModelArgument, as_json: JsonOption = False) -> None:
+    """Say what a distilled set or a trained network holds and how it was made."""
+    from gsdd_runtime.networks.model_file import TrainedModel, model_description
     from gsdd_runtime.sets.description import description
-    from gsdd_runtime.sets.distilled_set import DistilledSet
 
-    facts = {"file": str(path), "file_bytes": None, **description(DistilledSet.load(path))}
-    facts["file_bytes"] = path.stat().st_size
+    source = load_set_or_model(path)
+    is_model = isinstance(source, TrainedModel)
+    facts = {
+        "file": str(path),
+        "file_bytes": path.stat().st_size,
+        "kind": "trained network" if is_model else "distilled set",
+        **(model_description(source) if isinstance(source, TrainedModel) else description(source)),
+    }
     if as_json:
         print_json(facts)
         return

@@ -17,6 +17,8 @@ from gsdd_runtime.progress import Progress, Reporter, say_once, silent
 
 if TYPE_CHECKING:
     from gsdd_runtime.datasets import RealData
+    from gsdd_runtime.networks.model_file import TrainedModel
+    from gsdd_runtime.sets.distilled_set import DistilledSet
 
 DatasetOption = Annotated[
     str,
@@ -45,6 +47,9 @@ NetworkOption = Annotated[
     str | None, typer.Option("--network", help="Architecture to train. [default: a ConvNet by the images' size]")
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the file that is there.")]
+SetOrModelArgument = Annotated[
+    Path, typer.Argument(metavar="SET|MODEL", help="A distilled set or a trained network (.safetensors).")
+]
 SetArgument = Annotated[Path, typer.Argument(metavar="SET", help="A distilled set (.safetensors).")]
 
 
@@ -88,6 +93,24 @@ def load_data(dataset: str, data_dir: Path | None, size: str | None, test_part: 
     if data.split is not None:
         say_once(data.split)
     return data
+
+
+def load_set_or_model(path: Path) -> DistilledSet | TrainedModel:
+    """What the file holds, by its metadata; a file that is neither is explained as no set."""
+    from gsdd_runtime.networks import model_file
+    from gsdd_runtime.sets.container import is_of_kind
+    from gsdd_runtime.sets.distilled_set import DistilledSet
+
+    return model_file.load_model(path) if is_of_kind(path, model_file.KIND) else DistilledSet.load(path)
+
+
+def warn_of_other_data(fingerprint: str | None, size: tuple[int, int], data: RealData) -> None:
+    """Says on stderr where test images may be among those that a set was made from: another split, say."""
+    if fingerprint is not None and fingerprint != data.fingerprint and size == (data.height, data.width):
+        say_once(
+            f"{data.name} is not the data that the set was made from, or is split otherwise (--test-part): "
+            "test images that it was made from would be no test"
+        )
 
 
 def print_json(document: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from gsdd_runtime.datasets import RealData
 from gsdd_runtime.datasets.real_data import check_real_data
 from gsdd_runtime.devices import resolve_device
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.evaluation.real_test import RealTest, check_fit, data_facts
 from gsdd_runtime.evaluation.side_by_side import Stop, run_side_by_side, threads_of_each
 from gsdd_runtime.networks import Size
 from gsdd_runtime.progress import Progress, Reporter, silent
@@ -24,11 +25,9 @@ from gsdd_runtime.seeds import derived_generator
 from gsdd_runtime.sets.distilled_set import DistilledSet, check_distilled_set
 from gsdd_runtime.training.trainer import Examples, Recipe, is_reported, train_network
 from gsdd_runtime.versions import VERSION
-from gsdd_runtime.wording import counted
 
 # Times that a network is tested while it trains; its "best epoch" is the best of them.
 TESTS = 20
-_TEST_BATCH = 256
 # Pixels of a batch up to which networks train side by side on a CPU: beyond, one fills the machine, and several
 # its memory (a ConvNet with 128 filters takes about half a gigabyte here).
 SMALL_BATCH = 128 * 32 * 32
@@ -180,7 +179,7 @@ def evaluate(
     network = networks.default_network(shape) if network is None else network
     distilled_set = with_statistics(distilled_set, data)
     examples = Examples(distilled_set, where, shape)
-    test = _Test(distilled_set, data, where)
+    test = RealTest(distilled_set.preparation, data, where)
     lock = threading.Lock()
     jobs = []
     for index in range(repeats):
@@ -202,35 +201,8 @@ def evaluate(
         threads=threads_of_each(repeats) if at_once else torch.get_num_threads(),
         versions={"gsdd-rt": VERSION, "torch": torch.__version__},
         distilled=_facts_of_set(distilled_set),
-        data={"name": data.name, "test_images": len(data.test_labels), "fingerprint": data.fingerprint},
+        data=data_facts(data),
     )
-
-
-def check_fit(distilled_set: DistilledSet, data: RealData, size: Size) -> None:
-    """Raises InputError unless a network trained on the set at ``size`` can be tested on the data."""
-    for what, ours, theirs in (
-        ("channel", distilled_set.channels, data.channels),
-        ("class", distilled_set.classes, data.classes),
-    ):
-        if ours != theirs:
-            raise InputError(
-                f"the set has {counted(ours, what)}, the dataset {data.name} has {theirs}: "
-                "evaluate on the data that the set was made from"
-            )
-    names = distilled_set.class_names
-    if names is not None and tuple(names) != tuple(data.class_names):
-        first = next(i for i, (a, b) in enumerate(zip(names, data.class_names, strict=True)) if a != b)
-        raise InputError(
-            f"class {first} is {names[first]!r} in the set and {data.class_names[first]!r} in {data.name}: "
-            "evaluate on the data that the set was made from"
-        )
-    if tuple(size) != (data.height, data.width):
-        raise InputError(
-            f"the set's images are {size[0]}x{size[1]}, those of {data.name} {data.height}x{data.width}: "
-            f"give the size {size[0]}x{size[1]}, or {data.height}x{data.width}, for both"
-        )
-    if len(data.test_labels) == 0:
-        raise InputError(f"{data.name} has no test images: there is nothing to test on")
 
 
 def with_statistics(distilled_set: DistilledSet, data: RealData) -> DistilledSet:
@@ -256,26 +228,6 @@ def with_statistics(distilled_set: DistilledSet, data: RealData) -> DistilledSet
     )
 
 
-class _Test:
-    """The test images, prepared as the set's own, and the share of them that a network gets right."""
-
-    def __init__(self, distilled_set: DistilledSet, data: RealData, device: torch.device) -> None:
-        self._preparation = distilled_set.preparation.to(device)
-        self._images = data.test_images
-        self._labels = data.test_labels
-        self._device = device
-
-    @torch.no_grad()
-    def accuracy(self, network: nn.Module) -> float:
-        network.eval()
-        right = torch.zeros((), dtype=torch.int64, device=self._device)
-        pairs = zip(self._images.split(_TEST_BATCH), self._labels.split(_TEST_BATCH), strict=True)
-        for images, labels in pairs:
-            prepared = self._preparation.apply(images.to(self._device).float() / 255)
-            right += (network(prepared).argmax(dim=1) == labels.to(self._device)).sum()
-        return int(right) / len(self._labels)
-
-
 def _teller(phase: str, epochs: int, progress: Reporter, lock: threading.Lock) -> Callable[[int, Tensor], None]:
     def tell(epoch: int, loss: Tensor) -> None:
         if is_reported(epoch, epochs):
@@ -290,7 +242,7 @@ def _repeat(
     examples: Examples,
     recipe: Recipe,
     generator: torch.Generator,
-    test: _Test,
+    test: RealTest,
     tests: int,
     tell: Callable[[int, Tensor], None],
     stop: Stop,

@@ -67,6 +67,40 @@ class TrainedModel:
         """What makes the network's input of images in pixel units: ``network(preparation.apply(images))``."""
         return Preparation(f"the network {self.name}", (self.channels, *self.size), self.mean, self.std, self.zca)
 
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits ``[B, classes]`` of images in pixel units [0, 1], floats ``[B, C, H, W]``, on the network's device.
+
+        Raises:
+            InputError: images of another shape or type, or a network whose file does not say how to prepare them.
+        """
+        check_type("images", images, Tensor, "a torch.Tensor", "convert them with torch.as_tensor")
+        shape = (self.channels, *self.size)
+        if images.dim() != 4 or images.shape[1:] != shape or not images.is_floating_point():
+            kind = f"{str(images.dtype).removeprefix('torch.')} {list(images.shape)}"
+            raise InputError(
+                f"the network {self.name} takes images [B, {shape[0]}, {shape[1]}, {shape[2]}] of floats "
+                f"in [0, 1], got {kind}: scale them, and divide bytes by 255"
+            )
+        logits: Tensor = self.network(self.preparation.apply(images.float()))
+        return logits
+
+
+def model_description(model: TrainedModel) -> dict[str, Any]:
+    """Facts by name, all of them JSON values."""
+    return {
+        "network": model.name,
+        "parameters": sum(parameter.numel() for parameter in model.network.parameters()),
+        "channels": model.channels,
+        "height": model.size[0],
+        "width": model.size[1],
+        "classes": model.classes,
+        "class_names": _listed(model.class_names),
+        "mean": _listed(model.mean),
+        "std": _listed(model.std),
+        "zca": model.zca is not None,
+        "training": model.training,
+    }
+
 
 def save_model(
     model: nn.Module,

@@ -131,6 +131,21 @@ def open_container(path: str | os.PathLike[str], kind: Kind) -> Container:
     return Container(path, kind, fields, _dtypes(path, kind, header), identity, source, content)
 
 
+def is_of_kind(path: str | os.PathLike[str], kind: Kind) -> bool:
+    """Whether a file's header names ``kind``; no where it cannot be read, which opening it will explain."""
+    path = Path(path)
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return False
+        with open(path, "rb") as file:
+            text = _header_text(path, kind, file, os.fstat(file.fileno()).st_size)
+        header = parse_json(str(path), "the header", text, kind.remedy, controls=True)
+    except (OSError, InputError):
+        return False
+    metadata = header.get("__metadata__") if isinstance(header, dict) else None
+    return isinstance(metadata, dict) and kind.key in metadata
+
+
 def write_container(
     path: str | os.PathLike[str], kind: Kind, fields: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.wording import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +68,7 @@ class Preparation:
         """
         channels = images.shape[1]
         if channels != self.shape[0]:
-            raise InputError(f"{self.where} has images of {self.shape[0]} channels, got {channels}")
+            raise InputError(f"{self.where} has images of {counted(self.shape[0], 'channel')}, got {channels}")
         self.for_size(images.shape[2], images.shape[3])
         if self.zca is not None:
             # Autocast would whiten in half precision.

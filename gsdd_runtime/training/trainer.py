@@ -23,6 +23,8 @@ from gsdd_runtime.training.augmentation import chosen_augmentation, dsa
 KEPT_BYTES = 1 << 30
 # Reports of one network's training: enough to draw a bar, too few to slow a device down.
 REPORTS = 200
+# Images that a trained network is shown at once.
+FIT_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,24 @@ def train(
 
     train_network(fresh, examples, recipe, derived_generator(seed, "training"), report)
     return fresh.eval()
+
+
+@torch.no_grad()
+def fit_to_set(network: nn.Module, distilled_set: DistilledSet, size: Size | None = None) -> tuple[float, float]:
+    """The mean loss of a trained network on the set itself, as its images are, and the share it gets right (0 to 1).
+
+    With soft labels, right is the likeliest class. ``size`` is that of the training; the set's own if None.
+    """
+    network.eval()
+    examples = Examples(distilled_set, next(network.parameters()).device, size)
+    loss, right = 0.0, 0
+    for indices in torch.arange(len(examples)).split(FIT_BATCH):
+        images, labels = examples.batch(indices)
+        logits = network(images)
+        loss += float(functional.cross_entropy(logits, labels, reduction="sum"))
+        best = labels if labels.dim() == 1 else labels.argmax(dim=1)
+        right += int((logits.argmax(dim=1) == best).sum())
+    return loss / len(examples), right / len(examples)
 
 
 def is_reported(epoch: int, epochs: int) -> bool:
