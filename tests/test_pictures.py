@@ -96,7 +96,7 @@ def test_an_array_is_the_decoded_images_not_clamped(tmp_path: Path, monkeypatch:
 
 
 def test_a_folder_of_pictures_named_by_index_and_class(tmp_path: Path) -> None:
-    distilled_set = some_set(images=12, class_names=["T-shirt/top", "..", "a b\n"])
+    distilled_set = some_set(images=12, class_names=["T-shirt/top", "..", "a b?"])
     write_decoded(distilled_set, tmp_path / "out", indices=[11, 0, 4], size=(6, 5))
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["00-T-shirt_top.png", "04-...png", "11-a_b_.png"]
