@@ -61,13 +61,14 @@ def check_size(distilled_set: DistilledSet, size: tuple[int, int] | None) -> tup
     """``size``, or the set's own.
 
     Raises:
-        InputError: a side that is not 1 to 16384.
+        InputError: a side that is not 1 to 16384; a set that takes hours to draw at that size.
     """
     check_distilled_set(distilled_set)
     height, width = size or (distilled_set.height, distilled_set.width)
     for name, side in (("height", height), ("width", width)):
         if not isinstance(side, int) or not 1 <= side <= MAX_SIDE:
             raise InputError(f"the {name} of the images must be 1 to {MAX_SIDE}, got {side!r}")
+    distilled_set.check_drawing(None, height, width)
     return height, width
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.wording import bytes_in_words
 
 _PathLike = str | os.PathLike[str]
 
@@ -177,7 +178,7 @@ def check_room(path: _PathLike, size: int) -> None:
     # Some file systems do not know their size, and say 0.
     if size > disk.free and disk.total > 0:
         raise InputError(
-            f"{path} takes {_in_words(size)}, its disk has {_in_words(disk.free)} left: "
+            f"{path} takes {bytes_in_words(size)}, its disk has {bytes_in_words(disk.free)} left: "
             "make room, or choose another place"
         )
 
@@ -224,10 +225,6 @@ def _umask() -> int:
     umask = os.umask(0)
     os.umask(umask)
     return umask
-
-
-def _in_words(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
 
 
 def _cannot_write(target: Path, error: OSError) -> InputError:

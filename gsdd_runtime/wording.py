@@ -18,3 +18,8 @@ def percent(mean: float, std: float, count: int, *, digits: int = 2) -> str:
     if count == 1:
         return f"{100 * mean:.{digits}f} %"
     return f"{100 * mean:.{digits}f} +- {100 * std:.{digits}f} %"
+
+
+def bytes_in_words(size: int) -> str:
+    """``"1.5 GB"``, ``"0.2 MB"``, ``"0.1 kB"``."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"

@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+from gsdd_runtime import memory
 from gsdd_runtime.commands.cli import run
 from gsdd_runtime.datasets import RealData, load_dataset
 from gsdd_runtime.datasets.image_folder import load_image_folder
@@ -427,8 +428,9 @@ def test_gray_beyond_16_bits(root: Path) -> None:
 
 
 def test_more_than_the_memory_of_the_machine(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 10}[name])
-    refused(root, "more than this machine has", "--size", size=(100, 100))
+    monkeypatch.setattr(memory, "UNASKED_BYTES", 0)
+    monkeypatch.setattr(memory, "available_memory", lambda: 40_000)
+    refused(root, "40.0 kB of memory are free", "--size", size=(100, 100))
 
 
 def test_a_class_name_that_is_no_text(root: Path) -> None:

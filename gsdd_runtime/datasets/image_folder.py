@@ -19,6 +19,7 @@ from gsdd_runtime.datasets.folder_layout import find_layout
 from gsdd_runtime.datasets.images import ImageHeader, read_header, read_image
 from gsdd_runtime.datasets.real_data import RealData
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.memory import check_memory
 from gsdd_runtime.wording import counted
 
 _READERS = min(8, os.cpu_count() or 1)
@@ -88,12 +89,11 @@ def _common_size(paths: list[Path], headers: list[ImageHeader]) -> tuple[int, in
 
 
 def _check_memory(images: int, channels: int, size: tuple[int, int]) -> None:
-    needed = images * channels * size[0] * size[1]
-    if needed > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
-        raise InputError(
-            f"{counted(images, 'image')} of {size[0]}x{size[1]} would take {needed / 1e9:.1f} GB, more than this "
-            "machine has: give a smaller size (--size HxW)"
-        )
+    check_memory(
+        images * channels * size[0] * size[1],
+        f"{counted(images, 'image')} of {size[0]}x{size[1]}",
+        "give a smaller size (--size HxW)",
+    )
 
 
 def _read_part(files: list[list[Path]], size: tuple[int, int], channels: int) -> tuple[Tensor, Tensor]:

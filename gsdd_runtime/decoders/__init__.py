@@ -31,3 +31,11 @@ class Decoder(Protocol):
             InputError: an index that is no whole number, or out of 0 to M - 1.
         """
         ...
+
+
+def check_batch_memory(decoder: Decoder, batch: int) -> None:
+    """Raises InputError where a batch that ``decoder`` makes does not fit the memory that is free."""
+    from gsdd_runtime.sets.cost import check_image_memory
+
+    bytes_an_image = decoder.channels * decoder.height * decoder.width * decoder.dtype.itemsize
+    check_image_memory(batch, bytes_an_image, decoder.device, "take smaller batches, or smaller images")

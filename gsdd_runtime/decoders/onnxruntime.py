@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from gsdd_runtime.decoders import check_batch_memory
 from gsdd_runtime.errors import GsddError, InputError, LibraryNotBuiltError
 from gsdd_runtime.sets.rows import Indices, select
 from gsdd_runtime.splatting.native import plugin_library
@@ -129,11 +130,13 @@ class OnnxRuntimeDecoder:
         """Images ``[B, C, H, W]`` and labels, int64 ``[B]`` or float16 ``[B, classes]``.
 
         Raises:
-            InputError: an index that is no whole number, or out of 0 to M - 1.
+            InputError: an index that is no whole number, or out of 0 to M - 1; images larger than the memory that is
+                free.
         """
         chosen = select(indices, len(self))
         if isinstance(chosen, slice):
             chosen = torch.arange(len(self))[chosen]
+        check_batch_memory(self, len(chosen))
         fed = self._runtime.OrtValue.ortvalue_from_numpy(chosen.cpu().numpy())
         images, labels = self._session.run_with_ort_values(["images", "labels"], {"indices": fed})
         return _tensor(images), _tensor(labels)

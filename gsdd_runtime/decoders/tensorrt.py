@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gsdd_runtime.decoders import check_batch_memory
 from gsdd_runtime.decoders.tensorrt_plugins import load_plugin_library, make_logger, reason, require_module
 from gsdd_runtime.devices import cuda_index
 from gsdd_runtime.errors import GsddError, InputError
@@ -76,12 +77,13 @@ class TensorRTDecoder:
         in parts, one under ``min_batch`` is filled up.
 
         Raises:
-            InputError: an index that is no whole number, or out of 0 to M - 1.
+            InputError: an index that is no whole number, or out of 0 to M - 1; images larger than the device's memory.
             GsddError: TensorRT refused the launch.
         """
         chosen = select(indices, len(self))
         if isinstance(chosen, slice):
             chosen = torch.arange(chosen.start, chosen.stop)
+        check_batch_memory(self, len(chosen))
         with torch.cuda.device(self.device):
             chosen = chosen.to(self.device, non_blocking=True)
             parts = [self._decode(part) for part in chosen.split(self.max_batch)]

@@ -15,7 +15,7 @@ class TorchDecoder:
     On the CPU a memory-mapped set stays so; another device gets a copy of the parameters.
 
     Raises:
-        InputError: a size or dtype out of range, or no mean to normalise with.
+        InputError: a size or dtype out of range, no mean to normalise with, or hours of drawing.
         LibraryNotBuiltError: the native library is not installed.
     """
 
@@ -38,6 +38,7 @@ class TorchDecoder:
         self._normalize = normalize
         self._channels_last = channels_last
         # Options are refused here, not at the first batch.
+        self._set.check_drawing(None, self.height, self.width)
         self.decode([])
 
     def __len__(self) -> int:

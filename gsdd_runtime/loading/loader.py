@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gsdd_runtime.decoders import Decoder
+from gsdd_runtime.decoders import Decoder, check_batch_memory
 from gsdd_runtime.devices import resolve_device
 from gsdd_runtime.errors import GsddError, InputError
 from gsdd_runtime.loading.map_dataset import check_set_or_path
@@ -68,8 +68,8 @@ class DistilledLoader:
         steps: batches of one ``for`` loop, over as many epochs as that takes; None for one epoch.
 
     Raises:
-        InputError: an argument out of range, a set that cannot be opened, or an exported file that cannot give the
-            images that are asked for.
+        InputError: an argument out of range, a set that cannot be opened, an exported file that cannot give the images
+            that are asked for, a batch larger than the memory that is free, or a set that takes hours to draw.
     """
 
     def __init__(
@@ -116,6 +116,8 @@ class DistilledLoader:
             rank=self.rank,
             world_size=self.world_size,
         )
+        if isinstance(decoder, str):
+            check_batch_memory(self.decoder, min(batch_size, self._length))
         if prefetch < 0 or (steps is not None and steps < 1):
             raise InputError(f"prefetch must be 0 or more and steps at least 1, got {prefetch} and {steps}")
         if not callable(augment):

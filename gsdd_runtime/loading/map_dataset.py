@@ -55,6 +55,7 @@ class DistilledDataset(Dataset[Sample]):
             raise InputError("DistilledDataset decodes on the CPU: give a set on the CPU, or use DistilledLoader")
         if normalize:
             self.distilled_set.preparation.for_size(*(size or (self.distilled_set.height, self.distilled_set.width)))
+        self.distilled_set.check_drawing(None, *(size or (None, None)))
         self.distilled_set.labels  # noqa: B018 - reading them checks them, before a worker does
         self._normalize, self._size, self._dtype = normalize, size, dtype
         self._as_dict, self._indices_only = as_dict, indices_only

@@ -110,12 +110,13 @@ def write_decoded(
         size: ``(height, width)``, the native size if left out.
 
     Raises:
-        InputError: an index or size out of range, a folder with something in it, a place that cannot be
-            written, a full disk.
+        InputError: an index or size out of range, hours of drawing, a folder with something in it, a place that cannot
+            be written, a full disk.
     """
     path = Path(out)
     chosen = _as_tensor(indices, len(distilled_set))
     size = _output_size(distilled_set, size)
+    distilled_set.check_drawing(chosen, *size)
     if path.suffix.lower() == ".npy":
         _write_array(distilled_set, path, chosen, size)
     elif path.suffix.lower() == ".png":

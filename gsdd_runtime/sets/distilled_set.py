@@ -12,11 +12,12 @@ from torch import Tensor
 
 from gsdd_runtime.errors import InputError, check_type
 from gsdd_runtime.sets import checks
+from gsdd_runtime.sets.cost import check_drawing
+from gsdd_runtime.sets.decoding import Decoding
 from gsdd_runtime.sets.file import check_description, read_set_file, write_set_file
 from gsdd_runtime.sets.preparation import Preparation
-from gsdd_runtime.sets.rows import Indices, check_memory, output_side, scaled_pixels, select
+from gsdd_runtime.sets.rows import Indices, output_side, select
 from gsdd_runtime.sets.source import Identity, Source, StoredTensor
-from gsdd_runtime.splatting.gaussians import KERNEL_DTYPES
 from gsdd_runtime.wording import counted
 
 
@@ -338,36 +339,35 @@ class DistilledSet:
 
         Raises:
             InputError: an index, size or dtype out of range; no mean to normalise with; ``normalize`` at another
-                size than the native one where the set has a ``zca``; a result larger than the machine's memory; a
-                damaged file.
+                size than the native one where the set has a ``zca``; a result larger than the memory that is free, or
+                that takes hours to draw; a damaged file.
             LibraryNotBuiltError: the native library is not installed.
         """
         size = (output_side("height", height, self.height), output_side("width", width, self.width))
-        dtype = dtype or torch.float32
-        if dtype not in KERNEL_DTYPES:
-            raise InputError(f"images decode to float32, float16 or bfloat16, not {str(dtype).removeprefix('torch.')}")
-        preparation = self.preparation.for_size(*size) if normalize else None
-        whitens = preparation is not None and preparation.zca is not None
-        rows = self.rows(indices)
-        # Whitening goes from one float32 copy to another.
-        bytes_a_value = dtype.itemsize + 2 * torch.float32.itemsize if whitens else dtype.itemsize
-        check_memory(rows.shape[0], self.channels * size[0] * size[1] * bytes_a_value, rows.device)
-        if self._gaussians is None:
-            images = scaled_pixels(rows, size)
-        else:
-            from gsdd_runtime.splatting.op import splat
+        decoding = Decoding(
+            self._where,
+            self.channels,
+            size,
+            (self.height, self.width),
+            self.preparation.for_size(*size) if normalize else None,
+            dtype or torch.float32,
+            channels_last,
+        )
+        chosen = select(indices, len(self))
+        decoding.check(chosen.stop - chosen.start if isinstance(chosen, slice) else len(chosen), self._images[0])
+        return decoding.decode(self.rows(chosen))
 
-            native_size = (self.height, self.width)
-            if not whitens:
-                mean, std = (None, None) if preparation is None else preparation.statistics(rows.device)
-                return splat(
-                    rows, *size, native_size=native_size, dtype=dtype, channels_last=channels_last, mean=mean, std=std
-                )
-            images = splat(rows, *size, native_size=native_size)
-        if preparation is not None:
-            images = preparation.apply(images)
-        layout = torch.channels_last if channels_last else torch.contiguous_format
-        return images.to(dtype).contiguous(memory_format=layout)
+    def check_drawing(self, indices: Indices = None, height: int | None = None, width: int | None = None) -> None:
+        """Before all that is drawn part by part: raises InputError where it is more work than can be meant.
+
+        docs/file-format.md gives the limit. ``height`` and ``width`` are those of the images, the native ones if left
+        out.
+        """
+        if self._gaussians is None:
+            return
+        chosen = select(indices, len(self))
+        size = (output_side("height", height, self.height), output_side("width", width, self.width))
+        check_drawing(self._where, self.rows, chosen, self._images.shape[1], size, (self.height, self.width))
 
     @property
     def preparation(self) -> Preparation:

@@ -1,9 +1,8 @@
-"""Choosing rows of a distilled set, and decoding rows of plain pixels."""
+"""Choosing rows of a distilled set, and the size of their images."""
 
 from __future__ import annotations
 
 import operator
-import os
 from collections.abc import Sequence
 
 import torch
@@ -11,7 +10,6 @@ from torch import Tensor
 
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.splatting.gaussians import MAX_SIDE
-from gsdd_runtime.wording import counted
 
 Indices = int | slice | Sequence[int] | Tensor | None
 
@@ -66,21 +64,3 @@ def output_side(name: str, value: int | None, native: int) -> int:
     if not 1 <= side <= MAX_SIDE:
         raise InputError(f"{name} must be 1 to {MAX_SIDE}, got {value!r}")
     return side
-
-
-def check_memory(images: int, bytes_an_image: int, device: torch.device) -> None:
-    """Raises InputError where a result is larger than the machine's memory."""
-    needed = images * bytes_an_image
-    if device.type == "cpu" and needed > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
-        raise InputError(
-            f"{counted(images, 'image')} of this size would take {needed / 1e9:.1f} GB, more than this machine has: "
-            "decode fewer at once"
-        )
-
-
-def scaled_pixels(rows: Tensor, size: tuple[int, int]) -> Tensor:
-    """Pixels ``[B, C, H, W]`` at ``size`` by bilinear scaling over the area of a pixel, float32."""
-    images = rows.float()
-    if tuple(images.shape[2:]) != size:
-        images = torch.nn.functional.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
-    return images
