@@ -67,5 +67,5 @@ def test_empty_environment(wheel: Path, tmp_path: Path) -> None:
     run([binaries / "pip", "install", "--quiet", "--constraint", constraints, "torch"], tmp_path)
     run([binaries / "pip", "install", "--quiet", "--constraint", constraints, wheel], tmp_path)
     run([binaries / "python", "-c", PROGRAM], tmp_path)
-    assert "1 images" in run([binaries / "gsdd-rt", "decode", "set.safetensors", "--out", "set.npy"], tmp_path)
+    assert "1 image" in run([binaries / "gsdd-rt", "decode", "set.safetensors", "--out", "set.npy"], tmp_path)
     assert "ok       torch library" in run([binaries / "gsdd-rt", "doctor"], tmp_path)

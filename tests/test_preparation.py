@@ -75,10 +75,10 @@ def test_whitened_images_are_rounded_once(
 
 
 def test_real_images_of_another_shape_are_refused() -> None:
-    for images, message in ((torch.rand(5, 1, 10, 12), "12x10 alone"), (torch.rand(5, 3, 12, 10), "1 channels, got 3")):
+    for images, message in ((torch.rand(5, 1, 10, 12), "12x10 alone"), (torch.rand(5, 3, 12, 10), "1 channel, got 3")):
         with pytest.raises(InputError, match=message):
             some_set(zca=ZCA).prepare(images)
-    with pytest.raises(InputError, match="1 channels, got 3"):
+    with pytest.raises(InputError, match="1 channel, got 3"):
         some_set().prepare(torch.rand(5, 3, 12, 10))
 
 
