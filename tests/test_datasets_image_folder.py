@@ -129,6 +129,14 @@ def test_the_share_held_out_can_be_chosen(tmp_path: Path, share: float, held_out
     assert len(data.train_images) == 10 - len(held_out)
 
 
+def test_few_of_many_unread_folders_are_named(tmp_path: Path) -> None:
+    for name in ("train", "test", *(f"other {index}" for index in range(7))):
+        fill(tmp_path / name / "a", ["1.png"])
+    split = load(tmp_path).split
+    assert split is not None
+    assert split.endswith("; not read: other 0, other 1, other 2, other 3, other 4 and 2 more")
+
+
 def test_without_a_test_part_one_image_a_class_is_enough(tmp_path: Path) -> None:
     for name in ("a", "b"):
         fill(tmp_path / name, ["1.png"])

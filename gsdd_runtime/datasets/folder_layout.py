@@ -17,6 +17,8 @@ from gsdd_runtime.wording import counted
 # Names of the parts, in any case. The test part is the first of these groups that is there.
 TRAIN_FOLDERS = ("train", "training")
 TEST_FOLDERS = (("test", "testing"), ("val", "valid", "validation"))
+# Folders that are left unread and named.
+_NAMED = 5
 _PART_FOLDERS = (*TRAIN_FOLDERS, *TEST_FOLDERS[0], *TEST_FOLDERS[1])
 # Held out of each class where there is no test folder.
 DEFAULT_TEST_PART = 0.2
@@ -137,7 +139,8 @@ def _count(files: Iterable[Sequence[Path]]) -> str:
 
 def _unread(root: Path, parts: tuple[str, ...]) -> str:
     others = [name for name in _class_folders(root, root) if name not in parts]
-    return f"; not read: {', '.join(others)}" if others else ""
+    more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+    return f"; not read: {', '.join(others[:_NAMED])}{more}" if others else ""
 
 
 def _class_folders(folder: Path, root: Path) -> dict[str, Path]:

@@ -51,7 +51,7 @@ def distill(
     nothing else: an interrupted and resumed run writes the same bytes.
 
     Args:
-        data: the real images.
+        data: the real images, of ``gsdd.load_dataset`` or ``gsdd.RealData.of``. No test part is needed.
         method: the objective: ``"dm"``, distribution matching.
         representation: ``"gaussians"``, or ``"pixels"``, the baseline they are compared with.
         ipc: the storage, as that of ``ipc`` float32 pixel images per class.
