@@ -24,8 +24,11 @@ $(READY): constraints.txt pyproject.toml
 	@touch $@
 
 $(BUILT): $(READY) $(NATIVE_SOURCES)
+	@$(BIN)/python plugins/onnxruntime/fetch_headers.py || true
+	@$(BIN)/python plugins/tensorrt/fetch_headers.py --where-nvcc || true
 	@echo "building the native part"
 	$(PIP) --no-build-isolation --no-deps --editable .
+	@sed 's/^/  /' build/py3-*/gsdd-built.txt
 	@touch $@
 
 build: $(BUILT) ## install everything into .venv and build the native part
@@ -41,7 +44,7 @@ KERNEL_ONLY := -DGSDD_TORCH=OFF -DGSDD_ONNXRUNTIME=OFF -DGSDD_TENSORRT=OFF
 
 test-native: $(READY) ## test the kernel in C++ under the address and undefined-behaviour sanitizers
 	$(BIN)/cmake -S . -B build/sanitized -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) $(KERNEL_ONLY) \
-	  -DGSDD_NATIVE_TESTS=ON -DGSDD_SANITIZE=ON
+	  -DGSDD_CUDA=OFF -DGSDD_NATIVE_TESTS=ON -DGSDD_SANITIZE=ON
 	$(BIN)/cmake --build build/sanitized --target gsdd_kernel_test
 	build/sanitized/tests/native/kernel/gsdd_kernel_test
 
@@ -52,7 +55,7 @@ cuda-report: $(READY) ## compile the CUDA kernel for every GPU and print its reg
 	$(BIN)/cmake -S . -B build/cuda -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) $(KERNEL_ONLY) -DGSDD_CUDA=ON
 	$(BIN)/cmake --build build/cuda --target splat_cuda_report
 
-headers: $(READY) ## fetch the headers that the ONNX Runtime and TensorRT libraries are built with
+headers: $(READY) ## fetch the headers of ONNX Runtime and TensorRT, which `make build` does too where it can
 	$(BIN)/python plugins/onnxruntime/fetch_headers.py
 	$(BIN)/python plugins/tensorrt/fetch_headers.py
 	@rm -f $(BUILT)  # so that the next build takes them up

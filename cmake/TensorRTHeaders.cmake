@@ -1,8 +1,10 @@
 # Finds the TensorRT headers, which no wheel of TensorRT carries, and the CUDA headers that they include.
 #
-# Looked for in this order: -DGSDD_TENSORRT_HEADERS=DIR, the environment variable of that name, what
-# plugins/tensorrt/fetch_headers.py has unpacked, TENSORRT_HOME, and the places of an installed TensorRT.
+# Looked for in this order: -DGSDD_TENSORRT_HEADERS=DIR, the environment variable of that name, TENSORRT_HOME, the
+# places of an installed TensorRT, and what plugins/tensorrt/fetch_headers.py has fetched.
 # Sets GSDD_TENSORRT_INCLUDE_DIRS, empty where something is missing, and GSDD_TENSORRT_MISSING to what that is.
+include(HeaderCache)
+
 set(GSDD_TENSORRT_HEADERS "" CACHE PATH "Folder of NvInferRuntime.h")
 
 function(gsdd_find_tensorrt_headers)
@@ -21,16 +23,17 @@ function(gsdd_find_tensorrt_headers)
                           "holds it, or leave the variable out.")
     endif()
   else()
+    gsdd_header_cache(cached "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/../plugins/tensorrt/fetch_headers.py")
     find_path(headers NvInferRuntime.h
-      HINTS "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/../build/tensorrt-headers" "$ENV{TENSORRT_HOME}/include"
-      PATHS /usr/local/tensorrt/include /usr/src/tensorrt/include
+      HINTS "$ENV{TENSORRT_HOME}/include"
+      PATHS /usr/local/tensorrt/include /usr/src/tensorrt/include "${cached}"
       PATH_SUFFIXES x86_64-linux-gnu aarch64-linux-gnu)
   endif()
   set(tensorrt_headers "${headers}")
   unset(headers CACHE)
   if(NOT tensorrt_headers)
-    set(GSDD_TENSORRT_MISSING "the TensorRT headers were not found: run `python plugins/tensorrt/fetch_headers.py`, \
-or name their folder with -DGSDD_TENSORRT_HEADERS=DIR" PARENT_SCOPE)
+    set(GSDD_TENSORRT_MISSING "the TensorRT headers were not found: run `make headers build`, or name their \
+folder with -DGSDD_TENSORRT_HEADERS=DIR" PARENT_SCOPE)
     return()
   endif()
 

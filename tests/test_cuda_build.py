@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -49,16 +48,6 @@ def test_only_a_spill_in_the_forward_kernel_fails_the_report(
 def test_a_report_of_nothing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "compile_for", lambda *_: "")
     assert report.main(["--architectures", "90", "kernel.cu"]) == 1
-
-
-@pytest.mark.skipif(shutil.which("cmake") is None, reason="no cmake")
-def test_cuda_asked_for_without_nvcc_says_what_to_do(tmp_path: Path) -> None:
-    command = ["cmake", "-S", str(ROOT), "-B", str(tmp_path), "-DGSDD_CUDA=ON", "-DGSDD_NVCC=", "-DGSDD_TORCH=OFF"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode != 0
-    said = " ".join(done.stderr.split())
-    assert "no nvcc was found" in said
-    assert "configure with -DGSDD_CUDA=OFF" in said
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -37,8 +37,8 @@ def run(arguments: list[str | Path], folder: Path) -> str:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    run([sys.executable, "-m", "build", "--wheel", "--no-isolation", f"-Cbuild-dir={folder}/build", "--outdir", folder,
-         CHECKOUT], folder)  # fmt: skip
+    run([sys.executable, "-m", "build", "--wheel", "--no-isolation", f"-Cbuild-dir={folder}/build",
+         "-Ccmake.define.GSDD_CUDA=OFF", "--outdir", folder, CHECKOUT], folder)  # fmt: skip
     (built,) = folder.glob("*.whl")
     return built
 

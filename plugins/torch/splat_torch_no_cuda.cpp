@@ -8,9 +8,8 @@ namespace {
 using namespace gsdd::torch_door;
 
 constexpr const char* kRemedy =
-    ": this build of gsdd-rt has no CUDA kernel. Install the CUDA toolkit and rebuild from a checkout with "
-    "`pip install . --no-build-isolation -C cmake.define.GSDD_CUDA=ON` (docs/building.md), or move the tensors to the "
-    "CPU";
+    ": this build of gsdd-rt has no CUDA kernel. Install the CUDA toolkit (nvcc) and run `make build` in a checkout "
+    "(docs/building.md), or move the tensors to the CPU";
 
 Tensor splat(const Tensor&, int64_t, int64_t, int64_t, int64_t, int64_t, std::optional<Tensor>, std::optional<Tensor>,
              std::optional<ScalarType>, bool) {
