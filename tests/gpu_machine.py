@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -32,6 +34,8 @@ def simulate(
     monkeypatch.setattr(torch.cuda, "current_device", lambda: current)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: capability)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: "NVIDIA Pretend")
+    memory = SimpleNamespace(total_memory=80 << 30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device=None: memory)
     monkeypatch.setattr(devices, "kernel_architectures", lambda: architectures)
     monkeypatch.setattr(devices, "launch_problem", lambda index: refusal)
     monkeypatch.delenv("LOCAL_RANK", raising=False)

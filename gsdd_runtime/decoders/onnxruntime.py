@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from gsdd_runtime.decoders import check_batch_memory
+from gsdd_runtime.devices import resolve_device
 from gsdd_runtime.errors import GsddError, InputError, LibraryNotBuiltError
+from gsdd_runtime.progress import say_once
 from gsdd_runtime.sets.rows import Indices, select
 from gsdd_runtime.splatting.native import plugin_library
 
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
 
 _METADATA_KEY = "gsdd"
 _DESCRIBED = ("images", "channels", "height", "width", "classes")
-_DTYPES = {"tensor(float)": torch.float32, "tensor(float16)": torch.float16, "tensor(bfloat16)": torch.bfloat16}
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+_DTYPES = {"tensor(float)": torch.float32, "tensor(float16)": torch.float16, "tensor(bfloat16)": torch.bfloat16,
+           "tensor(int64)": torch.int64}  # fmt: skip
 
 
 def require_onnxruntime() -> Any:
@@ -73,15 +77,17 @@ class OnnxRuntimeDecoder:
     Args:
         model: its file.
         library, threads: see :func:`session_options`.
-        providers: of onnxruntime, in order of preference. Images and labels are handed over in host memory.
+        device: where it decodes and hands images and labels over, as
+            :func:`gsdd_runtime.devices.resolve_device` takes it. Where onnxruntime's provider of a CUDA device is not
+            installed or does not start, it is the CPU, and stderr says once what to do.
+        providers: of onnxruntime, in order of preference, in place of ``device``; images and labels are then handed
+            over in host memory.
 
     Raises:
-        InputError: no such file, or it is not one of our decoders.
+        InputError: no such file, or it is not one of our decoders; both providers and a device.
         LibraryNotBuiltError: ``library=True`` without the library.
         GsddError: onnxruntime is not installed.
     """
-
-    device = torch.device("cpu")
 
     def __init__(
         self,
@@ -89,23 +95,41 @@ class OnnxRuntimeDecoder:
         *,
         library: bool | None = None,
         threads: int = 0,
-        providers: Sequence[str] = ("CPUExecutionProvider",),
+        device: str | torch.device = "cpu",
+        providers: Sequence[str] | None = None,
     ) -> None:
         where = str(model)
         if not Path(model).is_file():
             raise InputError(f"{where} is not a file: write the decoder with `gsdd-rt export SET --onnx {where}`")
+        wanted = resolve_device(device)
+        if providers is not None and wanted.type != "cpu":
+            raise InputError("give providers or a device, not both")
         self._runtime = require_onnxruntime()
         options = session_options(library=library, threads=threads)
+        chosen = _providers(self._runtime, wanted) if providers is None else list(providers)
         try:
-            self._session = self._runtime.InferenceSession(where, options, providers=list(providers))
+            self._session = self._runtime.InferenceSession(where, options, providers=chosen)
         except Exception as error:
             message = " ".join(str(error).split())
             raise InputError(f"onnxruntime {self._runtime.__version__} cannot load {where}: {message}") from error
+        self.device = self._started(wanted, chosen)
         self.description = self._describe(where)
         self.channels = int(self.description["channels"])
         self.height, self.width = int(self.description["height"]), int(self.description["width"])
         self.classes = int(self.description["classes"])
         self.dtype = _DTYPES[self._session.get_outputs()[0].type]
+
+    def _started(self, wanted: torch.device, chosen: list[Any]) -> torch.device:
+        """The device that the session runs on: onnxruntime goes on without a provider that does not start."""
+        if wanted.type == "cpu" or len(chosen) == 1:
+            return torch.device("cpu")
+        if _CUDA in self._session.get_providers():
+            return wanted
+        say_once(
+            f"onnxruntime {self._runtime.__version__} decodes on the CPU, its {_CUDA} does not start (it says why "
+            "above): most often CUDA or cuDNN of the version that it was built for is missing"
+        )
+        return torch.device("cpu")
 
     def _describe(self, where: str) -> dict[str, Any]:
         text = self._session.get_modelmeta().custom_metadata_map.get(_METADATA_KEY)
@@ -138,14 +162,41 @@ class OnnxRuntimeDecoder:
             chosen = torch.arange(len(self))[chosen]
         check_batch_memory(self, len(chosen))
         fed = self._runtime.OrtValue.ortvalue_from_numpy(chosen.cpu().numpy())
-        images, labels = self._session.run_with_ort_values(["images", "labels"], {"indices": fed})
-        return _tensor(images), _tensor(labels)
+        if self.device.type == "cpu":
+            images, labels = self._session.run_with_ort_values(["images", "labels"], {"indices": fed})
+        else:
+            images, labels = self._run_on_device(fed)
+        return _tensor(images, self.device), _tensor(labels, self.device)
+
+    def _run_on_device(self, indices: Any) -> tuple[Any, Any]:
+        """Leaves the outputs in device memory; they are complete when it returns."""
+        binding = self._session.io_binding()
+        binding.bind_ortvalue_input("indices", indices)
+        for name in ("images", "labels"):
+            binding.bind_output(name, self.device.type, self.device.index)
+        self._session.run_with_iobinding(binding)
+        images, labels = binding.get_outputs()
+        return images, labels
 
 
-def _tensor(value: Any) -> Tensor:
+def _providers(runtime: Any, device: torch.device) -> list[Any]:
+    """Of a device, in order of preference."""
+    if device.type == "cpu":
+        return [_CPU]
+    if _CUDA in runtime.get_available_providers():
+        return [(_CUDA, {"device_id": device.index}), _CPU]
+    say_once(
+        f"onnxruntime {runtime.__version__} decodes on the CPU, it has no {_CUDA}: "
+        "pip uninstall -y onnxruntime, then pip install 'gsdd-rt[onnxruntime-gpu]'"
+    )
+    return [_CPU]
+
+
+def _tensor(value: Any, device: torch.device) -> Tensor:
     """A tensor that shares memory with the OrtValue where DLPack can hand it over, else a copy."""
-    if value.data_type() == "tensor(bfloat16)" and 0 in value.shape():
-        return torch.empty(value.shape(), dtype=torch.bfloat16)
-    if value.data_type() == "tensor(bfloat16)":
+    kind = value.data_type()
+    if 0 in value.shape():
+        return torch.empty(tuple(value.shape()), dtype=_DTYPES[kind], device=device)
+    if kind == "tensor(bfloat16)" or device.type != "cpu":
         return torch.from_dlpack(value._ortvalue.to_dlpack())
     return torch.from_numpy(value.numpy())

@@ -115,7 +115,7 @@ def _open_exported(path: Path, device: torch.device) -> OnnxRuntimeDecoder | Ten
     if path.suffix == ".onnx":
         from gsdd_runtime.decoders.onnxruntime import OnnxRuntimeDecoder
 
-        return OnnxRuntimeDecoder(path)
+        return OnnxRuntimeDecoder(path, device=device)
     if path.suffix == ".engine":
         from gsdd_runtime.decoders.tensorrt import TensorRTDecoder
 
