@@ -1,4 +1,4 @@
-"""The op: ``gsdd.splat`` over the native library, with its fake kernels and its gradient.
+"""The op: ``gsdd.splat`` over the native library, with its fake kernels; derivatives.py has its gradient.
 
 Importing this module registers ``torch.ops.gsdd.splat`` and ``torch.ops.gsdd.splat_backward`` where the
 library is built; without it, calling raises LibraryNotBuiltError.
@@ -6,15 +6,15 @@ library is built; without it, calling raises LibraryNotBuiltError.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from gsdd_runtime.errors import InputError, LibraryNotBuiltError
-from gsdd_runtime.splatting import tiles
+from gsdd_runtime.splatting import derivatives, tiles
 from gsdd_runtime.splatting.gaussians import KERNEL_DTYPES, SHAPE_PARAMETERS, check_gaussians, check_sizes
+from gsdd_runtime.splatting.levels import Below, needs_no_levels
 from gsdd_runtime.splatting.native import load_torch_library
 
 
@@ -43,11 +43,13 @@ def splat(
         mean, std: ``[C]``: the output is ``(image - mean) / std``.
 
     Returns:
-        ``[B, C, H, W]``. Differentiable once in ``gaussians``; the gradient is computed in float32.
+        ``[B, C, H, W]``. Differentiable once, in ``gaussians``, ``mean`` and ``std``, by autograd and by ``grad``,
+        ``vjp``, ``jacrev`` and ``vmap`` of torch.func; the gradient is computed in float32.
 
     Raises:
         InputError: gaussians of another shape or dtype, or a size out of range.
         LibraryNotBuiltError: the native library is not installed.
+        NotImplementedError: a forward-mode derivative (``jvp``, ``jacfwd``, ``hessian``) is asked for.
         RuntimeError: the kernel refuses the rest: a dtype of the output, mean or std of another length.
     """
     check_gaussians(gaussians)
@@ -62,13 +64,17 @@ def splat(
     if mean is not None:
         mean = mean.to(gaussians.device, torch.float32)
     inverse_std = None if std is None else std.to(gaussians.device, torch.float32).reciprocal()
-    render: Callable[..., Tensor] = torch.ops.gsdd.splat
-    if gaussians.is_cuda and tiles.pays_here(gaussians, height, width):
-        render = tiles.splat_tiled
-    return render(
-        gaussians, height, width, native_height, native_width, supersample,
-        mean, inverse_std, dtype, channels_last,
+    arguments = (
+        gaussians, height, width, native_height, native_width, supersample, mean, inverse_std, dtype, channels_last,
     )  # fmt: skip
+    if gaussians.is_cuda and tiles.pays_here(gaussians, height, width):
+        return tiles.splat_tiled(*arguments)
+    op = torch.ops.gsdd.splat.default
+    if torch.compiler.is_compiling() or not needs_no_levels(gaussians, mean, inverse_std):
+        return cast(Tensor, op(*arguments))
+    # Past the autograd kernel, which is Python and costs half as much as a small batch.
+    with Below():
+        return cast(Tensor, op(*arguments))
 
 
 def _fake_splat(
@@ -99,27 +105,6 @@ def _fake_splat_backward(
     return torch.empty(gaussians.shape, dtype=torch.float32, device=gaussians.device)
 
 
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    gaussians, _, _, native_height, native_width, supersample, _, inverse_std, _, _ = inputs
-    ctx.save_for_backward(gaussians, inverse_std)
-    ctx.options = (native_height, native_width, supersample)
-
-
-def _backward(ctx: Any, grad_images: Tensor) -> tuple[Tensor | None, ...]:
-    gaussians, inverse_std = ctx.saved_tensors
-    grad_images = grad_images.float()
-    if inverse_std is not None:
-        grad_images = grad_images * inverse_std.view(1, -1, 1, 1)
-    grad = torch.ops.gsdd.splat_backward(grad_images.contiguous(), gaussians, *ctx.options)
-    return (grad.to(gaussians.dtype), *[None] * 9)
-
-
-def _backward_of_backward(ctx: Any, grad: Tensor) -> None:
-    raise NotImplementedError(
-        "gsdd.splat is differentiable once; for second derivatives use gsdd_runtime.reference.splat"
-    )
-
-
 def _register() -> bool:
     try:
         load_torch_library()
@@ -127,9 +112,15 @@ def _register() -> bool:
         return False
     torch.library.register_fake("gsdd::splat", _fake_splat)
     torch.library.register_fake("gsdd::splat_backward", _fake_splat_backward)
-    torch.library.register_autograd("gsdd::splat", _backward, setup_context=_setup_context)
-    torch.library.register_autograd("gsdd::splat_backward", _backward_of_backward)
+    for name, kernel, many in (
+        ("splat", derivatives.render_direct, derivatives.render_many),
+        ("splat_backward", derivatives.gather, derivatives.gather_many),
+    ):
+        _library.impl(name, kernel, "Autograd")
+        torch.library.register_vmap(f"gsdd::{name}", many)
     return True
 
 
+# Its registrations last as long as it.
+_library = torch.library.Library("gsdd", "IMPL")
 _registered = _register()

@@ -6,6 +6,8 @@ neither pass holds more than ``_PART`` samples of every intermediate at once.
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
@@ -22,6 +24,7 @@ from gsdd_runtime.splatting.gaussians import (
     check_gaussians,
     check_sizes,
 )
+from gsdd_runtime.splatting.levels import under_transform
 
 # Samples (images x Gaussians x sample points) of one part.
 _PART = 1 << 21
@@ -42,7 +45,8 @@ def splat(
     """Renders a batch of Gaussian images, ``[B, N, 6 + C]`` to ``[B, C, H, W]``.
 
     Arguments and result are those of :func:`gsdd_runtime.splat`, for any floating dtype; the computation and,
-    unless ``dtype`` is given, the result are in the dtype of ``gaussians``. Differentiable.
+    unless ``dtype`` is given, the result are in the dtype of ``gaussians``. Differentiable any number of times, in
+    either mode, and under torch.func.
 
     Raises:
         InputError: gaussians of another shape, or a size out of range.
@@ -68,9 +72,7 @@ def splat(
             band = gaussians.new_zeros(part.shape[0], channels, row_end - row, width)
             for first in range(0, count, gaussians_per_part):
                 some = part[:, first : first + gaussians_per_part]
-                band = band + checkpoint(
-                    _pixels, some, scale, size, row, row_end, width, supersample, use_reentrant=False
-                )
+                band = band + _recomputed(some, scale, size, row, row_end, width, supersample)
             bands.append(band)
         images.append(torch.cat(bands, dim=2))
     result = torch.cat(images) if images else gaussians.new_zeros(0, channels, height, width)
@@ -80,6 +82,13 @@ def splat(
         result = result / std.to(result).view(1, -1, 1, 1)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     return result.to(dtype or result.dtype).contiguous(memory_format=layout)
+
+
+def _recomputed(gaussians: Tensor, *place: Any) -> Tensor:
+    """:func:`_pixels`, computed again in the backward pass; torch.func has no means to do so and keeps everything."""
+    if under_transform():
+        return _pixels(gaussians, *place)
+    return cast(Tensor, checkpoint(_pixels, gaussians, *place, use_reentrant=False))
 
 
 def _pixels(

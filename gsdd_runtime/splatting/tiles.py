@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.splatting.derivatives import Rendering, render
 from gsdd_runtime.splatting.gaussians import ALPHA_THRESHOLD, CHOLESKY, CHOLESKY_BIAS, OPACITY, PIXEL_VARIANCE, POSITION
 from gsdd_runtime.splatting.gsplat_backend import gsplat_problem
+from gsdd_runtime.splatting.levels import under_transform
 from gsdd_runtime.wording import counted
 
 Method = Literal["auto", "direct", "tiled"]
@@ -118,49 +120,27 @@ def tile_lists(gaussians: Tensor, height: int, width: int, native_size: tuple[in
     return offsets.flatten().int(), ids.int()
 
 
-class _TiledSplat(torch.autograd.Function):
+class _TiledSplat(Rendering):
+    # The gradient gathers over each Gaussian's own footprint: tiles are of no use to it.
     @staticmethod
-    def forward(
-        ctx: Any, gaussians: Tensor, height: int, width: int, native_height: int, native_width: int,
-        supersample: int, mean: Tensor | None, inverse_std: Tensor | None, dtype: torch.dtype | None,
-        channels_last: bool,
-    ) -> Tensor:  # fmt: skip
-        ctx.save_for_backward(gaussians, inverse_std)
-        ctx.options = (native_height, native_width, supersample)
-        offsets, ids = tile_lists(gaussians, height, width, (native_height, native_width))
-        images = torch.ops.gsdd.splat_tiles(
-            gaussians, offsets, ids, height, width, native_height, native_width, supersample,
-            mean, inverse_std, dtype, channels_last,
-        )  # fmt: skip
-        return cast(Tensor, images)
+    def draw(*arguments: Any) -> Tensor:
+        gaussians, height, width, *rest = arguments
+        offsets, ids = tile_lists(gaussians, height, width, (rest[0], rest[1]))
+        return cast(Tensor, torch.ops.gsdd.splat_tiles(gaussians, offsets, ids, height, width, *rest))
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        # The gradient gathers over each Gaussian's own footprint: tiles are of no use to it.
-        gaussians, inverse_std = ctx.saved_tensors
-        grad_images = grad_outputs[0].float()
-        if inverse_std is not None:
-            grad_images = grad_images * inverse_std.view(1, -1, 1, 1)
-        grad = torch.ops.gsdd.splat_backward(grad_images.contiguous(), gaussians, *ctx.options)
-        return (grad.to(gaussians.dtype), *[None] * 9)
+    def forward(ctx: Any, *arguments: Any) -> Tensor:
+        Rendering.keep(ctx, arguments)
+        return _TiledSplat.draw(*arguments)
 
 
-def splat_tiled(
-    gaussians: Tensor, height: int, width: int, native_height: int, native_width: int, supersample: int,
-    mean: Tensor | None, inverse_std: Tensor | None, dtype: torch.dtype | None, channels_last: bool,
-) -> Tensor:  # fmt: skip
+def splat_tiled(gaussians: Tensor, *arguments: Any) -> Tensor:
     """The arguments and the result of ``torch.ops.gsdd.splat``, for CUDA tensors, by gsplat's tiles."""
-    return cast(
-        Tensor,
-        _TiledSplat.apply(
-            gaussians, height, width, native_height, native_width, supersample,
-            mean, inverse_std, dtype, channels_last,
-        ),
-    )  # fmt: skip
+    return render(_TiledSplat, gaussians, *arguments)
 
 
 def pays_here(gaussians: Tensor, height: int, width: int) -> bool:
     """Whether :func:`gsdd_runtime.splat` goes by tiles for these CUDA tensors, here and now."""
-    if torch.compiler.is_compiling() or torch.cuda.is_current_stream_capturing():
+    if torch.compiler.is_compiling() or under_transform() or torch.cuda.is_current_stream_capturing():
         return False
     return choose(gaussians.shape[0], gaussians.shape[1], height, width).method == "tiled"
