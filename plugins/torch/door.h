@@ -69,12 +69,17 @@ inline void check_device(const Tensor& tensor, const Tensor& gaussians, const ch
                   " and gaussians must be on the same device");
 }
 
+// The tensor itself where it is contiguous; torch::stable::contiguous asks the dispatcher, by name.
+inline Tensor dense(const Tensor& tensor) {
+  return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
+}
+
 // A contiguous float32 copy of per-channel numbers, checked for their count.
 inline Tensor channel_numbers(const Tensor& tensor, const Tensor& gaussians, int64_t channels, const char* name) {
   check_device(tensor, gaussians, name);
   STD_TORCH_CHECK(tensor.dim() == 1 && tensor.size(0) == channels && tensor.scalar_type() == ScalarType::Float,
                   "gsdd::splat: ", name, " must be float32 [", channels, "]");
-  return torch::stable::contiguous(tensor);
+  return dense(tensor);
 }
 
 // The arguments of torch.ops.gsdd.splat that are no tensors of Gaussians.
@@ -88,7 +93,7 @@ struct ImageOptions {
 // Images in new memory on the Gaussians' device; `launch` takes SplatParams and raises what goes wrong.
 template <typename Launch>
 Tensor render(const Tensor& gaussians_in, ImageOptions options, Launch&& launch) {
-  const Tensor gaussians = torch::stable::contiguous(gaussians_in);
+  const Tensor gaussians = dense(gaussians_in);
   gsdd::SplatParams params;
   fill(&params, gaussians, options.height, options.width, options.native_height, options.native_width,
        options.supersample);
@@ -117,8 +122,8 @@ Tensor gather(const Tensor& grad_images_in, const Tensor& gaussians_in, int64_t 
   STD_TORCH_CHECK(grad_images_in.dim() == 4 && grad_images_in.scalar_type() == ScalarType::Float,
                   "gsdd::splat_backward: grad_images must be float32 [batch, channels, height, width]");
   check_device(grad_images_in, gaussians_in, "grad_images");
-  const Tensor grad_images = torch::stable::contiguous(grad_images_in);
-  const Tensor gaussians = torch::stable::contiguous(gaussians_in);
+  const Tensor grad_images = dense(grad_images_in);
+  const Tensor gaussians = dense(gaussians_in);
   gsdd::SplatGradParams params;
   fill(&params, gaussians, grad_images.size(2), grad_images.size(3), native_height, native_width, supersample);
   STD_TORCH_CHECK(grad_images.size(0) == params.batch && grad_images.size(1) == params.channels,
