@@ -150,7 +150,7 @@ def test_train_refuses_data_that_does_not_fit_before_it_trains(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = folder_of(easy_data(class_names=("a", "b", "other")), tmp_path / "other")
-    arguments = ["train", str(folder / "set"), "--out", str(tmp_path / "model"), "--epochs", "1000000", *FAST]
+    arguments = ["train", str(folder / "set"), "--out", str(tmp_path / "model"), "--epochs", "3", *FAST]
     refused([*arguments, "--dataset", other], capsys, "class 2 is 'c' in the set and 'other'")
     refused([*arguments, "--data-dir", "x"], capsys, "--data-dir needs --dataset")
     refused([*arguments, "--test-part", "0.5"], capsys, "--test-part needs --dataset")
