@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 
 import pytest
@@ -43,6 +43,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.fail(f"{reason}, and {variable} is set", pytrace=False)
         if reason is not None:
             pytest.skip(reason)
+
+
+def pytest_configure() -> None:
+    # The tests' images are so small that two threads only wait for one another.
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """A test may take more threads; the next one starts with one again."""
+    yield
+    torch.set_num_threads(1)
 
 
 def _parameters(doors: Iterable[Door]) -> list:

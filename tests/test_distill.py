@@ -12,9 +12,9 @@ import torch
 from distill_data import SMALL, blobs
 
 import gsdd_runtime as gsdd
-from gsdd_runtime.datasets import load_dataset
 from gsdd_runtime.distillation import distill, engine
 from gsdd_runtime.distillation.matching import Matching
+from gsdd_runtime.distillation.representations import REPRESENTATIONS
 from gsdd_runtime.errors import GsddError, InputError
 from gsdd_runtime.progress import Progress
 
@@ -61,7 +61,7 @@ def test_pixels_start_as_real_images_of_their_class_and_move() -> None:
     assert (moved.decode() - made.decode()).abs().max() > 1e-2
 
 
-@pytest.mark.parametrize("representation", ["gaussians", "pixels"])
+@pytest.mark.parametrize("representation", REPRESENTATIONS)
 def test_matching_brings_the_distance_down(representation: str) -> None:
     losses: list[float] = []
 
@@ -69,16 +69,14 @@ def test_matching_brings_the_distance_down(representation: str) -> None:
         if progress.phase == "match" and progress.loss is not None:
             losses.append(progress.loss)
 
-    options = {"network": "convnet2-w8", "batch_real": 30, "iterations": 30, "learning_rate": 1e-2}
-    data = load_dataset("fashion-mnist-sample")
-    gpc = 6 if representation == "gaussians" else None
+    options = {"network": "convnet1-w16", "batch_real": 10, "iterations": 30, "learning_rate": 1e-2, "augment": "none"}
+    gpc = 3 if representation == "gaussians" else None
     distill(
-        data, representation=representation, gpc=gpc, fit_steps=30, augment="none", device="cpu",
-        progress=report, **options,
+        blobs(), representation=representation, gpc=gpc, fit_steps=10, device="cpu", progress=report, **options,
     )  # fmt: skip
     first, last = sum(losses[:6]) / 6, sum(losses[-6:]) / 6
-    # Measured: Gaussians 0.45, pixels 0.57.
-    assert last < 0.75 * first
+    # Measured: Gaussians 0.28, pixels 0.39.
+    assert last < 0.6 * first
 
 
 @pytest.mark.parametrize("init", ["color", "random"])
@@ -98,7 +96,7 @@ def test_no_real_image_is_needed_to_start(init: str) -> None:
     assert len({image.sum().item() for image in images}) == 9
 
 
-@pytest.mark.parametrize("representation", ["gaussians", "pixels"])
+@pytest.mark.parametrize("representation", REPRESENTATIONS)
 def test_the_seed_fixes_the_result(representation: str) -> None:
     data = blobs()
     options = {**SMALL, "representation": representation, "gpc": 2, "init": "random", "device": "cpu"}

@@ -9,8 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-from gsdd_runtime import DistilledSet
-
 COMMAND = [sys.executable, "-c", "from gsdd_runtime.commands.cli import main; main()", "distill"]
 OPTIONS = "--dataset fashion-mnist-sample --gpc 8 --iterations 4000 --fit-steps 10 --network convnet1-w4 --batch-real 2"
 
@@ -37,10 +35,3 @@ def test_ctrl_c_tells_how_to_go_on(tmp_path: Path) -> None:
     assert stderr.count("\n") == 1
     assert checkpoint.exists()
     assert not out.exists()
-
-
-def test_a_small_set_from_the_command_line(tmp_path: Path) -> None:
-    out = tmp_path / "set.safetensors"
-    options = OPTIONS.replace("4000", "2").split()
-    subprocess.run([*COMMAND, *options, "--out", str(out)], check=True)
-    assert len(DistilledSet.load(out)) == 80

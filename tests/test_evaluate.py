@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -25,15 +24,6 @@ from gsdd_runtime.training.trainer import Recipe
 # The package's attribute of this name is the function.
 MODULE = sys.modules["gsdd_runtime.evaluation.accuracy"]
 DATA = easy_data()
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    # Images this small only make two threads wait for one another.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 FAST: dict[str, Any] = {"network": "convnet1-w8", "epochs": 40, "repeats": 2, "device": "cpu", "augment": None}

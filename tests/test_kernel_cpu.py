@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -24,13 +23,6 @@ SHAPES = [
     (64, 12, 3, 16, 16),
     (3, 20, 4, 131, 17),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _restore_threads() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 def images_and_gradients(gaussians: Tensor, height: int, width: int, threads: int) -> tuple[Tensor, Tensor]:

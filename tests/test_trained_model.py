@@ -6,7 +6,6 @@ import json
 import os
 import re
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,15 +22,6 @@ from gsdd_runtime.sets.container import is_of_kind
 
 DATA = easy_data(class_names=("a", "b", "c"))
 FAST = ["--network", "convnet1-w4", "--device", "cpu"]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    # Images this small only make two threads wait for one another.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

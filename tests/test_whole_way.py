@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,15 +23,6 @@ DISTILL = {
     "init": "random", "network": NETWORK, "iterations": 40, "learning_rate": 0.1, "gpc": 2, "batch_real": 10,
     "augment": "none", "seed": 1, "device": "cpu",
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    # Images this small only make two threads wait for one another.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("representation", REPRESENTATIONS)
