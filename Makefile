@@ -34,7 +34,7 @@ $(BUILT): $(READY) $(NATIVE_SOURCES)
 build: $(BUILT) ## install everything into .venv and build the native part
 
 demo: build ## distill, evaluate, export and draw the embedded data (at most ten minutes on two cores)
-	$(BIN)/python -m gsdd_runtime.commands.demo --out demo
+	$(BIN)/python -m gsdd_runtime.commands.demo --out demo --overwrite
 
 test: build ## run the tests
 	$(BIN)/python -m pytest

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.sets.distilled_set import DistilledSet, check_distilled_set
 from gsdd_runtime.sets.preparation import Preparation
@@ -14,6 +18,19 @@ from gsdd_runtime.splatting.gaussians import MAX_SIDE
 
 # Key of the description in an exported file, as in the set's own.
 METADATA_KEY = "gsdd"
+
+
+def written(
+    out: str | os.PathLike[str], distilled_set: DistilledSet, size: int | None = None
+) -> AbstractContextManager[Path]:
+    """``atomic_path`` for what is made of a set: never onto the file of the set, and where there is room for it.
+
+    Args:
+        out: the file.
+        distilled_set: it is made of.
+        size: bytes that will be written; those of the set if left out.
+    """
+    return atomic_path(out, size=distilled_set.nbytes if size is None else size, inputs=[distilled_set.path])
 
 
 def describe(distilled_set: DistilledSet, normalize: bool, height: int, width: int) -> dict[str, Any]:

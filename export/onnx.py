@@ -15,9 +15,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.errors import GsddError, InputError
-from gsdd_runtime.export.description import METADATA_KEY, check_gaussians, check_preparation, check_size, describe
+from gsdd_runtime.export.description import (
+    METADATA_KEY,
+    check_gaussians,
+    check_preparation,
+    check_size,
+    describe,
+    written,
+)
 from gsdd_runtime.sets.distilled_set import check_distilled_set
 from gsdd_runtime.splatting import contract
 from gsdd_runtime.splatting.gaussians import DEFAULT_SUPERSAMPLE
@@ -89,7 +95,7 @@ def export_onnx(
     model = decoder_model(distilled_set, normalize=normalize, size=size, dtype=dtype, opset=opset)
     target = Path(out)
     # By a file object: onnx would otherwise choose the format by the temporary name's suffix.
-    with atomic_path(target) as temporary, open(temporary, "wb") as file:
+    with written(target, distilled_set, model.ByteSize()) as temporary, open(temporary, "wb") as file:
         onnx.save_model(model, file)
     return target
 

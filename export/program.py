@@ -8,10 +8,9 @@ from pathlib import Path
 import torch
 from torch.export import Dim, ExportedProgram
 
-from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.errors import GsddError
 from gsdd_runtime.export.decoder_module import DecoderModule, description_json
-from gsdd_runtime.export.description import METADATA_KEY
+from gsdd_runtime.export.description import METADATA_KEY, written
 from gsdd_runtime.sets.distilled_set import DistilledSet
 
 
@@ -41,7 +40,7 @@ def export_program(
     """
     program, description = _program(distilled_set, normalize, size, dtype)
     target = Path(out)
-    with atomic_path(target) as temporary, open(temporary, "wb") as file:
+    with written(target, distilled_set) as temporary, open(temporary, "wb") as file:
         # By a file object: torch would otherwise warn of the temporary name's suffix.
         torch.export.save(program, file, extra_files={METADATA_KEY: description})
     return target
@@ -66,7 +65,7 @@ def export_aot_inductor(
     """
     program, description = _program(distilled_set, normalize, size, dtype)
     target = Path(out)
-    with atomic_path(target) as temporary:
+    with written(target, distilled_set) as temporary:
         # AOTInductor insists on the suffix.
         package = temporary.with_suffix(".pt2")
         try:

@@ -103,7 +103,7 @@ def export_tensorrt(
     target = Path(out)
     with tempfile.TemporaryDirectory(prefix="gsdd-tensorrt-") as folder:
         job["model"] = str(_save(model, Path(folder, "model.onnx")))
-        with atomic_path(target) as temporary:
+        with atomic_path(target, size=model.ByteSize(), inputs=[_file_of(source)]) as temporary:
             job["engine"] = str(temporary)
             built = _build(job, Path(folder), progress)
             content = temporary.read_bytes()
@@ -175,9 +175,13 @@ def _save(model: onnx.ModelProto, path: Path) -> Path:
     return path
 
 
+def _file_of(source: DistilledSet | str | os.PathLike[str]) -> str | os.PathLike[str] | None:
+    return source if isinstance(source, (str, os.PathLike)) else source.path
+
+
 def _origin(source: DistilledSet | str | os.PathLike[str]) -> dict[str, str] | None:
     """The file that the engine is made from, or None for a set that has none."""
-    path = source if isinstance(source, (str, os.PathLike)) else source.path
+    path = _file_of(source)
     if path is None:
         return None
     digest = hashlib.sha256()

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import torch
 
-from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.export.decoder_module import DecoderModule, description_json
-from gsdd_runtime.export.description import METADATA_KEY
+from gsdd_runtime.export.description import METADATA_KEY, written
 from gsdd_runtime.sets.distilled_set import DistilledSet
 
 
@@ -43,7 +42,7 @@ def export_torchscript(
     module = DecoderModule(distilled_set, normalize=normalize, size=size, dtype=dtype)
     extra = {METADATA_KEY: description_json(distilled_set, normalize, module)}
     target = Path(out)
-    with warnings.catch_warnings(), atomic_path(target) as temporary:
+    with warnings.catch_warnings(), written(target, distilled_set) as temporary:
         warnings.filterwarnings("ignore", message=".*torch.jit.*deprecated", category=DeprecationWarning)
         torch.jit.save(torch.jit.script(module), str(temporary), _extra_files=extra)
     return target

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.export.description import check_gaussians, check_preparation, check_size, describe
+from gsdd_runtime.export.description import check_gaussians, check_preparation, check_size, describe, written
 from gsdd_runtime.export.graph import Graph
 from gsdd_runtime.export.layers import Backward, Gradients, emit, linear
 from gsdd_runtime.export.onnx import (
@@ -94,7 +93,7 @@ def export_train_step(
         set_learning_rate=set_learning_rate, normalize=normalize, size=size, seed=seed, opset=opset,
     )  # fmt: skip
     target = Path(out)
-    with atomic_path(target) as temporary, open(temporary, "wb") as file:
+    with written(target, distilled_set, model.ByteSize()) as temporary, open(temporary, "wb") as file:
         onnx.save_model(model, file)
     return target
 

@@ -34,6 +34,7 @@ LIBRARY = {
     "render_chart": "gsdd_runtime.bench",
     "run_train_bench": "gsdd_runtime.bench.train",
     "examine": "gsdd_runtime.commands.examination",
+    "claim": "gsdd_runtime.commands.outputs",
     # Of DistilledSet.
     "load": "gsdd_runtime.sets.distilled_set",
 }
@@ -112,6 +113,7 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "as_json": Reaches("--json", "json", True),
     },
     "train": {
+        "overwrite": Reaches("--overwrite", "claim.overwrite", True),
         "path": Reaches("", "load.path", "{other}", base="{other} --out {out}.safetensors"),
         "out": Reaches("--out {folder}/another.safetensors", "save_model.path", "{folder}/another.safetensors"),
         "network": Reaches("--network mlp", ("train.network", "save_model.network"), "mlp"),
@@ -123,6 +125,7 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "device": Reaches("--device cuda", "train.device", "cuda"),
     },
     "export": {
+        "overwrite": Reaches("--overwrite", "claim.overwrite", True),
         "path": Reaches("", "load.path", "{other}", base="{other} --onnx {out}.onnx"),
         "onnx": Reaches("--onnx {folder}/another.onnx", "export_onnx.out", "{folder}/another.onnx"),
         "onnx_train_step": Reaches(
@@ -148,6 +151,7 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "builder": Reaches("--builder tensorrt-rtx", "export_tensorrt.builder", "tensorrt-rtx"),
     },
     "decode": {
+        "overwrite": Reaches("--overwrite", "claim.overwrite", True),
         "path": Reaches("", "load.path", "{other}", base="{other} --out {out}.npy"),
         "out": Reaches("--out {folder}/another.npy", "write_decoded.out", "{folder}/another.npy"),
         "indices": Reaches("--indices 1:3", "write_decoded.indices", range(1, 3)),
@@ -158,6 +162,7 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "as_json": Reaches("--json", "json", True),
     },
     "bench": {
+        "overwrite": Reaches("--overwrite", "claim.overwrite", True),
         "what": Reaches("train", "run_train_bench", True),
         "rounds": Reaches("--rounds 9", "run_decode_bench.rounds", 9),
         "threads": Reaches("--threads 3", "run_decode_bench.threads", 3),

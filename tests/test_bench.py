@@ -23,6 +23,7 @@ from gsdd_runtime.bench.peers.raw import Raw
 from gsdd_runtime.bench.peers.siren import Siren, hidden_width
 from gsdd_runtime.bench.points import Workload, random_workload
 from gsdd_runtime.bench.timing import Timed, interleaved_rounds
+from gsdd_runtime.commands import outputs
 from gsdd_runtime.progress import Progress
 
 POINT = Point(9, 24)
@@ -62,6 +63,7 @@ def test_the_reports_show_every_figure(result: dict[str, Any], tmp_path: Path) -
         for words in (POINT.name, "torch.compile", "SIREN", "raw uint8", "JPEG at equal bytes", "fitted"):
             assert words in text
     render_chart(result, tmp_path / "chart.svg")
+    assert outputs.DRAWING.is_one(tmp_path / "chart.svg")
     drawing = ElementTree.parse(tmp_path / "chart.svg").getroot()
     labels = "".join(drawing.itertext())
     assert POINT.name in labels

@@ -18,6 +18,7 @@ from command_options import BASE, LIBRARY, OPTIONS, Reaches
 from typer.main import get_command
 
 import gsdd_runtime as gsdd
+from gsdd_runtime.commands import outputs
 from gsdd_runtime.commands.cli import app, run
 
 GROUP = get_command(app)
@@ -65,7 +66,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         return Path(out)
 
     results: dict[str, Callable[..., Any]] = {
-        "load": gsdd.DistilledSet.load, "examine": list, "run_decode_bench": lambda **_: {},
+        "load": gsdd.DistilledSet.load, "examine": list, "claim": outputs.claim, "run_decode_bench": lambda **_: {},
         "run_train_bench": lambda **_: {},
     }  # fmt: skip
     for name, module in LIBRARY.items():

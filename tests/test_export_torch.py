@@ -16,6 +16,7 @@ from awkward import ordinary
 from torch import Tensor
 
 from gsdd_runtime import DistilledSet, plugin_library, reference
+from gsdd_runtime.commands import outputs
 from gsdd_runtime.errors import InputError, LibraryNotBuiltError
 from gsdd_runtime.export.program import export_aot_inductor, export_program
 from gsdd_runtime.export.torchscript import export_torchscript
@@ -104,6 +105,9 @@ def test_torchscript_carries_the_description_and_bfloat16(tmp_path: Path) -> Non
     module = torch.jit.load(export_torchscript(distilled, tmp_path / "decoder.pt"), _extra_files=extra)
     assert json.loads(extra["gsdd"])["class_names"] == ["ant", "bee", "cat"]
     assert dict(module.named_buffers())["gaussians"].dtype == torch.bfloat16
+    torch.save({}, tmp_path / "weights.pt")
+    assert outputs.TORCHSCRIPT.is_one(tmp_path / "decoder.pt")
+    assert not outputs.TORCHSCRIPT.is_one(tmp_path / "weights.pt")
 
 
 def test_a_program_carries_the_description_and_bfloat16(tmp_path: Path) -> None:
@@ -113,6 +117,8 @@ def test_a_program_carries_the_description_and_bfloat16(tmp_path: Path) -> None:
     assert json.loads(extra["gsdd"])["class_names"] == ["ant", "bee", "cat"]
     assert program.state_dict["gaussians"].dtype == torch.bfloat16
     assert any("gsdd.splat" in str(node.target) for node in program.graph.nodes)
+    assert outputs.PROGRAM.is_one(tmp_path / "decoder.pt2")
+    assert not outputs.TORCHSCRIPT.is_one(tmp_path / "decoder.pt2")
 
 
 @pytest.mark.parametrize("export", [export_torchscript, export_program, export_aot_inductor])
@@ -132,6 +138,7 @@ def test_an_aot_inductor_package_decodes_any_batch(tmp_path: Path) -> None:
     distilled = make_set()
     decode = torch._inductor.aoti_load_package(str(export_aot_inductor(distilled, tmp_path / "decoder.pt2")))
     assert [file.name for file in tmp_path.iterdir()] == ["decoder.pt2"]
+    assert outputs.PROGRAM.is_one(tmp_path / "decoder.pt2")
     for indices in ([], [3], [9, 0, -1, -10], list(range(10))):
         chosen = torch.tensor(indices, dtype=torch.int64)
         images, labels = decode(chosen)

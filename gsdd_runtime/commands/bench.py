@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from gsdd_runtime.commands.shared import DeviceOption, JsonOption, print_json, progress_bar
+from gsdd_runtime.commands import outputs
+from gsdd_runtime.commands.shared import DeviceOption, JsonOption, OverwriteOption, print_json, progress_bar
 from gsdd_runtime.errors import InputError
 
 
@@ -17,6 +18,7 @@ def command(
     threads: Annotated[int | None, typer.Option(min=1, help="Of decode. [default: one, then all]")] = None,
     chart: Annotated[Path | None, typer.Option(help="Of decode: also draw a chart into this SVG file.")] = None,
     device: DeviceOption = "auto",
+    overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Measure the decoder on this machine, side by side with its peers."""
@@ -30,7 +32,8 @@ def command(
         raise InputError(
             f"bench decode measures the CPU, --device {device!r} cannot be had: benchmarks/cuda.py measures CUDA"
         )
-    with progress_bar() as progress:
+    places = [] if chart is None else [outputs.Output("--chart", chart, outputs.DRAWING)]
+    with outputs.claim(places, reads=[], overwrite=overwrite), progress_bar() as progress:
         if what == "train":
             from gsdd_runtime.bench.train import render_train_table, run_train_bench
 

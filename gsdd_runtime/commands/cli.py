@@ -8,15 +8,30 @@ from __future__ import annotations
 
 import re
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from gsdd_runtime.commands import bench, decode, distill, doctor, evaluate, export, info, train
-from gsdd_runtime.errors import GsddError, InputError, printable
+from gsdd_runtime.commands.exits import exit_code, fail, why
+from gsdd_runtime.errors import GsddError
 from gsdd_runtime.versions import VERSION
 
+
+class _Group(TyperGroup):
+    """Makes Ctrl-C an error of ours: Typer would end with 130 and lose what there is to say."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interruption:
+            raise GsddError(why(interruption)) from interruption
+
+
 app = typer.Typer(
+    cls=_Group,
     name="gsdd-rt",
     help="Distill an image dataset into 2D Gaussians, and decode them wherever people train and serve.",
     no_args_is_help=True,
@@ -54,25 +69,18 @@ def _options(
 def run(arguments: list[str]) -> int:
     """Runs one command line and returns its exit code."""
     try:
-        code = get_command(app).main(export.fill_omitted_outputs(arguments), prog_name="gsdd-rt", standalone_mode=False)
-    except InputError as error:
-        return _fail(str(error), 2)
-    except GsddError as error:
-        return _fail(str(error), 1)
-    except KeyboardInterrupt as interruption:
-        return _fail(str(interruption) or "interrupted", 1)
-    except BrokenPipeError:
-        # The reader of the output is gone (`gsdd-rt info | head`): nobody is left to tell.
-        sys.stderr.close()
-        return 1
+        return exit_code("gsdd-rt", lambda: _typer(arguments))
     except typer.Abort:
-        return _fail("aborted", 1)
+        return fail("gsdd-rt", "aborted", 1)
     except Exception as error:
         # Wrong usage: Typer carries its own copy of click's exceptions, so they are known by shape, not by class.
         if not hasattr(error, "format_message"):
             raise
-        return _fail(_usage(error, arguments), 2)
-    return code if isinstance(code, int) else 0
+        return fail("gsdd-rt", _usage(error, arguments), 2)
+
+
+def _typer(arguments: list[str]) -> object:
+    return get_command(app).main(export.fill_omitted_outputs(arguments), prog_name="gsdd-rt", standalone_mode=False)
 
 
 def _usage(error: Exception, arguments: list[str]) -> str:
@@ -85,11 +93,6 @@ def _usage(error: Exception, arguments: list[str]) -> str:
         value = arguments[arguments.index(quoted[1]) + 1]
         message = message.replace(quoted[0], f"{quoted[0]}, {value!r}")
     return f"{message.rstrip('.')}; see `{where} --help`"
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"gsdd-rt: {printable(' '.join(message.split()))}", file=sys.stderr)
-    return code
 
 
 def main() -> None:

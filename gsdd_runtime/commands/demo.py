@@ -7,6 +7,7 @@ random. Storage is counted in bytes: a Gaussian parameter and a distilled pixel 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,11 +18,13 @@ from rich.console import Console
 from rich.table import Table
 
 from gsdd_runtime.atomic import atomic_path
+from gsdd_runtime.commands import outputs
+from gsdd_runtime.commands.exits import exit_code
 from gsdd_runtime.commands.shared import progress_bar
 from gsdd_runtime.datasets import RealData, load_dataset
 from gsdd_runtime.distillation import distill
 from gsdd_runtime.distillation.checkpoint import checkpoint_path
-from gsdd_runtime.errors import GsddError
+from gsdd_runtime.errors import InputError
 from gsdd_runtime.evaluation.accuracy import EvaluationResult, evaluate
 from gsdd_runtime.evaluation.baselines import random_real_set
 from gsdd_runtime.reports.pictures import picture_of
@@ -59,22 +62,24 @@ class Row:
     result: EvaluationResult
 
 
-def main() -> None:
-    """Runs the demo; ``--out`` names the folder of its files."""
+def main() -> int:
+    """Runs the demo and returns its exit code; ``--out`` names the folder of its files."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder of the files it writes")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--overwrite", action="store_true", help="replace the files that are there")
     arguments = parser.parse_args()
-    try:
-        run(arguments.out, arguments.seed)
-    except GsddError as error:
-        raise SystemExit(f"demo: {error}") from error
+    return exit_code("demo", lambda: run(arguments.out, arguments.seed, arguments.overwrite))
 
 
-def run(out: Path, seed: int) -> None:
+def run(out: Path, seed: int, overwrite: bool = False) -> None:
     """Distills, evaluates, exports and draws into the folder ``out``."""
     started = time.monotonic()
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {out}: {error.strerror or error}") from error
+    outputs.check(_outputs(out), reads=[], overwrite=overwrite)
     console = Console()
     data = load_dataset("fashion-mnist-sample")
     console.print(
@@ -95,11 +100,18 @@ def run(out: Path, seed: int) -> None:
     console.print(f"{time.monotonic() - started:.0f} seconds")
 
 
+def _outputs(out: Path) -> list[outputs.Output]:
+    """All that is written to the folder; of an unfinished run, its checkpoint."""
+    sets = [out / f"{name}.safetensors" for name in ("gaussians", "pixels", "random-real")]
+    kinds = dict.fromkeys(sets, outputs.SET) | dict.fromkeys(map(checkpoint_path, sets), outputs.UNFINISHED)
+    kinds |= {out / "decoder.onnx": outputs.ONNX, out / "distilled.png": outputs.PICTURE}
+    return [outputs.Output("--out", path, kind) for path, kind in kinds.items()]
+
+
 def _distilled(representation: str, data: RealData, out: Path, seed: int, progress: Reporter) -> Row:
     started = time.monotonic()
     path = out / f"{representation}.safetensors"
-    for earlier in (path, checkpoint_path(path)):
-        earlier.unlink(missing_ok=True)
+    checkpoint_path(path).unlink(missing_ok=True)
     distilled = distill(
         data,
         ipc=IPC,
@@ -108,6 +120,7 @@ def _distilled(representation: str, data: RealData, out: Path, seed: int, progre
         learning_rate=LEARNING_RATE[representation],
         seed=seed,
         out=path,
+        overwrite=True,
         progress=_prefixed(representation, progress),
         **DISTILL,
     )
@@ -204,4 +217,4 @@ def _table(rows: list[Row]) -> Table:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

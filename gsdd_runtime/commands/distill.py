@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gsdd_runtime.commands import outputs
 from gsdd_runtime.commands.shared import (
     DataDirOption,
     DatasetOption,
@@ -18,7 +19,6 @@ from gsdd_runtime.commands.shared import (
     load_data,
     progress_bar,
 )
-from gsdd_runtime.errors import GsddError
 from gsdd_runtime.wording import counted
 
 
@@ -48,35 +48,35 @@ def command(
     overwrite: OverwriteOption = False,
 ) -> None:
     """Distill a dataset into Gaussians and write one small file."""
-    from gsdd_runtime.distillation import Interrupted, distill
+    from gsdd_runtime.datasets import folders_of
+    from gsdd_runtime.distillation import distill
 
-    try:
-        with progress_bar() as progress:
-            distilled = distill(
-                load_data(dataset, data_dir, size, test_part),
-                method=method,
-                representation=representation,
-                ipc=ipc,
-                gpc=gpc,
-                iterations=iterations,
-                init=init,
-                network=network,
-                batch_real=batch_real,
-                batch_syn=batch_syn,
-                learning_rate=learning_rate,
-                schedule=schedule,
-                fit_steps=fit_steps,
-                augment=augment,
-                seed=seed,
-                device=device,
-                out=out,
-                resume=resume,
-                overwrite=overwrite,
-                checkpoint_interval=checkpoint_interval,
-                progress=progress,
-            )
-    except Interrupted as stop:
-        # Typer would end with 130 and lose the line that says how to go on.
-        raise GsddError(str(stop)) from stop
+    # What an earlier run left there is for the library to judge where this one goes on.
+    place = outputs.Output("--out", out, outputs.SET)
+    outputs.check([place], reads=folders_of(dataset, data_dir), overwrite=overwrite or resume)
+    with progress_bar() as progress:
+        distilled = distill(
+            load_data(dataset, data_dir, size, test_part),
+            method=method,
+            representation=representation,
+            ipc=ipc,
+            gpc=gpc,
+            iterations=iterations,
+            init=init,
+            network=network,
+            batch_real=batch_real,
+            batch_syn=batch_syn,
+            learning_rate=learning_rate,
+            schedule=schedule,
+            fit_steps=fit_steps,
+            augment=augment,
+            seed=seed,
+            device=device,
+            out=out,
+            resume=resume,
+            overwrite=overwrite,
+            checkpoint_interval=checkpoint_interval,
+            progress=progress,
+        )
     images, classes = counted(len(distilled), "image"), counted(distilled.classes, "class")
     print(f"{out}: {images} of {classes} in {out.stat().st_size} bytes")

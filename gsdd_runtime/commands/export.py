@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gsdd_runtime.commands.shared import SeedOption, SetArgument, SizeOption, parse_size, progress_bar
+from gsdd_runtime.commands import outputs
+from gsdd_runtime.commands.shared import OverwriteOption, SeedOption, SetArgument, SizeOption, parse_size, progress_bar
 from gsdd_runtime.errors import InputError
 
 if TYPE_CHECKING:
     import torch
 
-# Option of each target, and what the name of its file ends in where it is left out.
+# Option of each target, what the name of its file ends in where it is left out, and what it is.
 TARGETS = {
-    "--onnx": ".onnx",
-    "--onnx-train-step": ".train-step.onnx",
-    "--torchscript": ".torchscript.pt",
-    "--pt2": ".pt2",
-    "--aot-inductor": ".aot.pt2",
-    "--tensorrt": ".engine",
+    "--onnx": (".onnx", outputs.ONNX),
+    "--onnx-train-step": (".train-step.onnx", outputs.ONNX),
+    "--torchscript": (".torchscript.pt", outputs.TORCHSCRIPT),
+    "--pt2": (".pt2", outputs.PROGRAM),
+    "--aot-inductor": (".aot.pt2", outputs.PROGRAM),
+    "--tensorrt": (".engine", outputs.ENGINE),
 }
 
 
@@ -73,6 +74,7 @@ def command(
     ] = None,
     max_batch: Annotated[int, typer.Option(help="Largest batch of the engine.")] = 256,
     builder: Annotated[str, typer.Option(help="Of the engine: auto, tensorrt or tensorrt-rtx.")] = "auto",
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Write the decoder of a set as a graph. OUT may be left out: the file then stands beside the set."""
     from gsdd_runtime.sets.distilled_set import DistilledSet
@@ -85,12 +87,12 @@ def command(
         "--aot-inductor": aot_inductor,
         "--tensorrt": tensorrt,
     }
-    outputs = {
-        target: Path(out) if out else path.with_suffix(TARGETS[target])
+    places = [
+        outputs.Output(target, Path(out) if out else path.with_suffix(TARGETS[target][0]), TARGETS[target][1])
         for target, out in wanted.items()
         if out is not None
-    }
-    if not outputs:
+    ]
+    if not places:
         raise InputError(f"nothing to export: name a target, one of {', '.join(TARGETS)}")
     options: dict[str, Any] = {"normalize": normalize, "size": parse_size(size), "dtype": _dtype(dtype)}
     versions = {} if opset is None else {"opset": opset}
@@ -99,38 +101,43 @@ def command(
         "set_learning_rate": set_learning_rate, "seed": seed, "size": options["size"], **versions,
     }  # fmt: skip
     engine = {"min_batch": min_batch, "opt_batch": opt_batch, "max_batch": max_batch, "builder": builder}
+    arguments = {
+        "--onnx": {**options, **versions}, "--onnx-train-step": training, "--tensorrt": {**engine, **options},
+    }  # fmt: skip
     # An engine is also built from an ONNX model, such as a decoder and a network in one.
-    is_model = path.suffix == ".onnx" and set(outputs) == {"--tensorrt"}
-    source = path if is_model else DistilledSet.load(path)
-    for target, out in outputs.items():
-        if target == "--tensorrt":
-            from gsdd_runtime.export.tensorrt import export_tensorrt
-
-            with progress_bar() as progress:
-                export_tensorrt(source, out, **engine, **options, progress=progress)
-        elif target == "--onnx-train-step":
-            from gsdd_runtime.export.train_step import export_train_step
-
-            # A network always takes normalised images, and trains in float32.
-            export_train_step(source, out, **training)
-        elif target == "--onnx":
-            from gsdd_runtime.export.onnx import export_onnx
-
-            export_onnx(source, out, **options, **versions)
-        else:
-            _exporter(target)(source, out, **options)
-        print(f"{out}: {out.stat().st_size} bytes")
+    is_model = path.suffix == ".onnx" and [place.option for place in places] == ["--tensorrt"]
+    with outputs.claim(places, reads=[path], overwrite=overwrite):
+        source = path if is_model else DistilledSet.load(path)
+        for place in places:
+            _export(source, place, arguments.get(place.option, options))
+            print(f"{place.path}: {place.path.stat().st_size} bytes")
 
 
-def _exporter(target: str) -> Any:
-    """The function that writes a target; its runtime is imported with it."""
-    if target == "--torchscript":
+def _export(source: Any, place: outputs.Output, options: dict[str, Any]) -> None:
+    """Writes one target; its runtime is imported with it."""
+    if place.option == "--tensorrt":
+        from gsdd_runtime.export.tensorrt import export_tensorrt
+
+        with progress_bar() as progress:
+            export_tensorrt(source, place.path, **options, progress=progress)
+    elif place.option == "--onnx-train-step":
+        from gsdd_runtime.export.train_step import export_train_step
+
+        # A network always takes normalised images, and trains in float32.
+        export_train_step(source, place.path, **options)
+    elif place.option == "--onnx":
+        from gsdd_runtime.export.onnx import export_onnx
+
+        export_onnx(source, place.path, **options)
+    elif place.option == "--torchscript":
         from gsdd_runtime.export.torchscript import export_torchscript
 
-        return export_torchscript
-    from gsdd_runtime.export import program
+        export_torchscript(source, place.path, **options)
+    else:
+        from gsdd_runtime.export import program
 
-    return program.export_program if target == "--pt2" else program.export_aot_inductor
+        write = program.export_program if place.option == "--pt2" else program.export_aot_inductor
+        write(source, place.path, **options)
 
 
 def _dtype(name: str) -> torch.dtype:

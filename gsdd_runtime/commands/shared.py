@@ -46,7 +46,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 NetworkOption = Annotated[
     str | None, typer.Option("--network", help="Architecture to train. [default: a ConvNet by the images' size]")
 ]
-OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the file that is there.")]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the file that is there, whatever it is; never one that is read.")
+]
 SetOrModelArgument = Annotated[
     Path, typer.Argument(metavar="SET|MODEL", help="A distilled set or a trained network (.safetensors).")
 ]

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gsdd_runtime.commands import outputs
 from gsdd_runtime.commands.shared import (
     DataDirOption,
     DeviceOption,
     NetworkOption,
+    OverwriteOption,
     SeedOption,
     SetArgument,
     TestPartOption,
@@ -38,25 +40,34 @@ def command(
     test_part: TestPartOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Train a network on a distilled set and write its weights; with --dataset, test it on real images too."""
-    from gsdd_runtime.atomic import check_place
+    from gsdd_runtime.datasets import folders_of
     from gsdd_runtime.evaluation.accuracy import with_statistics
     from gsdd_runtime.networks import default_network
-    from gsdd_runtime.networks.model_file import save_model
+    from gsdd_runtime.networks.model_file import check_saving, save_model
     from gsdd_runtime.sets.distilled_set import DistilledSet
     from gsdd_runtime.training.trainer import fit_to_set, train
 
-    check_place(out)
-    with progress_bar() as progress:
+    place = outputs.Output("--out", out, outputs.MODEL)
+    reads = [path, *folders_of(dataset or "", data_dir)]
+    with outputs.claim([place], reads=reads, overwrite=overwrite), progress_bar() as progress:
         distilled = DistilledSet.load(path)
         data = _data(distilled, dataset, data_dir, test_part)
         if data is not None:
             distilled = with_statistics(distilled, data)
         network = default_network((distilled.height, distilled.width)) if network is None else network
+        # The name of a file may hold what a description may not.
+        name = path.name if path.name.isprintable() else ascii(path.name)
+        about: dict[str, Any] = {
+            "network": network,
+            "distilled_set": distilled,
+            "training": {"epochs": epochs, "seed": seed, "set": name},
+        }
+        check_saving(out, **about)
         model = train(distilled, network=network, epochs=epochs, seed=seed, device=device, progress=progress)
-    facts: dict[str, Any] = {"epochs": epochs, "seed": seed, "set": path.name}
-    save_model(model, out, network=network, distilled_set=distilled, training=facts)
+        save_model(model, out, **about)
     print(f"{out}: {network} trained on {counted(len(distilled), 'image')} for {counted(epochs, 'epoch')}")
     loss, accuracy = fit_to_set(model, distilled)
     print(f"  on the set itself    {percent(accuracy, 0.0, 1)}, loss {loss:.4g}")

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from gsdd_runtime.datasets.fashion_mnist import load_fashion_mnist, load_sample
 from gsdd_runtime.datasets.image_folder import load_image_folder
@@ -17,9 +18,10 @@ from gsdd_runtime.datasets.real_data import RealData
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.splatting.gaussians import MAX_SIDE
 
-__all__ = ["DATASETS", "RealData", "load_dataset"]
+__all__ = ["DATASETS", "RealData", "folders_of", "load_dataset"]
 
 DATASETS = ("fashion-mnist-sample", "fashion-mnist", "imagefolder:DIR")
+_FOLDER = "imagefolder:"
 
 
 def load_dataset(
@@ -46,8 +48,8 @@ def load_dataset(
     """
     if size is not None and not all(1 <= side <= MAX_SIDE for side in size):
         raise InputError(f"the size must be 1 to {MAX_SIDE} pixels a side, got {size[0]}x{size[1]}")
-    if name.startswith("imagefolder:"):
-        folder = name.removeprefix("imagefolder:")
+    if name.startswith(_FOLDER):
+        folder = name.removeprefix(_FOLDER)
         if not folder:
             raise InputError("imagefolder: needs a folder: write imagefolder:DIR")
         if data_dir is not None:
@@ -66,3 +68,9 @@ def load_dataset(
             )
         return load_sample(size=size)
     return load_fashion_mnist(data_dir, size=size)
+
+
+def folders_of(name: str, data_dir: str | os.PathLike[str] | None = None) -> list[Path]:
+    """The folders that :func:`load_dataset` would read from, besides the package's own."""
+    named = [name.removeprefix(_FOLDER)] if name.startswith(_FOLDER) else []
+    return [Path(folder) for folder in (*named, data_dir) if folder]

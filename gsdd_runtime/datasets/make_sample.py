@@ -16,7 +16,7 @@ import torch
 import typer
 from torch import Tensor
 
-from gsdd_runtime.atomic import atomic_path
+from gsdd_runtime.atomic import atomic_path, check_not_read
 from gsdd_runtime.datasets.fashion_mnist import CLASS_NAMES, FILES, read_part
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.wording import counted
@@ -48,6 +48,8 @@ def write_idx(path: Path, values: Tensor) -> None:
 def make_sample(data_dir: Path, out: Path) -> None:
     """Reads the four official files in ``data_dir`` and writes the four of the sample to ``out``."""
     out.mkdir(parents=True, exist_ok=True)
+    for name in FILES.values():
+        check_not_read(out / f"{name}.gz", [data_dir])
     for part, count in PER_CLASS.items():
         images, labels = read_part(data_dir, part)
         chosen = first_of_each_class(labels, count)

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from gsdd_runtime import networks
+from gsdd_runtime.atomic import check_not_read, check_place, check_room
 from gsdd_runtime.errors import InputError, check_type
 from gsdd_runtime.networks import Network, Size
 from gsdd_runtime.sets import checks
-from gsdd_runtime.sets.container import Container, Kind, open_container, write_container
+from gsdd_runtime.sets.container import Container, Kind, description_text, open_container, write_container
 from gsdd_runtime.sets.distilled_set import DistilledSet, check_distilled_set
 from gsdd_runtime.sets.preparation import Preparation
 
@@ -122,13 +123,49 @@ def save_model(
         training: facts to keep, JSON values.
 
     Raises:
-        InputError: the facts cannot be written as JSON, the set's ``zca`` is for another size, or the file cannot be
-            written.
+        InputError: the facts cannot be written as JSON, the set's ``zca`` is for another size, ``path`` is that of the
+            set, or the file cannot be written.
     """
     check_type("model", model, nn.Module, "a torch.nn.Module", "train one with gsdd_runtime.training.trainer.train")
     check_distilled_set(distilled_set)
+    facts = _facts(network, distilled_set, size, training)
+    tensors = {**model.state_dict(), **_preparation_tensors(facts, distilled_set)}
+    write_container(path, KIND, facts, tensors, inputs=[distilled_set.path])
+
+
+def check_saving(
+    path: str | os.PathLike[str],
+    *,
+    network: str,
+    distilled_set: DistilledSet,
+    size: Size | None = None,
+    training: Mapping[str, Any] | None = None,
+) -> None:
+    """Before a network is trained: raises InputError where :func:`save_model` would, for want of room too."""
+    facts = _facts(network, distilled_set, size, training)
+    text = description_text(KIND, facts)
+    with torch.device("meta"):
+        model = networks.build(network, facts["channels"], facts["classes"], (facts["height"], facts["width"]), seed=0)
+    tensors = {**model.state_dict(), **_preparation_tensors(facts, distilled_set)}
+    check_place(path)
+    check_not_read(path, [distilled_set.path])
+    check_room(path, len(text) + sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()))
+
+
+def _preparation_tensors(facts: Mapping[str, Any], distilled_set: DistilledSet) -> dict[str, Tensor]:
+    """The matrix that whitens what the network takes, where the set has one."""
+    preparation = distilled_set.preparation
+    if preparation.zca is None:
+        return {}
+    preparation.for_size(facts["height"], facts["width"])
+    return {ZCA: preparation.zca}
+
+
+def _facts(
+    network: str, distilled_set: DistilledSet, size: Size | None, training: Mapping[str, Any] | None
+) -> dict[str, Any]:
     height, width = (distilled_set.height, distilled_set.width) if size is None else size
-    facts = {
+    return {
         "network": network,
         "channels": distilled_set.channels,
         "classes": distilled_set.classes,
@@ -142,12 +179,6 @@ def save_model(
             **(training or {}),
         },
     }
-    weights = model.state_dict()
-    preparation = distilled_set.preparation
-    if preparation.zca is not None:
-        preparation.for_size(height, width)
-        weights[ZCA] = preparation.zca
-    write_container(path, KIND, facts, weights)
 
 
 def load_model(path: str | os.PathLike[str]) -> TrainedModel:

@@ -9,7 +9,7 @@ import json
 import os
 import stat
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -147,17 +147,23 @@ def is_of_kind(path: str | os.PathLike[str], kind: Kind) -> bool:
 
 
 def write_container(
-    path: str | os.PathLike[str], kind: Kind, fields: Mapping[str, Any], tensors: Mapping[str, Tensor]
+    path: str | os.PathLike[str],
+    kind: Kind,
+    fields: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    *,
+    inputs: Iterable[Path | None] = (),
 ) -> None:
     """Writes a file whole or not at all. Equal arguments give equal bytes.
 
     Raises:
-        InputError: the fields cannot be written as JSON, or the file cannot be written.
+        InputError: the fields cannot be written as JSON, ``path`` is one of the ``inputs`` that the file is made from,
+            or the file cannot be written.
     """
     text = description_text(kind, fields)
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     size = len(text) + sum(tensor.numel() * tensor.element_size() for tensor in contiguous.values())
-    with atomic_path(path, size=size) as temporary:
+    with atomic_path(path, size=size, inputs=inputs) as temporary:
         try:
             safetensors.torch.save_file(contiguous, temporary, metadata={kind.key: text})
         except safetensors.SafetensorError as error:
