@@ -12,8 +12,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from set_files import join_file, pixel_set, saved, some_gaussians, some_set, split_file
+from test_container import KINDS
 
-from gsdd_runtime.errors import InputError
+from gsdd_runtime.errors import CONTROLS, InputError
 from gsdd_runtime.sets.description import description
 from gsdd_runtime.sets.distilled_set import DistilledSet
 
@@ -100,3 +101,44 @@ def test_any_json_in_the_place_of_any_field(original: bytes, tmp_path: Path, dat
         fields[where] = value
         header["__metadata__"]["gsdd"] = json.dumps(fields)
     check(join_file(path, header, payload))
+
+
+def refusal(kind: str, path: Path) -> str:
+    """What the reader of the kind says of a file; nothing where it takes it."""
+    try:
+        KINDS[kind][1](path)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("kind", ["network", "checkpoint"])
+@_FUZZ
+@given(data=st.data())
+def test_damaged_networks_and_checkpoints(kind: str, tmp_path: Path, data: st.DataObject) -> None:
+    path = tmp_path / kind
+    write, _, key = KINDS[kind]
+    if not path.exists():
+        write(path)
+    original = path.read_bytes()
+    spoilt = tmp_path / "spoilt"
+    spoilt.write_bytes(original)
+    header, payload = split_file(spoilt)
+    fields: dict[str, Any] = json.loads(header["__metadata__"][key])
+    how = data.draw(st.sampled_from(["bits", "field", "tensor"]))
+    if how == "bits":
+        content = bytearray(original)
+        end = data.draw(st.sampled_from([len(original), 8 + struct.unpack("<Q", original[:8])[0], 16]))
+        content[data.draw(st.integers(0, end - 1))] ^= 1 << data.draw(st.integers(0, 7))
+        spoilt.write_bytes(content)
+    elif how == "field":
+        fields[data.draw(st.sampled_from(sorted(fields)))] = data.draw(_JSON)
+        header["__metadata__"][key] = json.dumps(fields)
+        join_file(spoilt, header, payload)
+    else:
+        name = data.draw(st.sampled_from([name for name in header if name != "__metadata__"]))
+        header[name][data.draw(st.sampled_from(["dtype", "shape", "data_offsets"]))] = data.draw(_JSON)
+        join_file(spoilt, header, payload)
+    message = refusal(kind, spoilt)
+    assert not CONTROLS.search(message)
+    assert message == "" or str(spoilt) in message

@@ -192,7 +192,10 @@ def load_model(path: str | os.PathLike[str]) -> TrainedModel:
     size = (facts["height"], facts["width"])
     # Without memory for its weights: they are those of the file, once it is known that they fit.
     with torch.device("meta"):
-        network = networks.build(facts["network"], facts["channels"], facts["classes"], size, seed=0)
+        try:
+            network = networks.build(facts["network"], facts["channels"], facts["classes"], size, seed=0)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
         expected = network.state_dict()
         if ZCA in container.dtypes:
             length = facts["channels"] * size[0] * size[1]
