@@ -129,6 +129,17 @@ def test_verify_looks_again_where_a_mapped_file_was_changed(tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("mapped")
+def test_a_copy_of_a_set_has_an_eye_on_the_file_too(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    distilled = DistilledSet.load(path)
+    shallow, deep = copy.copy(distilled), copy.deepcopy(distilled)
+    overwritten(path, -2, b"\xc0\x7f")
+    with pytest.raises(InputError, match="was changed while in use"):
+        shallow.decode()
+    assert torch.equal(deep.decode(), some_set().decode())
+
+
+@pytest.mark.usefixtures("mapped")
 def test_verify_refuses_a_mapped_file_that_is_another_set_by_now(tmp_path: Path) -> None:
     path = saved(tmp_path)
     distilled = DistilledSet.load(path)
