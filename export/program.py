@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch.export import Dim, ExportedProgram
 
+from gsdd_runtime.devices import resolve_device
 from gsdd_runtime.errors import GsddError
 from gsdd_runtime.export.decoder_module import DecoderModule, description_json
 from gsdd_runtime.export.description import METADATA_KEY, written
@@ -21,6 +22,7 @@ def export_program(
     normalize: bool = False,
     size: tuple[int, int] | None = None,
     dtype: torch.dtype = torch.float32,
+    device: str | torch.device = "cpu",
 ) -> Path:
     """Writes the decoder for ``torch.export.load(out).module()``, whole or not at all, with a dynamic batch.
 
@@ -33,12 +35,15 @@ def export_program(
         distilled_set: of Gaussians.
         out: the file.
         normalize, size, dtype: of the images, as for ``export_onnx``.
+        device: that the program runs on, as :func:`gsdd_runtime.devices.resolve_device` takes it. Indices are to be
+            there too, and images and labels come out there.
 
     Raises:
-        InputError: whatever the set or the options cannot give, or a file that cannot be written.
+        InputError: whatever the set or the options cannot give, a device that our kernel cannot run on, or a file that
+            cannot be written.
         LibraryNotBuiltError: the native library is not installed.
     """
-    program, description = _program(distilled_set, normalize, size, dtype)
+    program, description = _program(distilled_set, normalize, size, dtype, resolve_device(device))
     target = Path(out)
     with written(target, distilled_set) as temporary, open(temporary, "wb") as file:
         # By a file object: torch would otherwise warn of the temporary name's suffix.
@@ -53,6 +58,7 @@ def export_aot_inductor(
     normalize: bool = False,
     size: tuple[int, int] | None = None,
     dtype: torch.dtype = torch.float32,
+    device: str | torch.device = "cpu",
 ) -> Path:
     """Compiles the decoder with AOTInductor, for this kind of machine, whole or not at all.
 
@@ -63,7 +69,7 @@ def export_aot_inductor(
     Raises:
         GsddError: AOTInductor could not compile it; the message names the cause.
     """
-    program, description = _program(distilled_set, normalize, size, dtype)
+    program, description = _program(distilled_set, normalize, size, dtype, resolve_device(device))
     target = Path(out)
     with written(target, distilled_set) as temporary:
         # AOTInductor insists on the suffix.
@@ -87,10 +93,14 @@ def export_aot_inductor(
 
 
 def _program(
-    distilled_set: DistilledSet, normalize: bool, size: tuple[int, int] | None, dtype: torch.dtype
+    distilled_set: DistilledSet,
+    normalize: bool,
+    size: tuple[int, int] | None,
+    dtype: torch.dtype,
+    device: torch.device,
 ) -> tuple[ExportedProgram, str]:
-    module = DecoderModule(distilled_set, normalize=normalize, size=size, dtype=dtype)
+    module = DecoderModule(distilled_set, normalize=normalize, size=size, dtype=dtype).to(device)
     # Two: torch.export takes 0 and 1 for constants.
-    indices = torch.zeros(2, dtype=torch.int64)
+    indices = torch.zeros(2, dtype=torch.int64, device=device)
     program = torch.export.export(module, (indices,), dynamic_shapes={"indices": {0: Dim("batch", min=0)}})
     return program, description_json(distilled_set, normalize, module)

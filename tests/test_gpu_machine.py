@@ -88,6 +88,7 @@ def test_the_demo_ends_on_the_cpu(
     demo.run(machine / "demo", 0)
     out, err = capsys.readouterr()
     assert "decoder.onnx" in out
+    assert out.splitlines()[-1].startswith("runs here: torch on the CPU (")
     assert err.count("built without its CUDA kernel") == 1
 
 

@@ -20,6 +20,7 @@ from rich.table import Table
 from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.commands import outputs
 from gsdd_runtime.commands.exits import exit_code
+from gsdd_runtime.commands.runtimes import what_runs
 from gsdd_runtime.commands.shared import progress_bar
 from gsdd_runtime.datasets import RealData, load_dataset
 from gsdd_runtime.distillation import distill
@@ -98,6 +99,7 @@ def run(out: Path, seed: int, overwrite: bool = False) -> None:
     )
     console.print(f"files in {out}/: {', '.join(sorted(path.name for path in out.iterdir()))}")
     console.print(f"{time.monotonic() - started:.0f} seconds")
+    console.print(what_runs(out / "decoder.onnx"), markup=False, soft_wrap=True)
 
 
 def _outputs(out: Path) -> list[outputs.Output]:

@@ -46,7 +46,7 @@ def examine() -> list[Finding]:
         _onnxruntime_decode("onnx function", library=False),
         _library("onnxruntime", lambda: _onnxruntime_decode("onnxruntime library", library=True)),
         _library("tensorrt"),
-        _tensorrt_engine(),
+        tensorrt_engine(),
         _gsplat(),
     ]
 
@@ -202,7 +202,7 @@ def _onnxruntime_decode(part: str, *, library: bool) -> Finding:
     return _checked(part, difference, "an exported model runs", remedy, required=False)
 
 
-def _tensorrt_engine() -> Finding:
+def tensorrt_engine() -> Finding:
     """Builds an engine with TensorRT or TensorRT-RTX, and decodes with it where there is a device."""
     import tempfile
     from pathlib import Path

@@ -55,6 +55,9 @@ def command(
     normalize: Annotated[bool, typer.Option("--normalize", help="Images come out normalised for training.")] = False,
     size: SizeOption = None,
     dtype: Annotated[str, typer.Option(help="Of the images: float32, float16 or bfloat16.")] = "float32",
+    device: Annotated[
+        str | None, typer.Option(help="That --pt2 and --aot-inductor run on: auto, cpu or cuda. [default: cpu]")
+    ] = None,
     opset: Annotated[
         int | None, typer.Option(help="Of ONNX models: 18 to 26. [default: 20, as torch.onnx.export writes]")
     ] = None,
@@ -94,7 +97,11 @@ def command(
     ]
     if not places:
         raise InputError(f"nothing to export: name a target, one of {', '.join(TARGETS)}")
+    on_a_device = {place.option for place in places} & {"--pt2", "--aot-inductor"}
+    if device is not None and not on_a_device:
+        raise InputError("--device is for --pt2 and --aot-inductor: the others take their device where they run")
     options: dict[str, Any] = {"normalize": normalize, "size": parse_size(size), "dtype": _dtype(dtype)}
+    placed = {} if device is None else {"device": device}
     versions = {} if opset is None else {"opset": opset}
     training: dict[str, Any] = {
         "network": network, "learning_rate": learning_rate, "momentum": momentum, "weight_decay": weight_decay,
@@ -103,6 +110,7 @@ def command(
     engine = {"min_batch": min_batch, "opt_batch": opt_batch, "max_batch": max_batch, "builder": builder}
     arguments = {
         "--onnx": {**options, **versions}, "--onnx-train-step": training, "--tensorrt": {**engine, **options},
+        **{target: {**options, **placed} for target in on_a_device},
     }  # fmt: skip
     # An engine is also built from an ONNX model, such as a decoder and a network in one.
     is_model = path.suffix == ".onnx" and [place.option for place in places] == ["--tensorrt"]
