@@ -30,6 +30,17 @@ _NEEDS = {
 }
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Only tests that are marked with cuda see a GPU, here and in their processes: the others run alike everywhere."""
+    if item.get_closest_marker("cuda") is not None:
+        return (yield)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: False)
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")
+        return (yield)
+
+
 def _required(variable: str) -> bool:
     return os.environ.get(variable, "") not in ("", "0")
 

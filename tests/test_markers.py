@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import conftest
 import pytest
 import torch
+from gpu_machine import simulate
 
 
 class Marked:
@@ -34,3 +37,17 @@ def test_missing_hardware(marker: str, reason: str, monkeypatch: pytest.MonkeyPa
     with pytest.raises(pytest.fail.Exception, match=f"{reason}.*{variable}"):
         conftest.pytest_runtest_setup(Marked(marker))
     conftest.pytest_runtest_setup(Marked("slow"))
+
+
+def test_a_gpu_without_our_kernel_skips_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    simulate(monkeypatch)
+    monkeypatch.delenv("GSDD_REQUIRE_CUDA", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="built without its CUDA kernel"):
+        conftest.pytest_runtest_setup(Marked("cuda"))
+    simulate(monkeypatch, architectures="90-real")
+    conftest.pytest_runtest_setup(Marked("cuda"))
+
+
+def test_a_test_without_the_marker_sees_no_gpu() -> None:
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
+    assert not torch.cuda.is_available()
