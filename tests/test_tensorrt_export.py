@@ -15,6 +15,7 @@ from typing import Any
 import onnx
 import pytest
 import torch
+from set_files import some_zca
 from tensorrt_models import (
     TENSORRT_TYPES,
     classifier_model,
@@ -26,6 +27,7 @@ from tensorrt_models import (
     splat_model,
 )
 
+from gsdd_runtime import DistilledSet
 from gsdd_runtime.commands.cli import run
 from gsdd_runtime.commands.examination import examine
 from gsdd_runtime.decoders.tensorrt import read_engine
@@ -278,3 +280,13 @@ def test_the_doctor_builds_an_engine() -> None:
     (finding,) = (finding for finding in examine() if finding.part == "tensorrt engine")
     assert finding.status == "ok"
     assert re.match(r"built by tensorrt(-rtx)? [0-9.]+; ", finding.detail)
+
+
+def test_an_engine_whitens_by_the_matrix_of_the_set(tmp_path: Path) -> None:
+    plain = distilled()
+    source = DistilledSet(plain.gaussians, plain.labels, 12, 16, zca=some_zca(3, 12, 16))
+    assert source.zca is not None
+    engine, sidecar = built(source, tmp_path, normalize=True, dtype=torch.float16)
+    assert (sidecar["description"]["normalized"], sidecar["description"]["zca"]) == (True, True)
+    # Of a plain decoder it is at most OVERHEAD.
+    assert engine.stat().st_size > source.zca.nbytes > 2 * OVERHEAD
