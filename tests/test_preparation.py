@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -97,8 +98,8 @@ def test_whitening_has_a_gradient_and_full_precision_everywhere() -> None:
     expected = 2 * whitened_by_hand(images.detach(), ZCA).flatten(1) @ ZCA[:-1].double().T
     torch.testing.assert_close(images.grad.flatten(1).double(), expected, atol=1e-4, rtol=1e-4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(distilled.decode(normalize=True), some_set(zca=ZCA).decode(normalize=True))
-        assert distilled.decode(normalize=True).dtype == torch.float32
+        under_autocast = distilled.decode(normalize=True)
+    assert torch.equal(under_autocast, distilled.decode(normalize=True))
 
 
 def test_a_damaged_matrix_is_found_before_it_whitens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,10 +125,23 @@ def test_a_preparation_outlives_the_file_it_came_from(tmp_path: Path, monkeypatc
     assert preparation.zca is distilled.preparation.zca
     # Reading mapped memory of a file that was cut short would end the process.
     assert preparation.zca.data_ptr() != distilled.zca.data_ptr()
+    # And it does not travel beside the matrix itself.
+    assert len(pickle.dumps(distilled)) < 1.5 * distilled.nbytes
     os.truncate(path, 100)
     assert torch.equal(preparation.zca, ZCA)
     with pytest.raises(InputError, match="cut short"):
         distilled.preparation  # noqa: B018
+
+
+@pytest.mark.cuda
+def test_a_device_whitens_as_the_cpu_does() -> None:
+    distilled = some_set(zca=ZCA)
+    expected = distilled.decode(normalize=True)
+    moved = distilled.to("cuda")
+    assert moved.preparation.zca is not None
+    assert moved.preparation.zca.is_cuda
+    torch.testing.assert_close(moved.decode(normalize=True).cpu(), expected, atol=1e-3, rtol=0)
+    torch.testing.assert_close(moved.prepare(distilled.decode()).cpu(), expected, atol=1e-4, rtol=0)
 
 
 # Three equal numbers: of the run, of the file in another process, of the decoded pictures
