@@ -27,6 +27,8 @@ from gsdd_runtime.distillation.matching import Matching
 from gsdd_runtime.distillation.options import DistillOptions, resolve
 from gsdd_runtime.distillation.representations import PixelRepresentation
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.evaluation.trained import evaluate_model
+from gsdd_runtime.networks.model_file import load_model
 from gsdd_runtime.sets import container
 from gsdd_runtime.sets.preparation import Preparation
 from gsdd_runtime.training import trainer
@@ -180,6 +182,21 @@ def test_run_file_and_pictures_give_the_same_numbers(tmp_path: Path) -> None:
         )  # fmt: skip
         results = [evaluate(these, DATA, **FAST).repeats for these in (distilled, DistilledSet.load(path), again)]
         assert results[0] == results[1] == results[2]
+
+
+def test_a_trained_network_is_as_good_from_its_file_as_by_hand(tmp_path: Path) -> None:
+    path, out = tmp_path / "set.safetensors", tmp_path / "model.safetensors"
+    zca = some_zca(1, 8, 8)
+    easy_set(DATA, zca=zca).save(path)
+    assert run(["train", str(path), "--out", str(out), "--network", "mlp", "--epochs", "30", "--device", "cpu"]) == 0
+    model = load_model(out)
+    guesses = model.network(whitened_by_hand(DATA.test_images / 255, zca).float()).argmax(dim=1)
+    accuracy = (guesses == DATA.test_labels).double().mean().item()
+    assert evaluate_model(model, DATA, device="cpu").accuracy == accuracy
+    # The matrix has taught the network something; plain images tell it nothing.
+    assert accuracy > 0.8
+    plain = model.network(DATA.test_images / 255).argmax(dim=1)
+    assert (plain == DATA.test_labels).double().mean() < 0.7
 
 
 def test_loaders_hand_over_what_a_network_takes() -> None:
