@@ -15,6 +15,7 @@ from set_files import join_file, pixel_set, saved, some_gaussians, some_set, spl
 from test_container import KINDS
 
 from gsdd_runtime.errors import CONTROLS, InputError
+from gsdd_runtime.sets.compression import compress
 from gsdd_runtime.sets.description import description
 from gsdd_runtime.sets.distilled_set import DistilledSet
 
@@ -48,12 +49,14 @@ def check(path: Path) -> None:
     distilled_set.save(path.with_name("again.safetensors"))
 
 
-@pytest.fixture(params=["gaussians", "pixels", "soft labels"])
+@pytest.fixture(params=["gaussians", "pixels", "soft labels", "coded gaussians", "coded pixels"])
 def original(request: pytest.FixtureRequest, tmp_path: Path) -> bytes:
     sets = {
         "gaussians": some_set,
         "pixels": pixel_set,
         "soft labels": lambda: DistilledSet(some_gaussians(), torch.ones(6, 3, dtype=torch.float16), 12, 10),
+        "coded gaussians": lambda: compress(some_set()).distilled_set,
+        "coded pixels": lambda: compress(pixel_set(), pixel_bits=2).distilled_set,
     }
     return saved(tmp_path, sets[request.param]()).read_bytes()
 

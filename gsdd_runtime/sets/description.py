@@ -17,8 +17,7 @@ def description(distilled_set: DistilledSet) -> dict[str, Any]:
     class: the IPC that the set's storage amounts to. ``images_per_class`` is a number, or the least and the
     most.
     """
-    images = distilled_set.rows(slice(0, 1))
-    image_bytes = len(distilled_set) * images.numel() * images.element_size()
+    image_bytes = distilled_set.image_nbytes
     size = distilled_set.channels * distilled_set.height * distilled_set.width
     gaussians = distilled_set.gaussians
     return {
@@ -34,6 +33,7 @@ def description(distilled_set: DistilledSet) -> dict[str, Any]:
         "labels": "hard" if distilled_set.labels.dim() == 1 else "soft",
         "payload_bytes": distilled_set.nbytes,
         "image_bytes": image_bytes,
+        "coding": None if distilled_set.coded is None else distilled_set.coded.to_fields(),
         "storage_in_images_per_class": image_bytes / (distilled_set.classes * size * _PIXEL_BYTES),
         "ipc": distilled_set.ipc,
         "gpc": distilled_set.gpc,

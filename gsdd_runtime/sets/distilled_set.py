@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gsdd_runtime.errors import InputError, check_type
 from gsdd_runtime.sets import checks
+from gsdd_runtime.sets.coding.coded import CodedImages
 from gsdd_runtime.sets.cost import check_drawing
 from gsdd_runtime.sets.decoding import Decoding
 from gsdd_runtime.sets.file import check_description, read_set_file, write_set_file
@@ -47,6 +48,8 @@ class DistilledSet:
     _gaussians: Tensor | None
     _pixels: Tensor | None
     _zca: Tensor | None
+    # The images as the file holds them where they are coded (gsdd_runtime.sets.compression).
+    coded: CodedImages | None
 
     def __init__(
         self,
@@ -88,6 +91,7 @@ class DistilledSet:
         self._verified = self._labels_verified = False
         self._matrix: Tensor | None = None
         self.path: Path | None = None
+        self.coded: CodedImages | None = None
         checks.check_size(where, fields["height"], fields["width"])
         self.height: int = fields["height"]
         self.width: int = fields["width"]
@@ -165,6 +169,7 @@ class DistilledSet:
         result._fill(str(path), file.fields, file.tensors)
         result.path = Path(path)
         result._source, result._identity = file.source, file.identity
+        result.coded = file.coded
         if file.source is None:
             result.verify()
         return result
@@ -176,15 +181,15 @@ class DistilledSet:
             InputError: a value that may not be in a file, or the file cannot be written.
         """
         self._check_values()
-        write_set_file(path, *self._contents())
+        write_set_file(path, *self._contents(), self.coded)
 
     def check_saving(self) -> None:
         """Before long work on such a set: raises InputError for a value that :meth:`save` would refuse."""
         self._check_values()
-        check_description(*self._contents())
+        check_description(*self._contents(), self.coded)
 
     def _contents(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """The fields and tensors of the file."""
+        """The fields and tensors of the file, as they are where nothing is coded."""
         tensors = {
             "gaussians": self.gaussians,
             "pixels": self.pixels,
@@ -283,9 +288,17 @@ class DistilledSet:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all tensors: what the file holds beside its header."""
-        tensors = (self._gaussians, self._pixels, self._labels, self._zca)
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors if tensor is not None)
+        """Bytes of all tensors: what the file holds beside its header. Of a coded set, as they are coded."""
+        labels = None if self.coded is not None and self.coded.labels else self._labels
+        return self.image_nbytes + sum(
+            tensor.numel() * tensor.element_size() for tensor in (labels, self._zca) if tensor is not None
+        )
+
+    @property
+    def image_nbytes(self) -> int:
+        """Bytes of the images as the file holds them; hard labels of a coded set are among them."""
+        stored = self._images if self.coded is None else self.coded.data
+        return stored.numel() * stored.element_size()
 
     def to(self, device: str | torch.device) -> DistilledSet:
         """The set with its tensors on ``device``, checked as a whole; itself if it is there already."""
@@ -297,6 +310,24 @@ class DistilledSet:
         for name in ("gaussians", "pixels", "_labels", "zca"):
             tensor = getattr(self, name)
             setattr(result, name, None if tensor is None else tensor.to(device))
+        return result
+
+    def with_coded(self, coded: CodedImages) -> DistilledSet:
+        """A set that holds what ``coded`` decodes to, and is saved as it is coded; all else is the same.
+
+        Raises:
+            InputError: ``coded`` is damaged, or of another number of images or channels.
+        """
+        images, labels = coded.decode(self._where, self.height, self.width)
+        fields, tensors = self._contents()
+        tensors = {name: tensor for name, tensor in tensors.items() if name not in ("gaussians", "pixels")}
+        tensors[coded.representation] = images
+        if labels is not None:
+            tensors["labels"] = labels
+        result = type(self).__new__(type(self))
+        result._fill(self._where, fields, tensors)
+        result.coded = coded
+        result.verify()
         return result
 
     def rows(self, indices: Indices = None) -> Tensor:

@@ -13,11 +13,14 @@ from typing import Any
 from torch import Tensor
 
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.sets import checks
+from gsdd_runtime.sets.coding.coded import CodedImages
 from gsdd_runtime.sets.container import Kind, description_text, open_container, write_container
 from gsdd_runtime.sets.source import Identity, Source
 
 FORMAT_VERSION = 1
 METADATA_KEY = "gsdd"
+REPRESENTATIONS = ("gaussians", "pixels")
 KIND = Kind(
     name="a distilled set",
     key=METADATA_KEY,
@@ -27,7 +30,7 @@ KIND = Kind(
 )
 
 _TENSORS = {
-    "gaussians": "BF16", "pixels": "BF16", "labels": "I64", "soft_labels": "F16", "zca": "F32",
+    "gaussians": "BF16", "pixels": "BF16", "coded": "U8", "labels": "I64", "soft_labels": "F16", "zca": "F32",
 }  # fmt: skip
 
 
@@ -38,13 +41,16 @@ class SetFile:
     Attributes:
         fields: its description by the names of ``DistilledSet``'s arguments, with ``channels`` and
             ``classes``.
-        tensors: ``gaussians`` or ``pixels``, ``labels`` (hard or soft), perhaps ``zca``.
+        tensors: ``gaussians`` or ``pixels``, decoded where they were coded, ``labels`` (hard or soft), perhaps
+            ``zca``.
+        coded: the images as they stand in the file, where they are coded.
         identity: of the file.
         source: the open file that the tensors are mapped from, or None where they are in memory.
     """
 
     fields: dict[str, Any]
     tensors: dict[str, Tensor]
+    coded: CodedImages | None
     identity: Identity
     source: Source | None
 
@@ -56,16 +62,33 @@ def read_set_file(path: str | os.PathLike[str]) -> SetFile:
         InputError: it cannot be read, is not such a file, is damaged, or is of a newer format.
     """
     container = open_container(path, KIND)
-    representation = _check_tensors(container.path, container.dtypes)
-    fields = _flat_fields(container.path, container.fields, representation)
-    tensors = container.tensors()
+    _check_tensors(container.path, container.dtypes)
+    fields = _flat_fields(container.path, container.fields, container.dtypes)
+    tensors = container.tensors() if "coded" not in container.dtypes else container.copies()
     if "soft_labels" in tensors:
         tensors["labels"] = tensors.pop("soft_labels")
-    return SetFile(fields, tensors, container.identity, container.source)
+    if "coded" not in tensors:
+        return SetFile(fields, tensors, None, container.identity, container.source)
+    where = str(container.path)
+    coded = CodedImages.from_fields(where, fields.pop("coding"), tensors.pop("coded"), fields["representation"])
+    if coded.labels == ("labels" in tensors):
+        raise InputError(f"{where}: labels must be either coded or a tensor")
+    checks.check_size(where, fields["height"], fields["width"])
+    images, labels = coded.decode(where, fields["height"], fields["width"])
+    if labels is not None:
+        tensors["labels"] = labels
+    return SetFile(fields, {**tensors, coded.representation: images}, coded, container.identity, None)
 
 
-def write_set_file(path: str | os.PathLike[str], fields: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+def write_set_file(
+    path: str | os.PathLike[str],
+    fields: dict[str, Any],
+    tensors: dict[str, Tensor],
+    coded: CodedImages | None = None,
+) -> None:
     """Writes the file whole or not at all, from what a SetFile holds. Equal arguments give equal bytes.
+
+    Where there is ``coded``, it is written and the images it stands for are not.
 
     Raises:
         InputError: the fields cannot be written as JSON, or the file cannot be written.
@@ -73,27 +96,34 @@ def write_set_file(path: str | os.PathLike[str], fields: dict[str, Any], tensors
     stored = dict(tensors)
     if stored["labels"].dim() == 2:
         stored["soft_labels"] = stored.pop("labels")
-    write_container(path, KIND, _described(fields, tensors), stored)
+    if coded is not None:
+        stored["coded"] = coded.data
+        for name in (coded.representation, *(["labels"] if coded.labels else [])):
+            del stored[name]
+    write_container(path, KIND, _described(fields, tensors, coded), stored)
 
 
-def check_description(fields: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+def check_description(fields: dict[str, Any], tensors: dict[str, Tensor], coded: CodedImages | None = None) -> None:
     """Raises InputError for fields that :func:`write_set_file` would refuse."""
-    description_text(KIND, _described(fields, tensors))
+    description_text(KIND, _described(fields, tensors, coded))
 
 
-def _described(fields: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Any]:
+def _described(fields: dict[str, Any], tensors: dict[str, Tensor], coded: CodedImages | None) -> dict[str, Any]:
     fields = {"representation": "gaussians" if "gaussians" in tensors else "pixels", **fields}
     mean, std = fields.pop("mean"), fields.pop("std")
     fields["normalization"] = None if mean is None else {"mean": mean, "std": std}
+    if coded is not None:
+        fields["coding"] = coded.to_fields()
     return fields
 
 
-def _flat_fields(path: Path, fields: dict[str, Any], representation: str) -> dict[str, Any]:
-    if fields.get("representation") != representation:
-        raise InputError(
-            f"{path}: the description says representation {fields.get('representation')!r}, the tensor is "
-            f"{representation}"
-        )
+def _flat_fields(path: Path, fields: dict[str, Any], dtypes: dict[str, str]) -> dict[str, Any]:
+    stated = fields.get("representation")
+    if stated not in REPRESENTATIONS or ("coded" not in dtypes and stated not in dtypes):
+        held = ", ".join(name for name in (*REPRESENTATIONS, "coded") if name in dtypes)
+        raise InputError(f"{path}: the description says representation {stated!a}, the tensor is {held}")
+    if ("coding" in fields) != ("coded" in dtypes):
+        raise InputError(f"{path}: the tensor coded and the description's coding come together, one of them is missing")
     for name in ("height", "width", "channels", "classes"):
         if name not in fields:
             raise InputError(f"{path}: the description lacks {name}")
@@ -105,17 +135,17 @@ def _flat_fields(path: Path, fields: dict[str, Any], representation: str) -> dic
     return {**fields, "mean": normalization.get("mean"), "std": normalization.get("std")}
 
 
-def _check_tensors(path: Path, dtypes: dict[str, str]) -> str:
-    """Which tensors there are, and their types. Returns the representation."""
+def _check_tensors(path: Path, dtypes: dict[str, str]) -> None:
+    """Which tensors there are, and their types."""
     for name, dtype in dtypes.items():
         if name not in _TENSORS:
             raise InputError(f"{path}: unexpected tensor {name!a}: a distilled set has {', '.join(_TENSORS)}")
         if dtype != _TENSORS[name]:
             raise InputError(f"{path}: tensor {name} must be {_TENSORS[name]}, got {dtype!a}")
-    for first, second in (("gaussians", "pixels"), ("labels", "soft_labels")):
-        if (first in dtypes) == (second in dtypes):
+    # Coded images may have their labels with them.
+    for names, least in (((*REPRESENTATIONS, "coded"), 1), (("labels", "soft_labels"), "coded" not in dtypes)):
+        held = [name for name in names if name in dtypes]
+        if not least <= len(held) <= 1:
             raise InputError(
-                f"{path}: must hold either the tensor {first} or {second}, "
-                f"holds {'both' if first in dtypes else 'none'}"
+                f"{path}: must hold one of the tensors {', '.join(names)}, holds {' and '.join(held) or 'none'}"
             )
-    return "gaussians" if "gaussians" in dtypes else "pixels"
