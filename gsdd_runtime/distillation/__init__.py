@@ -12,6 +12,7 @@ from gsdd_runtime.distillation.fit import FitResult, fit_images
 from gsdd_runtime.distillation.options import DEFAULT_BOUNDARY_WEIGHT, DistillOptions
 from gsdd_runtime.distillation.run import distill_with
 from gsdd_runtime.progress import Reporter, silent
+from gsdd_runtime.sets.compression import DEFAULT_PIXEL_BITS
 from gsdd_runtime.sets.distilled_set import DistilledSet
 
 __all__ = ["DistillOptions", "FitResult", "Interrupted", "distill", "fit_images"]
@@ -24,6 +25,9 @@ def distill(
     representation: str = "gaussians",
     ipc: int = 1,
     gpc: int | None = None,
+    coding: str = "none",
+    pixel_bits: int = DEFAULT_PIXEL_BITS,
+    rate_weight: float = 0.0,
     iterations: int | None = None,
     init: str = "real",
     network: str | None = None,
@@ -55,7 +59,11 @@ def distill(
         method: the objective: ``"dm"``, distribution matching.
         representation: ``"gaussians"``, or ``"pixels"``, the baseline they are compared with.
         ipc: the storage, as that of ``ipc`` float32 pixel images per class.
-        gpc: images per class in that storage; ``options.default_gpc`` tells the default.
+        gpc: images per class in that storage; ``storage.plan_storage`` tells the default.
+        coding: ``"none"``, or ``"entropy"``: images are rounded and entropy-coded, drawn so from the first step, and
+            steered so that the file takes at most the bytes of the storage.
+        pixel_bits: of a coded pixel, 1 to 12.
+        rate_weight: of a penalty on the bits of a coded Gaussian, per bit.
         iterations: matching steps; 20000 for DM.
         init: ``"real"`` starts from random real images, ``"color"`` from the mean colour, ``"random"`` from
             scattered Gaussians, or from noise for pixels.
@@ -93,6 +101,9 @@ def distill(
         representation=representation,
         ipc=ipc,
         gpc=gpc,
+        coding=coding,
+        pixel_bits=pixel_bits,
+        rate_weight=rate_weight,
         iterations=iterations,
         init=init,
         network=network,

@@ -171,7 +171,7 @@ def _stopped(phase: Phase, done: int, writer: CheckpointWriter | None) -> str:
 
 
 def _state(representation: Representation, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    tensors = {}
+    tensors = {f"buffer/{name}": value for name, value in representation.buffers().items()}
     for name, part in representation.parameters().items():
         tensors[f"parameter/{name}"] = part.detach()
         for key, value in optimizer.state[part].items():
@@ -182,7 +182,9 @@ def _state(representation: Representation, optimizer: torch.optim.Optimizer) -> 
 def _restore(start: Checkpoint, phase: Phase, representation: Representation, optimizer: torch.optim.Optimizer) -> int:
     """Puts the state of ``start`` in place and returns the step to go on with."""
     parts = representation.parameters()
+    buffers = representation.buffers()
     expected = {f"parameter/{name}": part.shape for name, part in parts.items()}
+    expected |= {f"buffer/{name}": value.shape for name, value in buffers.items()}
     if start.step > 0:
         for name, part in parts.items():
             expected[f"optimizer/{name}/step"] = torch.Size(())
@@ -195,6 +197,8 @@ def _restore(start: Checkpoint, phase: Phase, representation: Representation, op
     if not whole or start.step > phase.steps:
         raise InputError("the checkpoint does not hold the state of this run: remove it to start anew")
     with torch.no_grad():
+        for name, value in buffers.items():
+            value.copy_(start.tensors[f"buffer/{name}"])
         for name, part in parts.items():
             part.copy_(start.tensors[f"parameter/{name}"])
             for key in ("step", "exp_avg", "exp_avg_sq") if start.step > 0 else ():

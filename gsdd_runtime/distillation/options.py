@@ -13,8 +13,9 @@ from gsdd_runtime.datasets import RealData
 from gsdd_runtime.devices import resolve_device
 from gsdd_runtime.distillation.objectives import OBJECTIVES
 from gsdd_runtime.distillation.representations import REPRESENTATIONS
+from gsdd_runtime.distillation.storage import CODINGS, plan_storage
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.splatting.gaussians import parameters_per_gaussian, storage_budget
+from gsdd_runtime.sets.compression import DEFAULT_PIXEL_BITS
 from gsdd_runtime.training.augmentation import chosen_augmentation
 from gsdd_runtime.wording import counted
 
@@ -26,9 +27,6 @@ DEFAULT_LEARNING_RATE = {"gaussians": 1e-3, "pixels": 1e-2}
 DEFAULT_FIT_STEPS = 1000
 DEFAULT_FIT_LEARNING_RATE = 1e-1
 DEFAULT_BOUNDARY_WEIGHT = 0.1
-
-# A budget is counted in float32 images; a pixel image of bfloat16 takes half of one.
-PIXEL_IMAGES_PER_FLOAT32_IMAGE = 2
 
 # What one pass embeds at most. On the CPU 128 images of 32 x 32 stay in the caches, and embed twice as fast as
 # 640; on CUDA 1024 keep the device busy and take about 1.3 GB with 128 filters.
@@ -46,6 +44,9 @@ class DistillOptions:
     representation: str = "gaussians"
     ipc: int = 1
     gpc: int | None = None
+    coding: str = "none"
+    pixel_bits: int = DEFAULT_PIXEL_BITS
+    rate_weight: float = 0.0
     iterations: int | None = None
     init: str = "real"
     network: str | None = None
@@ -71,6 +72,9 @@ class ResolvedOptions:
     ipc: int
     gpc: int
     gaussians_per_image: int
+    coding: str
+    pixel_bits: int
+    rate_weight: float
     iterations: int
     init: str
     network: str
@@ -102,8 +106,16 @@ def resolve(options: DistillOptions, data: RealData) -> ResolvedOptions:
     _check_numbers(options)
     sizes = torch.bincount(data.train_labels, minlength=data.classes).tolist()
     pixels = options.representation == "pixels"
-    gpc = default_gpc(data, options, min(sizes)) if options.gpc is None else options.gpc
-    _check_storage(options, gpc)
+    storage = plan_storage(
+        data,
+        representation=options.representation,
+        coding=options.coding,
+        pixel_bits=options.pixel_bits,
+        ipc=options.ipc,
+        gpc=options.gpc,
+        most=min(sizes) if options.init == "real" else None,
+    )
+    gpc = storage.gpc
     _check_classes(data, sizes, gpc, options.init)
     fits = not pixels and options.init != "random"
     batch_syn = gpc if options.batch_syn is None else options.batch_syn
@@ -111,9 +123,7 @@ def resolve(options: DistillOptions, data: RealData) -> ResolvedOptions:
         raise InputError(f"batch_syn is {batch_syn}, more than the {counted(gpc, 'image')} of a class: lower it")
     known: dict[str, Any] = asdict(options) | {
         "gpc": gpc,
-        "gaussians_per_image": (
-            0 if pixels else storage_budget(data.height, data.width, data.channels, options.ipc, gpc)
-        ),
+        "gaussians_per_image": storage.gaussians_per_image,
         "batch_syn": batch_syn,
         "augment": chosen_augmentation(options.augment) or "none",
         "fit_steps": (DEFAULT_FIT_STEPS if options.fit_steps is None else options.fit_steps) if fits else 0,
@@ -127,23 +137,6 @@ def resolve(options: DistillOptions, data: RealData) -> ResolvedOptions:
         "classes_per_pass": default_classes_per_pass(data, options.batch_real + batch_syn, known["device"]),
     }
     return ResolvedOptions(**{name: defaults[name] if value is None else value for name, value in known.items()})
-
-
-def default_gpc(data: RealData, options: DistillOptions, smallest_class: int) -> int:
-    """Images per class where none are asked for.
-
-    Gaussians: an image gets about ``0.7 * side * ipc^(1/3)`` of them, ``side`` the geometric mean of height and
-    width, which lies among the paper's own settings (22 and 42 at 32 pixels for IPC 1 and 10, 54 and 170 at 128
-    for IPC 1). Pixels: ``2 * ipc``, as bfloat16 halves an image. With ``init="real"``, no more than the smallest
-    class has.
-    """
-    if options.representation == "pixels":
-        gpc = PIXEL_IMAGES_PER_FLOAT32_IMAGE * options.ipc
-    else:
-        wanted = max(1.0, 0.7 * math.sqrt(data.height * data.width) * options.ipc ** (1 / 3))
-        numbers = data.height * data.width * data.channels * options.ipc * 2
-        gpc = max(1, int(numbers / (wanted * parameters_per_gaussian(data.channels))))
-    return max(1, min(gpc, smallest_class)) if options.init == "real" else gpc
 
 
 def default_classes_per_pass(data: RealData, images_per_class: int, device: str) -> int:
@@ -170,10 +163,13 @@ def _check_names(options: DistillOptions) -> None:
         ("representation", options.representation, REPRESENTATIONS),
         ("init", options.init, INITS),
         ("schedule", options.schedule, SCHEDULES),
+        ("coding", options.coding, CODINGS),
     ):
         if not isinstance(value, str) or value not in known:
             raise InputError(f"{option} {value!r} is not known: choose one of {', '.join(known)}")
     chosen_augmentation(options.augment)
+    if options.rate_weight and (options.coding, options.representation) != ("entropy", "gaussians"):
+        raise InputError("rate_weight is for coded Gaussians: choose coding entropy, or leave it out")
     if options.representation == "pixels" and options.init == "color":
         raise InputError("pixels that start from one colour would all stay equal: choose init real or random")
     if options.representation == "gaussians" and options.init != "random" and options.fit_steps == 0:
@@ -187,6 +183,7 @@ def _check_numbers(options: DistillOptions) -> None:
     for option, value, least in (
         ("ipc", options.ipc, 1),
         ("gpc", options.gpc, 1),
+        ("pixel_bits", options.pixel_bits, 1),
         ("iterations", options.iterations, 1),
         ("batch_real", options.batch_real, 1),
         ("batch_syn", options.batch_syn, 1),
@@ -200,18 +197,10 @@ def _check_numbers(options: DistillOptions) -> None:
         ("learning_rate", options.learning_rate, False),
         ("fit_learning_rate", options.fit_learning_rate, False),
         ("boundary_weight", options.boundary_weight, True),
+        ("rate_weight", options.rate_weight, True),
     ):
         if number is not None:
             check_number(option, number, zero=zero)
-
-
-def _check_storage(options: DistillOptions, gpc: int) -> None:
-    room = PIXEL_IMAGES_PER_FLOAT32_IMAGE * options.ipc
-    if options.representation == "pixels" and gpc > room:
-        raise InputError(
-            f"the storage of {counted(options.ipc, 'float32 image')} per class holds {counted(room, 'image')} of "
-            f"bfloat16 pixels, not {gpc}: lower gpc, or raise ipc"
-        )
 
 
 def _check_classes(data: RealData, sizes: list[int], gpc: int, init: str) -> None:

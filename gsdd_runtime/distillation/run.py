@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from gsdd_runtime.distillation.matching import Matching
 from gsdd_runtime.distillation.objectives import OBJECTIVES
 from gsdd_runtime.distillation.options import DistillOptions, ResolvedOptions, resolve
 from gsdd_runtime.distillation.representations import GaussianRepresentation, PixelRepresentation, Representation
+from gsdd_runtime.distillation.representations.coded import CodedGaussianRepresentation, CodedPixelRepresentation
+from gsdd_runtime.distillation.storage import HEADER_BYTES, coded_budget
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.progress import Reporter
 from gsdd_runtime.seeds import derived_generator
@@ -48,7 +51,7 @@ def distill_with(
     if out is None:
         # Without a file there is no checkpoint, and a signal means what it always means.
         with _repeatable(resolved.device):
-            return _to_set(data, resolved, _optimise(data, resolved, None, None, None, progress))
+            return _described(data, resolved, _optimise(data, resolved, None, None, None, progress).to_set)
     with sole_writer(out):
         checkpoint = checkpoint_path(out)
         remove_partial_files(checkpoint)
@@ -58,7 +61,7 @@ def distill_with(
             return finished
         writer = CheckpointWriter(checkpoint, resolved.as_dict(), data.fingerprint, checkpoint_interval)
         with stop_on_signal() as stop, _repeatable(resolved.device):
-            distilled = _to_set(data, resolved, _optimise(data, resolved, start, writer, stop, progress))
+            distilled = _described(data, resolved, _optimise(data, resolved, start, writer, stop, progress).to_set)
             distilled.save(out)
             checkpoint.unlink(missing_ok=True)
     return distilled
@@ -81,7 +84,7 @@ def _optimise(
     targets = _targets(data, real, options)
     representation = _initial(data, targets, options)
     # What cannot be kept is refused now and not after the last step.
-    _to_set(data, options, representation).check_saving()
+    _described(data, options, representation.plain_set).check_saving()
     if writer is not None:
         _check_room(writer.path, representation, resumed=start is not None)
     matching = Matching(data, real, representation, objective, options)
@@ -124,17 +127,25 @@ def _initial(data: RealData, targets: Tensor | None, options: ResolvedOptions) -
         start = initial_gaussians(
             images, options.gaussians_per_image, data.channels, data.height, data.width, generator
         )
-        return GaussianRepresentation(
-            start.to(options.device), data.height, data.width, boundary_weight=options.boundary_weight
-        )
+        start = start.to(options.device)
+        if options.coding == "entropy":
+            return CodedGaussianRepresentation(
+                start, data.height, data.width,
+                budget=coded_budget(data, options.ipc) - HEADER_BYTES,
+                boundary_weight=options.boundary_weight, rate_weight=options.rate_weight,
+            )  # fmt: skip
+        return GaussianRepresentation(start, data.height, data.width, boundary_weight=options.boundary_weight)
     if targets is None:
         noise = torch.randn(images, data.channels, data.height, data.width, generator=generator)
         targets = torch.tensor(data.mean).view(1, -1, 1, 1) + PIXEL_NOISE * noise
-    return PixelRepresentation(targets.to(options.device))
+    targets = targets.to(options.device)
+    if options.coding == "entropy":
+        return CodedPixelRepresentation(targets, bits=options.pixel_bits)
+    return PixelRepresentation(targets)
 
 
-def _to_set(data: RealData, options: ResolvedOptions, representation: Representation) -> DistilledSet:
-    return representation.to_set(
+def _described(data: RealData, options: ResolvedOptions, to_set: Callable[..., DistilledSet]) -> DistilledSet:
+    return to_set(
         torch.arange(data.classes).repeat_interleave(options.gpc),
         class_names=data.class_names,
         mean=data.mean,

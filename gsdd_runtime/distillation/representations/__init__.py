@@ -37,6 +37,9 @@ class Representation(Protocol):
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """The masters as groups for a torch optimiser, each with its own share of the learning rate."""
 
+    def buffers(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps beside the masters, float32, by name; changed in place."""
+
     def penalty(self) -> Tensor | None:
         """A term that the loss gains, or None."""
 
@@ -46,6 +49,9 @@ class Representation(Protocol):
     @property
     def nbytes(self) -> int:
         """Bytes of the images as they will be stored."""
+
+    def plain_set(self, labels: Tensor, **metadata: Any) -> DistilledSet:
+        """As ``to_set``, without the work of coding: what can be checked before the first step."""
 
     def to_set(self, labels: Tensor, **metadata: Any) -> DistilledSet:
         """The images as they will be stored, with ``labels`` int64 ``[M]``."""

@@ -75,6 +75,9 @@ class GaussianRepresentation:
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         return [{"params": [part], "lr": lr * LEARNING_RATE_SHARES[name]} for name, part in self._masters.items()]
 
+    def buffers(self) -> dict[str, Tensor]:
+        return {}
+
     def penalty(self) -> Tensor | None:
         """``boundary_weight * mean(-log(1 - x^2) - log(1 - y^2))`` on the float32 masters (section 3.3)."""
         if self.boundary_weight == 0:
@@ -91,6 +94,9 @@ class GaussianRepresentation:
     def nbytes(self) -> int:
         return sum(part.numel() for part in self._masters.values()) * BFLOAT16_BYTES
 
-    def to_set(self, labels: Tensor, **metadata: Any) -> DistilledSet:
+    def plain_set(self, labels: Tensor, **metadata: Any) -> DistilledSet:
         stored = self.masters.detach().bfloat16().cpu()
         return DistilledSet(stored, labels, self.height, self.width, **metadata)
+
+    def to_set(self, labels: Tensor, **metadata: Any) -> DistilledSet:
+        return self.plain_set(labels, **metadata)

@@ -41,6 +41,9 @@ class PixelRepresentation:
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         return [{"params": [self._pixels], "lr": lr}]
 
+    def buffers(self) -> dict[str, Tensor]:
+        return {}
+
     def penalty(self) -> Tensor | None:
         return None
 
@@ -51,7 +54,10 @@ class PixelRepresentation:
     def nbytes(self) -> int:
         return self._pixels.numel() * BFLOAT16_BYTES
 
-    def to_set(self, labels: Tensor, **metadata: Any) -> DistilledSet:
+    def plain_set(self, labels: Tensor, **metadata: Any) -> DistilledSet:
         _, _, height, width = self._pixels.shape
         stored = self._pixels.detach().bfloat16().cpu()
         return DistilledSet(None, labels, height, width, pixels=stored, **metadata)
+
+    def to_set(self, labels: Tensor, **metadata: Any) -> DistilledSet:
+        return self.plain_set(labels, **metadata)
