@@ -22,6 +22,7 @@ LIBRARY = {
     "distill": "gsdd_runtime.distillation",
     "evaluate": "gsdd_runtime.evaluation.accuracy",
     "train": "gsdd_runtime.training.trainer",
+    "compress": "gsdd_runtime.sets.compression",
     "save_model": "gsdd_runtime.networks.model_file",
     "write_decoded": "gsdd_runtime.reports.pictures",
     "export_onnx": "gsdd_runtime.export.onnx",
@@ -37,6 +38,7 @@ LIBRARY = {
     "claim": "gsdd_runtime.commands.outputs",
     # Of DistilledSet.
     "load": "gsdd_runtime.sets.distilled_set",
+    "save": "gsdd_runtime.sets.distilled_set",
 }
 
 
@@ -61,6 +63,7 @@ BASE = {
     "distill": "--dataset fashion-mnist-sample --out {out}.safetensors",
     "eval": "{set} --dataset fashion-mnist-sample",
     "train": "{set} --out {out}.safetensors",
+    "compress": "{set} --out {out}.safetensors",
     "export": "{set} --onnx {out}.onnx --onnx-train-step {out}.step.onnx --torchscript {out}.pt --pt2 {out}.pt2 "
     "--aot-inductor {out}.aot.pt2 --tensorrt {out}.engine",
     "decode": "{set} --out {out}.npy",
@@ -83,6 +86,9 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "method": Reaches("--method tm", "distill.method", "tm"),
         "ipc": Reaches("--ipc 3", "distill.ipc", 3),
         "gpc": Reaches("--gpc 17", "distill.gpc", 17),
+        "coding": Reaches("--coding entropy", "distill.coding", "entropy"),
+        "pixel_bits": Reaches("--pixel-bits 2", "distill.pixel_bits", 2),
+        "rate_weight": Reaches("--rate-weight 0.5", "distill.rate_weight", 0.5),
         "iterations": Reaches("--iterations 123", "distill.iterations", 123),
         "representation": Reaches("--representation pixels", "distill.representation", "pixels"),
         "init": Reaches("--init color", "distill.init", "color"),
@@ -123,6 +129,22 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "test_part": Reaches("--test-part 0.3", "load_dataset.test_part", 0.3, base=TESTED),
         "seed": Reaches("--seed 99", ("train.seed", "save_model.training.seed"), 99),
         "device": Reaches("--device cuda", "train.device", "cuda"),
+    },
+    "compress": {
+        "path": Reaches("", "load.path", "{other}", base="{other} --out {out}.safetensors"),
+        "out": Reaches("--out {folder}/another.safetensors", "save.path", "{folder}/another.safetensors"),
+        "psnr": Reaches("--psnr 30", "compress.psnr", 30.0),
+        "bits_per_gaussian": Reaches("--bits-per-gaussian 25", "compress.bits_per_gaussian", 25.0),
+        "nbytes": Reaches("--bytes 12345", "compress.nbytes", 12345),
+        "pixel_bits": Reaches("--pixel-bits 3", "compress.pixel_bits", 3),
+        "dataset": Reaches("--dataset imagefolder:photos", "load_dataset.name", "imagefolder:photos"),
+        "data_dir": Reaches("--data-dir {folder}", "load_dataset.data_dir", "{folder}", base=TESTED),
+        "epochs": Reaches("--epochs 123", "evaluate.epochs", 123, base=TESTED),
+        "repeats": Reaches("--repeats 3", "evaluate.repeats", 3, base=TESTED),
+        "seed": Reaches("--seed 99", "evaluate.seed", 99, base=TESTED),
+        "device": Reaches("--device cpu", "evaluate.device", "cpu", base=TESTED),
+        "overwrite": Reaches("--overwrite", "claim.overwrite", True),
+        "as_json": Reaches("--json", "json", True),
     },
     "export": {
         "overwrite": Reaches("--overwrite", "claim.overwrite", True),

@@ -20,6 +20,7 @@ from typer.main import get_command
 import gsdd_runtime as gsdd
 from gsdd_runtime.commands import outputs
 from gsdd_runtime.commands.cli import app, run
+from gsdd_runtime.sets.compression import compress
 
 GROUP = get_command(app)
 COMMANDS: dict[str, Any] = {"": GROUP, **GROUP.commands}  # type: ignore[attr-defined]
@@ -66,11 +67,12 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         return Path(out)
 
     results: dict[str, Callable[..., Any]] = {
-        "load": gsdd.DistilledSet.load, "examine": list, "claim": outputs.claim, "run_decode_bench": lambda **_: {},
+        "load": gsdd.DistilledSet.load, "save": gsdd.DistilledSet.save, "compress": compress, "examine": list,
+        "claim": outputs.claim, "run_decode_bench": lambda **_: {},
         "run_train_bench": lambda **_: {},
     }  # fmt: skip
     for name, module in LIBRARY.items():
-        home = gsdd.DistilledSet if name == "load" else import_module(module)
+        home = gsdd.DistilledSet if name in ("load", "save") else import_module(module)
         honest = getattr(home, name)
         result = results.get(name, writes if name.startswith("export_") else lambda *_, **__: made)
         monkeypatch.setattr(home, name, watched(name, honest, result))

@@ -43,6 +43,7 @@ WRITES: dict[str, list[Writing]] = {
     "distill": [Writing("--out", "--dataset imagefolder:{folder} --size 8", outputs.SET)],
     "eval": [],
     "train": [Writing("--out", "{set} --epochs 1 --network convnet1-w4", outputs.MODEL, True)],
+    "compress": [Writing("--out", "{set}", outputs.SET, True)],
     "export": [
         Writing("--onnx", "{set}", outputs.ONNX, True),
         Writing("--onnx-train-step", "{set}", outputs.ONNX),
@@ -251,7 +252,7 @@ def test_what_was_made_in_moments_is_made_again(
     made = out.read_bytes()
     assert made != b"mine"
     capsys.readouterr()
-    if writing.kind is outputs.MODEL:
+    if writing.kind.is_one is None:
         refused(line(command, writing, read, out), tmp_path, capsys, "exists: add --overwrite")
     else:
         assert run(line(command, writing, read, out)) == 0
@@ -446,6 +447,7 @@ WORK = {
     "distill": "gsdd_runtime.datasets.load_dataset",
     "eval": "gsdd_runtime.datasets.load_dataset",
     "train": "gsdd_runtime.training.trainer.train",
+    "compress": "gsdd_runtime.sets.compression.compress",
     "export": "gsdd_runtime.export.onnx.export_onnx",
     "decode": "gsdd_runtime.reports.pictures.write_decoded",
     "info": "gsdd_runtime.sets.description.description",
@@ -466,6 +468,7 @@ def test_ctrl_c_ends_every_command_alike(
         "distill": "--dataset fashion-mnist-sample --out {out}.safetensors",
         "eval": "{set} --dataset fashion-mnist-sample",
         "train": "{set} --out {out}.safetensors",
+        "compress": "{set} --out {out}.safetensors",
         "export": "{set} --onnx {out}.onnx",
         "decode": "{set} --out {out}",
         "info": "{set}",

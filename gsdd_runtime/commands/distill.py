@@ -31,6 +31,11 @@ def command(
     method: Annotated[str, typer.Option(help="The matching objective: dm.")] = "dm",
     ipc: Annotated[int, typer.Option(min=1, help="Storage: that of IPC float32 pixel images per class.")] = 1,
     gpc: Annotated[int | None, typer.Option(help="Gaussian images per class. [default: by the budget]")] = None,
+    coding: Annotated[
+        str, typer.Option(help="none, or entropy: rounded and coded, as many images as that holds.")
+    ] = "none",
+    pixel_bits: Annotated[int, typer.Option(min=1, max=12, help="Of a coded pixel.")] = 8,
+    rate_weight: Annotated[float, typer.Option(help="Of a penalty on the bits of a coded Gaussian.")] = 0.0,
     iterations: Annotated[int | None, typer.Option(help="Matching steps. [default: the paper's]")] = None,
     representation: Annotated[str, typer.Option(help="gaussians, or pixels: the baseline.")] = "gaussians",
     init: Annotated[str, typer.Option(help="real images, the mean color, or random.")] = "real",
@@ -61,6 +66,9 @@ def command(
             representation=representation,
             ipc=ipc,
             gpc=gpc,
+            coding=coding,
+            pixel_bits=pixel_bits,
+            rate_weight=rate_weight,
             iterations=iterations,
             init=init,
             network=network,
