@@ -19,7 +19,7 @@ from gsdd_runtime.commands.shared import (
     print_json,
     progress_bar,
 )
-from gsdd_runtime.wording import percent
+from gsdd_runtime.wording import counted, percent
 
 
 def command(
@@ -96,4 +96,6 @@ def command(
         found = facts.get(f"accuracy_{name}")
         if found:
             last = found["last_epoch"]
-            print(f"  accuracy {name}: {percent(last['mean'], last['std'], repeats)} (last of {epochs} epochs)")
+            print(
+                f"  accuracy {name}: {percent(last['mean'], last['std'], repeats)} (last of {counted(epochs, 'epoch')})"
+            )

@@ -83,7 +83,7 @@ def plan_storage(
     if held < gpc:
         raise InputError(
             f"the storage of {counted(ipc, 'float32 image')} per class holds {counted(held, 'coded Gaussian')}, "
-            f"fewer than one for each of {gpc} images: lower gpc, or raise ipc"
+            f"fewer than one for each of {counted(gpc, 'image')}: lower gpc, or raise ipc"
         )
     return Storage(gpc, held // gpc)
 
