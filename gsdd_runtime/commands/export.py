@@ -52,7 +52,7 @@ def command(
         str | None, typer.Option("--aot-inductor", metavar="[OUT]", help="An AOTInductor package for this machine.")
     ] = None,
     tensorrt: Annotated[str | None, typer.Option("--tensorrt", metavar="[OUT]", help="A TensorRT engine.")] = None,
-    normalize: Annotated[bool, typer.Option("--normalize", help="Images come out normalised for training.")] = False,
+    normalize: Annotated[bool, typer.Option("--normalize", help="Images come out as a network takes them.")] = False,
     size: SizeOption = None,
     dtype: Annotated[str, typer.Option(help="Of the images: float32, float16 or bfloat16.")] = "float32",
     device: Annotated[
