@@ -105,5 +105,5 @@ def test_a_library_that_is_asked_for_and_missing_is_named(tmp_path: Path, monkey
 def test_without_onnxruntime_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = export_onnx(make_set(), tmp_path / "decoder.onnx")
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
-    with pytest.raises(GsddError, match=r"pip install 'gsdd-rt\[onnx\]'"):
+    with pytest.raises(GsddError, match=r"pip install 'gsdd-rt\[onnxruntime\]'"):
         OnnxRuntimeDecoder(path)

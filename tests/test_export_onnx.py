@@ -195,7 +195,7 @@ def test_a_set_without_mean_is_not_normalised(tmp_path: Path) -> None:
 
 def test_without_the_packages_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    with pytest.raises(GsddError, match=r"onnxscript: pip install 'gsdd-rt\[onnx\]'"):
+    with pytest.raises(GsddError, match=r"onnxscript: pip install 'gsdd-rt\[export\]'"):
         export_onnx(make_set(), tmp_path / "decoder.onnx")
 
 
