@@ -60,6 +60,17 @@ headers: $(READY) ## fetch the headers of ONNX Runtime and TensorRT, which `make
 	$(BIN)/python plugins/tensorrt/fetch_headers.py
 	@rm -f $(BUILT)  # so that the next build takes them up
 
+WEB := build/onnxruntime-web
+
+.PHONY: runtimes openvino onnxruntime-web
+runtimes: openvino onnxruntime-web ## install OpenVINO and onnxruntime-web, in which the tests then run exported models
+
+openvino: $(READY)
+	$(PIP) --no-deps openvino
+
+onnxruntime-web:
+	npm install --silent --no-audit --no-fund --ignore-scripts --prefix $(WEB) onnxruntime-web@1.30.0
+
 lint: $(READY) ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

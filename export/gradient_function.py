@@ -15,7 +15,8 @@ import onnx
 from onnxscript import BOOL, DOUBLE, FLOAT, graph, script, values
 from onnxscript import opset18 as op
 
-from gsdd_runtime.export.splat_function import _NEVER, SAMPLES, _BelowThreshold, _double, at_opset
+from gsdd_runtime.export.splat_function import SAMPLES, _BelowThreshold, _double, at_opset
+from gsdd_runtime.export.splat_nodes import NEVER
 from gsdd_runtime.splatting import contract
 from gsdd_runtime.splatting.gaussians import (
     ALPHA_LIMIT,
@@ -90,7 +91,7 @@ def GaussianSplatGrad(
     # Nothing that far out is drawn; times a weight of zero it must stay zero.
     far = op.Constant(value=_double(1e15))
     near = op.Constant(value=_double(-1e15))
-    never = op.Constant(value=_double(_NEVER))
+    never = op.Constant(value=_double(NEVER))
     limit = op.Constant(value_float=ALPHA_LIMIT)
     nothing = op.Constant(value_float=0.0)
     parameter_sizes = op.Concat([1], [1], [1], [1], [1], C, [1], axis=0)

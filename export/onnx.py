@@ -70,6 +70,7 @@ def export_onnx(
     size: tuple[int, int] | None = None,
     dtype: torch.dtype = torch.float32,
     opset: int = OPSET,
+    inline: bool = False,
 ) -> Path:
     """Writes the decoder of a set, whole or not at all; the file is as large as the set plus a few kilobytes.
 
@@ -85,6 +86,7 @@ def export_onnx(
         size: ``(height, width)`` of the images; the set's native size if left out.
         dtype: of the images: float32, float16 or bfloat16.
         opset: of the standard domain, 18 to 26. Models of one opset can be merged.
+        inline: standard operators in the place of our operator and its function, for runtimes that read no functions.
 
     Raises:
         InputError: a set of pixels, a size, dtype or opset out of range, no mean to normalise with, a set of more than
@@ -92,7 +94,7 @@ def export_onnx(
         GsddError: onnx or onnxscript is not installed.
     """
     onnx = require_onnx()
-    model = decoder_model(distilled_set, normalize=normalize, size=size, dtype=dtype, opset=opset)
+    model = decoder_model(distilled_set, normalize=normalize, size=size, dtype=dtype, opset=opset, inline=inline)
     target = Path(out)
     # By a file object: onnx would otherwise choose the format by the temporary name's suffix.
     with written(target, distilled_set, model.ByteSize()) as temporary, open(temporary, "wb") as file:
@@ -107,10 +109,12 @@ def decoder_model(
     size: tuple[int, int] | None = None,
     dtype: torch.dtype = torch.float32,
     opset: int = OPSET,
+    inline: bool = False,
 ) -> onnx.ModelProto:
     """The model that :func:`export_onnx` writes, checked by onnx with full shape inference."""
     onnx = require_onnx()
     from gsdd_runtime.export.graph import Graph
+    from gsdd_runtime.export.inlining import inline_splats
     from gsdd_runtime.export.preparation import prepare
     from gsdd_runtime.export.splat_function import splat_function
 
@@ -156,7 +160,8 @@ def decoder_model(
         value_info=between,
         doc_string="Decodes a distilled set: images and labels by index.",
     )
-    return finished_model(graph, [splat_function(opset)], describe(distilled_set, normalize, height, width), opset)
+    model = finished_model(graph, [splat_function(opset)], describe(distilled_set, normalize, height, width), opset)
+    return inline_splats(model) if inline else model
 
 
 def finished_model(
@@ -231,6 +236,20 @@ def exported_bytes(distilled_set: DistilledSet, normalize: bool) -> int:
     """Bytes of the set's tensors that go into a file: of a ``zca`` where its images come out whitened."""
     unused = 0 if distilled_set.zca is None or normalize else distilled_set.zca.nbytes
     return distilled_set.nbytes - unused
+
+
+def our_nodes(model: onnx.ModelProto) -> list[onnx.NodeProto]:
+    """The nodes of our operators, those in branches and loops included."""
+    found = []
+    waiting = list(model.graph.node)
+    while waiting:
+        node = waiting.pop(0)
+        if node.domain == contract.DOMAIN and node.op_type in contract.read()["ops"]:
+            found.append(node)
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                waiting.extend(graph.node)
+    return found
 
 
 def check_payload(nbytes: int, what: str) -> None:

@@ -15,10 +15,10 @@ import onnx
 from onnxscript import BOOL, DOUBLE, FLOAT, graph, script, values
 from onnxscript import opset18 as op
 
+from gsdd_runtime.export.splat_nodes import BELOW_THRESHOLD, NEVER
 from gsdd_runtime.splatting import contract
 from gsdd_runtime.splatting.gaussians import (
     ALPHA_LIMIT,
-    ALPHA_THRESHOLD,
     CHOLESKY_BIAS,
     DEFAULT_SUPERSAMPLE,
     PIXEL_VARIANCE,
@@ -33,14 +33,11 @@ _FLOAT64 = onnx.TensorProto.DOUBLE
 _BOOL = onnx.TensorProto.BOOL
 _domain = values.Opset(contract.DOMAIN, contract.VERSION)
 
-# Far below any logarithm of an opacity.
-_NEVER = -1e30
-
 
 class _BelowThreshold:
-    """Just below 1/255, for an operator that keeps what lies strictly above. (ONNX Script wants a ``value``.)"""
+    """ONNX Script wants a ``value``."""
 
-    value = ALPHA_THRESHOLD * (1 - 1e-7)
+    value = BELOW_THRESHOLD
 
 
 def _double(value: float) -> onnx.TensorProto:
@@ -109,7 +106,7 @@ def GaussianSplat(
     bias = op.Constant(value=_double(CHOLESKY_BIAS))
     variance = op.Constant(value=_double(PIXEL_VARIANCE))
     smallest = op.Constant(value=_double(1e-300))
-    never = op.Constant(value=_double(_NEVER))
+    never = op.Constant(value=_double(NEVER))
     parameter_sizes = op.Concat([1], [1], [1], [1], [1], C, [1], axis=0)
     sums_start = op.ConstantOfShape(op.Concat(batch, C, rows * columns, axis=0))
     alpha_shape = op.Concat(batch, S * group, rows * columns, axis=0)

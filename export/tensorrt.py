@@ -23,13 +23,12 @@ from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.decoders.tensorrt import SIDECAR_FORMAT, sidecar_path
 from gsdd_runtime.decoders.tensorrt_plugins import installed_module, require_module
 from gsdd_runtime.errors import GsddError, InputError, LibraryNotBuiltError, check_type
-from gsdd_runtime.export.onnx import METADATA_KEY, decoder_model, require_onnx
+from gsdd_runtime.export.onnx import METADATA_KEY, decoder_model, our_nodes, require_onnx
 from gsdd_runtime.export.tensorrt_model import (
     Profile,
     describe_plugin,
     input_shapes,
     plugin_model,
-    plugin_nodes,
 )
 from gsdd_runtime.progress import Progress, Reporter, silent
 from gsdd_runtime.sets.distilled_set import DistilledSet
@@ -97,7 +96,7 @@ def export_tensorrt(
         "compute_capabilities": _capabilities(name, compute_capabilities),
     }
     model = plugin_model(_model(source, normalize=normalize, size=size, dtype=dtype))
-    job["plugin_nodes"] = len(plugin_nodes(model))
+    job["plugin_nodes"] = len(our_nodes(model))
     job["profile"] = input_shapes(model, profile)
     origin = _origin(source)
     target = Path(out)
@@ -114,7 +113,7 @@ def export_tensorrt(
         **built,
         "compute_capabilities": job["compute_capabilities"],
         "profile": job["profile"],
-        "plugins": [describe_plugin(node) for node in plugin_nodes(model)],
+        "plugins": [describe_plugin(node) for node in our_nodes(model)],
         "source": origin,
         "description": json.loads(description) if description else None,
         "gsdd_rt": VERSION,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.export.onnx import require_onnx
+from gsdd_runtime.export.onnx import our_nodes, require_onnx
 from gsdd_runtime.splatting import contract
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def plugin_model(model: onnx.ModelProto) -> onnx.ModelProto:
     kept = [f for f in copy.functions if not (f.domain == contract.DOMAIN and f.name in operators)]
     del copy.functions[:]
     copy.functions.extend(kept)
-    nodes = plugin_nodes(copy)
+    nodes = our_nodes(copy)
     if not nodes:
         names = " or ".join(f"{contract.DOMAIN}::{name}" for name in operators)
         raise InputError(f"the model has no node {names}: export one by `gsdd-rt export --onnx`")
@@ -56,20 +56,6 @@ def plugin_model(model: onnx.ModelProto) -> onnx.ModelProto:
         wanted = contract.read()["node_attributes"]
         node.attribute.extend(helper.make_attribute(k, v) for k, v in wanted.items() if k not in present)
     return copy
-
-
-def plugin_nodes(model: onnx.ModelProto) -> list[onnx.NodeProto]:
-    """The nodes of our operators, those in branches and loops included."""
-    found = []
-    waiting = list(model.graph.node)
-    while waiting:
-        node = waiting.pop(0)
-        if node.domain == contract.DOMAIN and node.op_type in contract.read()["ops"]:
-            found.append(node)
-        for attribute in node.attribute:
-            for graph in (attribute.g, *attribute.graphs):
-                waiting.extend(graph.node)
-    return found
 
 
 def input_shapes(model: onnx.ModelProto, profile: Profile) -> dict[str, dict[str, list[int]]]:

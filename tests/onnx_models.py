@@ -12,16 +12,34 @@ from torch import Tensor
 from gsdd_runtime.decoders.onnxruntime import session_options
 from gsdd_runtime.errors import LibraryNotBuiltError
 from gsdd_runtime.export.gradient_function import gradient_function
+from gsdd_runtime.export.inlining import inline_splats
 from gsdd_runtime.export.onnx import IR_VERSION, OPSET
 from gsdd_runtime.export.splat_function import splat_function
 from gsdd_runtime.splatting import contract
 from gsdd_runtime.splatting.native import plugin_library
 
+# Run by `python -c` with a model and a number of images: how much the process has grown, and the size of the images.
+PEAK = """
+import sys, numpy as np, onnxruntime as ort
+
+def peak():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+
+options = ort.SessionOptions()
+options.intra_op_num_threads = 2
+running = ort.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
+indices = np.arange(int(sys.argv[2]))
+before = peak()
+images = running.run(None, {"indices": indices})[0]
+print(peak() - before, images.nbytes)
+"""
+
 
 def splat_model(
     channels: int, height: int, width: int, native_size: tuple[int, int] | None, supersample: int,
     /, *, gaussian_type: int = TensorProto.FLOAT, image_type: int = TensorProto.FLOAT, function: bool = True,
-    **attributes: object,
+    count: int | str = "count", **attributes: object,
 ) -> onnx.ModelProto:  # fmt: skip
     """``gaussians [batch, count, 6 + channels]`` to ``images``; without ``function`` only the library can run it."""
     native_height, native_width = native_size or (height, width)
@@ -33,7 +51,7 @@ def splat_model(
     graph = helper.make_graph(
         [node],
         "splat",
-        [helper.make_tensor_value_info("gaussians", gaussian_type, ["batch", "count", 6 + channels])],
+        [helper.make_tensor_value_info("gaussians", gaussian_type, ["batch", count, 6 + channels])],
         [helper.make_tensor_value_info("images", image_type, ["batch", channels, height, width])],
     )
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(contract.DOMAIN, contract.VERSION)]
@@ -86,6 +104,15 @@ def render_with_onnxruntime(
 ) -> Tensor:  # fmt: skip
     model = splat_model(gaussians.shape[2] - 6, height, width, native_size, supersample, function=not library)
     running = session(model, library=library)
+    return torch.from_numpy(running.run(None, {"gaussians": gaussians.contiguous().numpy()})[0])
+
+
+def render_inlined(
+    gaussians: Tensor, height: int, width: int, native_size: tuple[int, int] | None, supersample: int
+) -> Tensor:
+    """By standard operators alone."""
+    model = splat_model(gaussians.shape[2] - 6, height, width, native_size, supersample, count=gaussians.shape[1])
+    running = session(inline_splats(model), library=False)
     return torch.from_numpy(running.run(None, {"gaussians": gaussians.contiguous().numpy()})[0])
 
 

@@ -21,6 +21,8 @@ onnx = pytest.importorskip("onnx")
 inliner = pytest.importorskip("onnx.inliner")
 ort = pytest.importorskip("onnxruntime")
 
+from onnx_models import PEAK  # noqa: E402
+
 # Worst seen over all tests of this file: 2.4e-7.
 TOLERANCE = 1e-5
 
@@ -199,23 +201,6 @@ def test_without_the_packages_the_remedy_is_named(monkeypatch: pytest.MonkeyPatc
         export_onnx(make_set(), tmp_path / "decoder.onnx")
 
 
-_PEAK = """
-import sys, numpy as np, onnxruntime as ort
-
-def peak():
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
-
-options = ort.SessionOptions()
-options.intra_op_num_threads = 2
-running = ort.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
-indices = np.arange(int(sys.argv[2]))
-before = peak()
-images = running.run(None, {"indices": indices})[0]
-print(peak() - before, images.nbytes)
-"""
-
-
 # Measured: twice the output and 4 to 16 MB (docs/onnx.md).
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak from /proc")
 @pytest.mark.parametrize(("count", "images", "side"), [(60, 100, 64), (1500, 1, 128)])
@@ -226,7 +211,7 @@ def test_memory_is_bounded_whatever_the_batch(tmp_path: Path, count: int, images
     path = export_onnx(distilled, tmp_path / "decoder.onnx")
     environment = {**os.environ, "OMP_NUM_THREADS": "2"}
     result = subprocess.run(
-        [sys.executable, "-c", _PEAK, str(path), str(images)],
+        [sys.executable, "-c", PEAK, str(path), str(images)],
         capture_output=True, text=True, check=True, env=environment,
     )  # fmt: skip
     grown, output = map(int, result.stdout.split())

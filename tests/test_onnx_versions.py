@@ -30,22 +30,25 @@ FOLDERS = ["", *filter(None, os.environ.get("GSDD_ONNXRUNTIMES", "").split(os.pa
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, float]:
-    """A decoder, a training step, and the mean of the first four images."""
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Path], Path, float]:
+    """A decoder by its form, a training step, and the mean of the first four images."""
     folder = tmp_path_factory.mktemp("exported")
     gaussians = ordinary(8, 10, 3, 16, 70).bfloat16()
     distilled = DistilledSet(gaussians, torch.arange(8) % 4, 16, 16, mean=[0.1] * 3, std=[0.4] * 3)
-    decoder = export_onnx(distilled, folder / "decoder.onnx")
+    decoders = {
+        "function": export_onnx(distilled, folder / "decoder.onnx"),
+        "inlined": export_onnx(distilled, folder / "inlined.onnx", inline=True),
+    }
     step = export_train_step(distilled, folder / "step.onnx", network="convnet2-w16", learning_rate=0.02)
-    return decoder, step, reference.splat(gaussians[:4].double(), 16, 16).mean().item()
+    return decoders, step, reference.splat(gaussians[:4].double(), 16, 16).mean().item()
 
 
-@pytest.mark.parametrize("library", [False, True], ids=["function", "library"])
+@pytest.mark.parametrize("form", ["function", "library", "inlined"])
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: Path(folder).name or "installed")
-def test_the_example_decodes_and_trains(folder: str, library: bool, exported: tuple[Path, Path, float]) -> None:
-    decoder, step, mean = exported
-    arguments = [str(EXAMPLE), str(decoder), str(step)]
-    if library:
+def test_the_example_decodes_and_trains(folder: str, form: str, exported: tuple[dict[str, Path], Path, float]) -> None:
+    decoders, step, mean = exported
+    arguments = [str(EXAMPLE), str(decoders.get(form, decoders["function"])), str(step)]
+    if form == "library":
         try:
             arguments.append(str(plugin_library("onnxruntime")))
         except LibraryNotBuiltError as error:

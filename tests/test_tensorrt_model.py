@@ -15,10 +15,10 @@ from tensorrt_models import distilled, model, node, splat_model
 from gsdd_runtime.decoders.tensorrt import SIDECAR_FORMAT, TensorRTDecoder, decoder_description, read_engine
 from gsdd_runtime.decoders.tensorrt_plugins import MODULES, installed_module, require_module
 from gsdd_runtime.errors import GsddError, InputError, LibraryNotBuiltError
-from gsdd_runtime.export.onnx import OPSET
+from gsdd_runtime.export.onnx import OPSET, our_nodes
 from gsdd_runtime.export.splat_function import splat_function
 from gsdd_runtime.export.tensorrt import export_tensorrt
-from gsdd_runtime.export.tensorrt_model import Profile, input_shapes, plugin_model, plugin_nodes
+from gsdd_runtime.export.tensorrt_model import Profile, input_shapes, plugin_model
 from gsdd_runtime.splatting import contract
 
 WANTED = {"plugin_namespace": b"gsdd", "plugin_version": b"1"}
@@ -49,8 +49,8 @@ def test_nodes_in_branches_are_found() -> None:
     branch = helper.make_node("If", ["condition"], ["images"], then_branch=inner, else_branch=other)
     source = model([branch], {"gaussians": (TensorProto.FLOAT, ["batch", 20, 9])}, {})
     ready = plugin_model(source)
-    assert len(plugin_nodes(ready)) == 2
-    assert all(WANTED.items() <= attributes(found).items() for found in plugin_nodes(ready))
+    assert len(our_nodes(ready)) == 2
+    assert all(WANTED.items() <= attributes(found).items() for found in our_nodes(ready))
 
 
 def test_a_model_without_our_nodes_is_refused() -> None:

@@ -58,6 +58,9 @@ def command(
     device: Annotated[
         str | None, typer.Option(help="That --pt2 and --aot-inductor run on: auto, cpu or cuda. [default: cpu]")
     ] = None,
+    inline: Annotated[
+        bool, typer.Option("--inline", help="An ONNX model of standard operators alone, for every runtime.")
+    ] = False,
     opset: Annotated[
         int | None, typer.Option(help="Of ONNX models: 18 to 26. [default: 20, as torch.onnx.export writes]")
     ] = None,
@@ -100,6 +103,8 @@ def command(
     on_a_device = {place.option for place in places} & {"--pt2", "--aot-inductor"}
     if device is not None and not on_a_device:
         raise InputError("--device is for --pt2 and --aot-inductor: the others take their device where they run")
+    if inline and onnx is None:
+        raise InputError("--inline is for --onnx: name it too")
     options: dict[str, Any] = {"normalize": normalize, "size": parse_size(size), "dtype": _dtype(dtype)}
     placed = {} if device is None else {"device": device}
     versions = {} if opset is None else {"opset": opset}
@@ -109,7 +114,7 @@ def command(
     }  # fmt: skip
     engine = {"min_batch": min_batch, "opt_batch": opt_batch, "max_batch": max_batch, "builder": builder}
     arguments = {
-        "--onnx": {**options, **versions}, "--onnx-train-step": training, "--tensorrt": {**engine, **options},
+        "--onnx": {**options, **versions, "inline": inline}, "--onnx-train-step": training, "--tensorrt": {**engine, **options},
         **{target: {**options, **placed} for target in on_a_device},
     }  # fmt: skip
     # An engine is also built from an ONNX model, such as a decoder and a network in one.
