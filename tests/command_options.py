@@ -161,6 +161,7 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "size": Reaches("--size 20x24", (*(f"{name}.size" for name in DECODERS), "export_train_step.size"), (20, 24)),
         "dtype": Reaches("--dtype float16", tuple(f"{name}.dtype" for name in DECODERS), torch.float16),
         "device": Reaches("--device cuda", ("export_program.device", "export_aot_inductor.device"), "cuda"),
+        "inline": Reaches("--inline", "export_onnx.inline", True),
         "opset": Reaches("--opset 22", ("export_onnx.opset", "export_train_step.opset"), 22),
         "network": Reaches("--network convnet4", "export_train_step.network", "convnet4"),
         "seed": Reaches("--seed 99", "export_train_step.seed", 99),

@@ -13,6 +13,7 @@ import pytest
 import torch
 from awkward import ordinary
 from oracle import oracle
+from set_files import some_zca
 from torch import Tensor
 
 from gsdd_runtime import DistilledSet, reference
@@ -43,19 +44,19 @@ STRAINING = (
 BATCHES = ([3], [0, 5, 3, 3], [], [-1])
 
 
-def make_set(channels: int = 3, *, soft: bool = False, count: int = 17) -> DistilledSet:
-    gaussians = ordinary(6, count, channels, 24, 90 + channels).bfloat16()
+def make_set(channels: int = 3, *, soft: bool = False, zca: bool = False) -> DistilledSet:
+    gaussians = ordinary(6, 17, channels, 24, 90 + channels).bfloat16()
     labels = torch.arange(6) % 4
     if soft:
         labels = torch.nn.functional.one_hot(labels, 4).half() * 0.75 + 0.0625
     mean, std = [0.3, 0.4, 0.5, 0.6][:channels], [0.2, 0.25, 0.3, 0.35][:channels]
-    return DistilledSet(gaussians, labels, 20, 24, mean=mean, std=std)
+    whitening = some_zca(channels, 20, 24) if zca else None
+    return DistilledSet(gaussians, labels, 20, 24, mean=mean, std=std, zca=whitening)
 
 
 def expected(distilled: DistilledSet, normalize: bool = False) -> Tensor:
     images = reference.splat(distilled.gaussians.double(), 20, 24, dtype=torch.float64)
-    mean, std = (torch.tensor(values).double().view(1, -1, 1, 1) for values in (distilled.mean, distilled.std))
-    return (images - mean) / std if normalize else images
+    return distilled.preparation.apply(images.float()).double() if normalize else images
 
 
 @pytest.fixture(params=["together", "scanned"])
@@ -147,8 +148,9 @@ def test_awkward_images_in_openvino(name: str) -> None:
 
 
 @needs_openvino
-def test_a_decoder_in_openvino(way: str) -> None:
-    distilled = make_set(soft=True)
+@pytest.mark.parametrize("zca", [False, True])
+def test_a_decoder_in_openvino(way: str, zca: bool) -> None:
+    distilled = make_set(soft=True, zca=zca)
     running = OpenVino(decoder_model(distilled, normalize=True, inline=True))
     for indices in BATCHES:
         images, labels = running.run({"indices": np.array(indices, np.int64)})

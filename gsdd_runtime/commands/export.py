@@ -114,7 +114,8 @@ def command(
     }  # fmt: skip
     engine = {"min_batch": min_batch, "opt_batch": opt_batch, "max_batch": max_batch, "builder": builder}
     arguments = {
-        "--onnx": {**options, **versions, "inline": inline}, "--onnx-train-step": training, "--tensorrt": {**engine, **options},
+        "--onnx": {**options, **versions, "inline": inline}, "--onnx-train-step": training,
+        "--tensorrt": {**engine, **options},
         **{target: {**options, **placed} for target in on_a_device},
     }  # fmt: skip
     # An engine is also built from an ONNX model, such as a decoder and a network in one.
