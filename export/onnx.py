@@ -1,8 +1,8 @@
 """A distilled set as an ONNX model: ``indices`` in, ``images`` and ``labels`` out.
 
 The parameters are bfloat16 initialisers, the splatting is one node ``gsdd::GaussianSplat``. The model carries a
-function of that name in standard operators, so that any ONNX runtime runs it; a runtime with our library registered
-takes the native kernel instead.
+function of that name in standard operators, by which onnxruntime runs it; with our library registered it takes the
+native kernel instead. For runtimes that read no functions, ``inline`` puts standard operators in its place.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from gsdd_runtime.splatting.gaussians import (
     ALPHA_LIMIT,
     ALPHA_THRESHOLD,
     CHOLESKY_BIAS,
+    COLOR,
     PIXEL_VARIANCE,
     SHAPE_PARAMETERS,
 )
@@ -68,7 +69,8 @@ class Geometry:
 
 
 class _Shape(NamedTuple):
-    """Of each Gaussian, ``[batch, count, 1]``: sigma is ``(u dx + v dy)^2 + (r dy)^2``; and its colours."""
+    """Of each Gaussian, ``[batch, count, 1]``: sigma is ``(u dx + v dy)^2 + (r dy)^2``; and the colours, ``[batch,
+    channels, count]``."""
 
     u: str
     v: str
@@ -123,16 +125,17 @@ def _render(graph: Graph, gaussians: str, geometry: Geometry, samples: int) -> s
         return graph.op("ConstantOfShape", graph.op("Concat", batch, sizes, axis=0))
     shape = _shape(graph, gaussians, geometry)
     columns, rows, exponents = _lines(graph, shape, geometry)
-    weights = graph.op("Transpose", shape.colors, perm=[0, 2, 1])
     sizes = _parts(geometry, samples)
     parts = zip(
         graph.split(columns, sizes, 1), graph.split(rows, sizes, 1), graph.split(exponents, sizes, 1),
-        graph.split(weights, sizes, 2), strict=True,
+        graph.split(shape.colors, sizes, 2), strict=True,
     )  # fmt: skip
-    total = ""
-    for part in parts:
-        added = _part(graph, *part, points=geometry.points)
-        total = graph.op("Add", total, added) if total else added
+    added = [_part(graph, *part, points=geometry.points) for part in parts]
+    # Runtimes follow either the input of a node that was written last, or its first one: so written, each adds a part
+    # to the sum before it computes the next, and holds one part at a time.
+    total = added[0]
+    for part in added[1:]:
+        total = graph.op("Add", total, part)
     s = geometry.supersample
     by_pixel = graph.op("Reshape", total, graph.integers(0, 0, geometry.height, s, geometry.width, s))
     return graph.op("ReduceMean", by_pixel, graph.integers(3, 5), keepdims=0)
@@ -156,7 +159,7 @@ def _part(graph: Graph, columns: str, rows: str, exponents: str, weights: str, p
 
 def _shape(graph: Graph, gaussians: str, geometry: Geometry) -> _Shape:
     values = _drawn(graph, graph.op("Cast", gaussians, to=require_onnx().TensorProto.FLOAT))
-    position, factor, colors, opacity = graph.split(values, (2, 3, geometry.channels, 1), -1)
+    position, factor, _, opacity = graph.split(values, (2, 3, geometry.channels, 1), -1)
     sizes = (float(geometry.width), float(geometry.height))
     halves = graph.numbers([side / 2 for side in sizes])
     center = graph.op("Mul", graph.op("Add", _within(graph, position, _FARTHEST), graph.number(1.0)), halves)
@@ -175,6 +178,13 @@ def _shape(graph: Graph, gaussians: str, geometry: Geometry) -> _Shape:
     logarithm = graph.op("Log", graph.op("Max", opacity, graph.number(1e-37)))
     visible = graph.op("Greater", opacity, graph.number(0.0))
     strength = graph.op("Where", visible, logarithm, graph.number(NEVER))
+    # Cut out of all parameters turned around: onnxruntime would fuse a Transpose of the colours alone with the
+    # products, and then compute these in another order.
+    turned = graph.op("Transpose", values, perm=[0, 2, 1])
+    first = COLOR.start
+    colors = graph.op(
+        "Slice", turned, graph.integers(first), graph.integers(first + geometry.channels), graph.integers(1)
+    )
     return _Shape(u, v, graph.op("Div", half, h), center_x, center_y, strength, colors)
 
 
