@@ -123,6 +123,8 @@ def test_the_command_writes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert labels.tolist() == [0, 1]
     assert decoder.description["images"] == 6
     assert not onnx.load(tmp_path / "set.onnx").functions
+    assert run(["export", str(path), "--onnx-train-step", "--inline"]) == 2
+    assert "--inline is for --onnx" in capsys.readouterr().err
 
 
 def inlined_case(name: str) -> tuple[onnx.ModelProto, Feeds]:
