@@ -25,6 +25,32 @@ _SINGLE = f"{_FLOAT32.tiny:.2g} to {_FLOAT32.max:.2g}"
 _PART = 1 << 22
 
 
+def check_forms(where: str, fields: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[int, int]:
+    """Sizes, shapes and dtypes, and that they fit one another; no value of a tensor is read, but labels are counted.
+
+    Args:
+        where: begins an error.
+        fields: by the names of ``DistilledSet``'s arguments; ``channels`` and ``classes`` may be left out.
+        tensors: ``gaussians`` or ``pixels``, ``labels`` and perhaps ``zca``.
+
+    Returns:
+        Channels and classes.
+    """
+    height, width = fields["height"], fields["width"]
+    check_size(where, height, width)
+    if "gaussians" in tensors:
+        images, channels = tensors["gaussians"], check_gaussian_tensor(where, tensors["gaussians"])
+    else:
+        images, channels = tensors["pixels"], check_pixel_tensor(where, tensors["pixels"], height, width)
+    stated = fields.get("channels", channels)
+    if not is_integer(stated) or stated != channels:
+        raise InputError(f"{where}: channels: the description says {stated!r}, the tensor has {channels}")
+    check_label_tensor(where, tensors["labels"], images.shape[0])
+    if "zca" in tensors:
+        check_zca_tensor(where, tensors["zca"], channels, height, width)
+    return channels, _count_classes(where, fields, tensors["labels"])
+
+
 def check_size(where: str, height: Any, width: Any) -> None:
     """The native size: two integers from 1 to 16384."""
     for name, value in (("height", height), ("width", width)):
@@ -170,6 +196,21 @@ def check_label_values(where: str, labels: Tensor, classes: int) -> None:
             raise InputError(f"{where}: soft labels must be finite and not negative")
         if not bool((part.sum(dim=1) > 0).all()):
             raise InputError(f"{where}: soft labels of an image are all zero")
+
+
+def _count_classes(where: str, fields: Mapping[str, Any], labels: Tensor) -> int:
+    soft = labels.shape[1] if labels.dim() == 2 else None
+    classes = fields.get("classes")
+    if classes is None:
+        names = fields.get("class_names")
+        if soft is not None:
+            return soft
+        return len(names) if names else max(1, int(labels.max()) + 1)
+    if not is_integer(classes) or not 1 <= classes <= MAX_CLASSES:
+        raise InputError(f"{where}: classes must be 1 to {MAX_CLASSES}, got {classes!r}")
+    if soft is not None and soft != classes:
+        raise InputError(f"{where}: soft labels are of {counted(soft, 'class')}, the description says {classes}")
+    return int(classes)
 
 
 def is_integer(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,8 @@ from gsdd_runtime.sets.decoding import Decoding
 from gsdd_runtime.sets.file import check_description, read_set_file, write_set_file
 from gsdd_runtime.sets.preparation import Preparation
 from gsdd_runtime.sets.rows import Indices, output_side, select
-from gsdd_runtime.sets.source import Identity, Source, StoredTensor
+from gsdd_runtime.sets.source import Identity, Source
+from gsdd_runtime.sets.stored import StoredTensors
 from gsdd_runtime.wording import counted
 
 
@@ -42,12 +44,6 @@ class DistilledSet:
         InputError: anything that docs/file-format.md does not allow.
     """
 
-    gaussians = StoredTensor()
-    pixels = StoredTensor()
-    zca = StoredTensor()
-    _gaussians: Tensor | None
-    _pixels: Tensor | None
-    _zca: Tensor | None
     # The images as the file holds them where they are coded (gsdd_runtime.sets.compression).
     coded: CodedImages | None
 
@@ -83,33 +79,18 @@ class DistilledSet:
         self._fill(where, fields, {name: tensor for name, tensor in tensors.items() if tensor is not None})
         self.verify()
 
-    def _fill(self, where: str, fields: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    def _fill(
+        self, where: str, fields: Mapping[str, Any], tensors: Mapping[str, Tensor], source: Source | None = None
+    ) -> None:
         """Takes fields and tensors once their forms, not yet their values, are checked."""
         self._where = where
-        self._source: Source | None = None
         self._identity: Identity | None = None
-        self._verified = self._labels_verified = False
-        self._matrix: Tensor | None = None
         self.path: Path | None = None
-        self.coded: CodedImages | None = None
-        checks.check_size(where, fields["height"], fields["width"])
+        self.coded = None
+        self.channels, self.classes = checks.check_forms(where, fields, tensors)
         self.height: int = fields["height"]
         self.width: int = fields["width"]
-        self.gaussians = tensors.get("gaussians")
-        self.pixels = tensors.get("pixels")
-        if self.gaussians is not None:
-            self.channels = checks.check_gaussian_tensor(where, self.gaussians)
-        else:
-            self.channels = checks.check_pixel_tensor(where, tensors["pixels"], self.height, self.width)
-        stated = fields.get("channels", self.channels)
-        if not checks.is_integer(stated) or stated != self.channels:
-            raise InputError(f"{where}: channels: the description says {stated!r}, the tensor has {self.channels}")
-        self._labels = tensors["labels"]
-        checks.check_label_tensor(where, self._labels, len(self))
-        self.zca = tensors.get("zca")
-        if self.zca is not None:
-            checks.check_zca_tensor(where, self.zca, self.channels, self.height, self.width)
-        self.classes = self._count_classes(fields)
+        self._stored = StoredTensors(where, tensors, self.classes, source)
         names = fields.get("class_names")
         if names is not None:
             checks.check_class_names(where, names, self.classes)
@@ -126,22 +107,6 @@ class DistilledSet:
         self.seed: int | None = fields.get("seed")
         self.fingerprint: str | None = fields.get("fingerprint")
         self.versions: dict[str, str] = dict(fields.get("versions") or {})
-
-    def _count_classes(self, fields: Mapping[str, Any]) -> int:
-        soft = self._labels.shape[1] if self._labels.dim() == 2 else None
-        classes = fields.get("classes")
-        if classes is None:
-            names = fields.get("class_names")
-            if soft is not None:
-                return soft
-            return len(names) if names else max(1, int(self._labels.max()) + 1)
-        if not checks.is_integer(classes) or not 1 <= classes <= checks.MAX_CLASSES:
-            raise InputError(f"{self._where}: classes must be 1 to {checks.MAX_CLASSES}, got {classes!r}")
-        if soft is not None and soft != classes:
-            raise InputError(
-                f"{self._where}: soft labels are of {counted(soft, 'class')}, the description says {classes}"
-            )
-        return int(classes)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, identity: Identity | None = None) -> DistilledSet:
@@ -166,9 +131,8 @@ class DistilledSet:
                 "open the set again there, so that all see the same"
             )
         result = cls.__new__(cls)
-        result._fill(str(path), file.fields, file.tensors)
-        result.path = Path(path)
-        result._source, result._identity = file.source, file.identity
+        result._fill(str(path), file.fields, file.tensors, file.source)
+        result.path, result._identity = Path(path), file.identity
         result.coded = file.coded
         if file.source is None:
             result.verify()
@@ -180,28 +144,22 @@ class DistilledSet:
         Raises:
             InputError: a value that may not be in a file, or the file cannot be written.
         """
-        self._check_values()
+        self._stored.check_values()
         write_set_file(path, *self._contents(), self.coded)
 
     def check_saving(self) -> None:
         """Before long work on such a set: raises InputError for a value that :meth:`save` would refuse."""
-        self._check_values()
+        self._stored.check_values()
         check_description(*self._contents(), self.coded)
 
     def _contents(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """The fields and tensors of the file, as they are where nothing is coded."""
-        tensors = {
-            "gaussians": self.gaussians,
-            "pixels": self.pixels,
-            "labels": self._labels,
-            "zca": self.zca,
-        }
         names = (
             "height", "width", "channels", "classes", "class_names", "mean", "std", "ipc", "gpc", "method",
             "options", "seed", "fingerprint", "versions",
         )  # fmt: skip
-        fields = {name: getattr(self, name) for name in names}
-        return fields, {name: tensor for name, tensor in tensors.items() if tensor is not None}
+        self._stored.check_source()
+        return {name: getattr(self, name) for name in names}, dict(self._stored.tensors)
 
     def verify(self) -> None:
         """Checks every value, parameters finite and labels in range, unless that was done before.
@@ -211,105 +169,78 @@ class DistilledSet:
         Raises:
             InputError: a value that may not be in a set; a file that was cut short, or is another set by now.
         """
-        if self._source is not None and self._source.renew():
-            self._verified = self._labels_verified = False
-            self._matrix = None
-        if not self._verified:
-            self._check_values()
-
-    def _check_values(self) -> None:
-        self._check_source()
-        checks.check_finite(self._where, self.representation, self._images)
-        if self.zca is not None:
-            checks.check_finite(self._where, "zca", self.zca)
-        checks.check_label_values(self._where, self._labels, self.classes)
-        self._check_source()
-        self._verified = self._labels_verified = True
-
-    def _check_source(self) -> None:
-        if self._source is not None:
-            self._source.check()
+        self._stored.verify()
 
     def __len__(self) -> int:
-        return self._images.shape[0]
+        return self._stored.images.shape[0]
 
     def __repr__(self) -> str:
         gaussians = self.representation == "gaussians"
-        kind = f"{counted(self._images.shape[1], 'Gaussian')} an image" if gaussians else "pixels"
+        kind = f"{counted(self._stored.images.shape[1], 'Gaussian')} an image" if gaussians else "pixels"
         return (
             f"DistilledSet({counted(len(self), 'image')} of {self.channels}x{self.height}x{self.width}, {kind}, "
             f"{counted(self.classes, 'class')}, {self.nbytes} bytes)"
         )
 
-    def __getstate__(self) -> dict[str, Any]:
-        # An open file does not travel to another process; the tensors do.
-        self._check_source()
-        return {**self.__dict__, "_source": None, "_matrix": None}
-
-    def __copy__(self) -> DistilledSet:
-        result = type(self).__new__(type(self))
-        result.__dict__.update(self.__dict__)
-        return result
+    @property
+    def gaussians(self) -> Tensor | None:
+        """bfloat16 ``[M, N, 6 + C]``, or None. Of a mapped file: a view, with the values that it has."""
+        return self._stored.get("gaussians")
 
     @property
-    def _images(self) -> Tensor:
-        """Not to be read before ``_check_source``: its shape and device may be."""
-        images = self._gaussians if self._gaussians is not None else self._pixels
-        assert images is not None
-        return images
+    def pixels(self) -> Tensor | None:
+        """bfloat16 ``[M, C, height, width]``, or None. Of a mapped file as ``gaussians``."""
+        return self._stored.get("pixels")
+
+    @property
+    def zca(self) -> Tensor | None:
+        """float32 ``[D + 1, D]``, or None. Of a mapped file as ``gaussians``."""
+        return self._stored.get("zca")
 
     @property
     def representation(self) -> str:
         """``"gaussians"`` or ``"pixels"``."""
-        return "gaussians" if self._gaussians is not None else "pixels"
+        return self._stored.representation
 
     @property
     def labels(self) -> Tensor:
         """int64 ``[M]``, or soft: float16 ``[M, classes]``. All are checked the first time."""
-        self._check_source()
-        if not self._labels_verified:
-            checks.check_label_values(self._where, self._labels, self.classes)
-            self._labels_verified = True
-        return self._labels
+        return self._stored.labels()
 
     @property
     def hard_labels(self) -> Tensor:
         """int64 ``[M]``: the labels, or the likeliest class of soft ones."""
-        return self.labels if self._labels.dim() == 1 else self.labels.argmax(dim=1)
+        labels = self.labels
+        return labels if labels.dim() == 1 else labels.argmax(dim=1)
 
     @property
     def identity(self) -> Identity | None:
         """Of the file it was read from; None for a set that was made in memory."""
-        return self._identity if self._source is None else self._source.identity
+        return self._identity if self._stored.source is None else self._stored.source.identity
 
     @property
     def device(self) -> torch.device:
-        return self._images.device
+        return self._stored.images.device
 
     @property
     def nbytes(self) -> int:
         """Bytes of all tensors: what the file holds beside its header. Of a coded set, as they are coded."""
-        labels = None if self.coded is not None and self.coded.labels else self._labels
-        return self.image_nbytes + sum(
-            tensor.numel() * tensor.element_size() for tensor in (labels, self._zca) if tensor is not None
-        )
+        uncoded = {name: tensor for name, tensor in self._stored.tensors.items() if name in ("labels", "zca")}
+        if self.coded is not None and self.coded.labels:
+            del uncoded["labels"]
+        return self.image_nbytes + sum(map(_bytes, uncoded.values()))
 
     @property
     def image_nbytes(self) -> int:
         """Bytes of the images as the file holds them; hard labels of a coded set are among them."""
-        stored = self._images if self.coded is None else self.coded.data
-        return stored.numel() * stored.element_size()
+        return _bytes(self._stored.images if self.coded is None else self.coded.data)
 
     def to(self, device: str | torch.device) -> DistilledSet:
         """The set with its tensors on ``device``, checked as a whole; itself if it is there already."""
         if torch.device(device) == self.device:
             return self
-        self.verify()
-        result = type(self).__new__(type(self))
-        result.__dict__.update(self.__getstate__())
-        for name in ("gaussians", "pixels", "_labels", "zca"):
-            tensor = getattr(self, name)
-            setattr(result, name, None if tensor is None else tensor.to(device))
+        result = copy.copy(self)
+        result._stored = self._stored.to(device)
         return result
 
     def with_coded(self, coded: CodedImages) -> DistilledSet:
@@ -338,14 +269,7 @@ class DistilledSet:
         Raises:
             InputError: an index out of 0 to M - 1; a damaged value; the file was cut short.
         """
-        chosen = select(indices, len(self))
-        self._check_source()
-        images = self._images
-        part = images[chosen] if isinstance(chosen, slice) else images.index_select(0, chosen.to(images.device))
-        if not self._verified:
-            numbers = range(chosen.start, chosen.stop) if isinstance(chosen, slice) else chosen
-            checks.check_finite(self._where, self.representation, part, numbers)
-        return part
+        return self._stored.rows(indices)
 
     def decode(
         self,
@@ -385,7 +309,7 @@ class DistilledSet:
             channels_last,
         )
         chosen = select(indices, len(self))
-        decoding.check(chosen.stop - chosen.start if isinstance(chosen, slice) else len(chosen), self._images[0])
+        decoding.check(chosen.stop - chosen.start if isinstance(chosen, slice) else len(chosen), self._stored.images[0])
         return decoding.decode(self.rows(chosen))
 
     def check_drawing(self, indices: Indices = None, height: int | None = None, width: int | None = None) -> None:
@@ -394,11 +318,12 @@ class DistilledSet:
         docs/file-format.md gives the limit. ``height`` and ``width`` are those of the images, the native ones if left
         out.
         """
-        if self._gaussians is None:
+        if self.representation == "pixels":
             return
         chosen = select(indices, len(self))
         size = (output_side("height", height, self.height), output_side("width", width, self.width))
-        check_drawing(self._where, self.rows, chosen, self._images.shape[1], size, (self.height, self.width))
+        count = self._stored.images.shape[1]
+        check_drawing(self._where, self.rows, chosen, count, size, (self.height, self.width))
 
     @property
     def preparation(self) -> Preparation:
@@ -407,14 +332,8 @@ class DistilledSet:
         Raises:
             InputError: ``zca`` holds a NaN or an infinity; the file was cut short.
         """
-        zca = self.zca
-        if zca is not None and self._matrix is None:
-            # A preparation outlives the checks of the file: it gets no mapped memory.
-            matrix = zca if self._source is None else zca.clone()
-            checks.check_finite(self._where, "zca", matrix)
-            self._check_source()
-            self._matrix = matrix
-        return Preparation(self._where, (self.channels, self.height, self.width), self.mean, self.std, self._matrix)
+        shape = (self.channels, self.height, self.width)
+        return Preparation(self._where, shape, self.mean, self.std, self._stored.matrix())
 
     def prepare(self, images: Tensor) -> Tensor:
         """Real images in pixel units, float32 ``[B, C, H, W]``, as a network trained on this set takes them.
@@ -431,3 +350,7 @@ class DistilledSet:
 def check_distilled_set(value: object, name: str = "distilled_set") -> None:
     """Raises InputError unless ``value`` is a DistilledSet."""
     check_type(name, value, DistilledSet, "a DistilledSet", "open a file with gsdd.DistilledSet.load(PATH)")
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()

@@ -8,9 +8,7 @@ import weakref
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, overload
-
-from torch import Tensor
+from typing import BinaryIO
 
 from gsdd_runtime.errors import InputError
 
@@ -94,26 +92,3 @@ class Source:
             if os.path.samestat(os.fstat(self._descriptor), os.stat(self.path)):
                 return
         raise InputError(f"{self.path} was replaced while it was opened: open it again")
-
-
-class StoredTensor:
-    """An attribute of a set: a tensor or None, whose file is checked before it is handed out."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = f"_{name}"
-
-    @overload
-    def __get__(self, instance: None, owner: type) -> StoredTensor: ...
-
-    @overload
-    def __get__(self, instance: Any, owner: type) -> Tensor | None: ...
-
-    def __get__(self, instance: Any, owner: type) -> StoredTensor | Tensor | None:
-        if instance is None:
-            return self
-        instance._check_source()
-        tensor: Tensor | None = getattr(instance, self._name)
-        return tensor
-
-    def __set__(self, instance: Any, value: Tensor | None) -> None:
-        setattr(instance, self._name, value)
