@@ -18,6 +18,7 @@ from gsdd_runtime.errors import InputError
 from gsdd_runtime.export.onnx import export_onnx
 from gsdd_runtime.reports.pictures import write_decoded
 from gsdd_runtime.sets import cost
+from gsdd_runtime.sets.compression import compress
 from gsdd_runtime.sets.cost import check_image_memory
 
 
@@ -119,6 +120,16 @@ def test_batches_of_exported_decoders_are_asked_for(tmp_path: Path) -> None:
     assert decoder.decode(range(3))[0].shape[0] == 3
     with pytest.raises(InputError, match=r"decoding 12 images at once would take 1\.9 MB"):
         decoder.decode(None)
+
+
+def test_a_coded_file_is_not_opened_where_its_numbers_do_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(tmp_path, compress(some_set(images=3000)).distilled_set)
+    monkeypatch.setattr(memory, "UNASKED_BYTES", 0)
+    monkeypatch.setattr(memory, "available_memory", lambda: 10**6)
+    with pytest.raises(InputError, match=r"decoding its coded images would take 2\.7 MB, 1\.0 MB of memory are free"):
+        gsdd.DistilledSet.load(path)
 
 
 def test_a_cuda_device_is_asked_for_its_size(monkeypatch: pytest.MonkeyPatch) -> None:

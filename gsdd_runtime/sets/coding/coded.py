@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.memory import check_memory
 from gsdd_runtime.sets.coding import gaussians as gaussian_coding
 from gsdd_runtime.sets.coding import pixels as pixel_coding
 from gsdd_runtime.sets.coding.pixels import PixelSteps
@@ -20,6 +21,8 @@ from gsdd_runtime.splatting.gaussians import MAX_CHANNELS, MAX_SIDE, SHAPE_PARAM
 CODER = "rans"
 # Numbers that a coded byte may stand for. It bounds the memory that a small file can ask for; sets come to about two.
 NUMBERS_PER_BYTE = 64
+# Bytes that decoding takes for a number at its peak, measured.
+_DECODING_BYTES = 32
 # Numbers that any file may stand for, whatever its length: a set of one faint image is nearly all header.
 _FREE_NUMBERS = 1 << 16
 
@@ -94,8 +97,10 @@ class CodedImages:
         The result is the same on every machine.
 
         Raises:
-            InputError: the bytes are damaged.
+            InputError: the bytes are damaged, or decoding them takes more memory than is free.
         """
+        needed = _DECODING_BYTES * math.prod(self.shape)
+        check_memory(needed, f"{where}: decoding its coded images", "take a machine with more")
         content = self.data.contiguous().numpy().tobytes()
         try:
             if isinstance(self.steps, Steps):
