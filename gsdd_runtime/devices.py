@@ -7,6 +7,7 @@ import re
 from functools import cache
 
 import torch
+from torch import Tensor
 
 from gsdd_runtime.errors import InputError, LibraryNotBuiltError
 from gsdd_runtime.progress import say_once
@@ -140,3 +141,13 @@ def _serves(word: str, capability: tuple[int, int]) -> bool:
         return capability == built
     within = capability[0] == built[0] and capability[1] >= built[1]
     return within or (match[4] != "-real" and match[3] == "" and capability >= built)
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """``tensor`` on ``device``, itself where it is there already; the host does not wait for a CUDA device.
+
+    A copy from ordinary memory waits until the device has done all it was given; one from pinned memory takes its turn.
+    """
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)

@@ -93,6 +93,28 @@ def test_resuming_finishes_the_epoch() -> None:
     assert resumed.epoch == 1
 
 
+def test_the_length_is_that_of_the_loop() -> None:
+    loader = gsdd.DistilledLoader(make_set(), 8)
+    iterator = iter(loader)
+    next(iterator)
+    state = loader.state_dict()
+    assert len(loader) == 3
+    iterator.close()
+    assert len(loader) == 3
+    resumed = gsdd.DistilledLoader(make_set(), 8)
+    resumed.load_state_dict(state)
+    assert len(resumed) == 2
+    assert [len(resumed) for _ in resumed] == [2, 2]
+    assert len(resumed) == 3
+    assert [len(resumed) for _ in resumed] == [3, 3, 3]
+    resumed.load_state_dict(state)
+    resumed.set_epoch(4)
+    assert len(resumed) == 3
+    stepped = gsdd.DistilledLoader(make_set(), 8, steps=7)
+    stepped.load_state_dict(state)
+    assert len(stepped) == len(list(stepped)) == 7
+
+
 def test_ranks_share_the_set() -> None:
     distilled = make_set(24)
     seen = []

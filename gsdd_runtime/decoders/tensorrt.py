@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gsdd_runtime.decoders import check_batch_memory
 from gsdd_runtime.decoders.tensorrt_plugins import load_plugin_library, make_logger, reason, require_module
-from gsdd_runtime.devices import cuda_index
+from gsdd_runtime.devices import cuda_index, send
 from gsdd_runtime.errors import GsddError, InputError
 from gsdd_runtime.sets.rows import Indices, select
 
@@ -85,7 +85,7 @@ class TensorRTDecoder:
             chosen = torch.arange(chosen.start, chosen.stop)
         check_batch_memory(self, len(chosen))
         with torch.cuda.device(self.device):
-            chosen = chosen.to(self.device, non_blocking=True)
+            chosen = send(chosen, self.device)
             parts = [self._decode(part) for part in chosen.split(self.max_batch)]
         images, labels = parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True))
         return images.contiguous(memory_format=self._layout), labels

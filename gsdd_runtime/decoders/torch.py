@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gsdd_runtime.devices import send
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.sets.rows import Indices, select
 
@@ -56,4 +57,4 @@ class TorchDecoder:
             normalize=self._normalize, dtype=self.dtype, channels_last=self._channels_last,
         )  # fmt: skip
         labels = self._set.labels
-        return images, labels[chosen if isinstance(chosen, slice) else chosen.to(labels.device)]
+        return images, labels[chosen if isinstance(chosen, slice) else send(chosen, labels.device)]

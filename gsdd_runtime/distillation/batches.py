@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gsdd_runtime.datasets import RealData
+from gsdd_runtime.devices import send
 from gsdd_runtime.seeds import derived_generator
 
 
@@ -46,7 +47,7 @@ class RealImages:
     def batches(self, step: int, classes: Sequence[int], count: int) -> ClassBatches:
         """``count`` different images of each of ``classes`` for ``step``; all of a class that has fewer."""
         chosen = [self._chosen(index, count, "match", step, "real") for index in classes]
-        images = self._data.train_images[torch.cat(chosen)].to(self._device)
+        images = send(self._data.train_images[torch.cat(chosen)], self._device)
         return ClassBatches(self._data.normalized(images), tuple(classes), tuple(len(part) for part in chosen))
 
     def initial(self, count: int) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gsdd_runtime.datasets import RealData
+from gsdd_runtime.devices import send
 from gsdd_runtime.distillation.batches import ClassBatches, RealImages
 from gsdd_runtime.distillation.engine import Phase
 from gsdd_runtime.distillation.objectives import Objective
@@ -65,5 +66,5 @@ class Matching:
                 generator = derived_generator(self._options.seed, "match", step, "synthetic", index)
                 members = torch.randperm(gpc, generator=generator)[:count]
             chosen.append(index * gpc + members)
-        images = self._representation.render(torch.cat(chosen).to(self._device))
+        images = self._representation.render(send(torch.cat(chosen), self._device))
         return ClassBatches(self._preparation.apply(images), tuple(classes), (count,) * len(classes))

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from gsdd_runtime.datasets import RealData
+from gsdd_runtime.devices import send
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.networks import Size
 from gsdd_runtime.networks.model_file import TrainedModel
@@ -40,8 +41,8 @@ class RealTest:
         right = torch.zeros((), dtype=torch.int64, device=self._device)
         pairs = zip(self._images.split(_BATCH), self._labels.split(_BATCH), strict=True)
         for images, labels in pairs:
-            prepared = self._preparation.apply(images.to(self._device).float() / 255)
-            right += (network(prepared).argmax(dim=1) == labels.to(self._device)).sum()
+            prepared = self._preparation.apply(send(images, self._device).float() / 255)
+            right += (network(prepared).argmax(dim=1) == send(labels, self._device)).sum()
         return int(right) / len(self._labels)
 
 

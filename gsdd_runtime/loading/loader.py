@@ -18,7 +18,7 @@ from gsdd_runtime.devices import resolve_device
 from gsdd_runtime.errors import GsddError, InputError
 from gsdd_runtime.loading.map_dataset import check_set_or_path
 from gsdd_runtime.loading.opening import EXPORTED_SUFFIXES, open_decoder, open_exported
-from gsdd_runtime.loading.prefetch import Batch, decode_ahead
+from gsdd_runtime.loading.prefetch import Batch, decode_ahead, placed
 from gsdd_runtime.loading.sampling import batches_per_epoch, check_sharing, epoch_order
 from gsdd_runtime.seeds import derived_seed
 from gsdd_runtime.sets.distilled_set import DistilledSet
@@ -125,6 +125,7 @@ class DistilledLoader:
         self.augment, self.prefetch, self.steps = augment, prefetch, steps
         self._epoch = self._position = 0
         self._resumed = False
+        self._running: int | None = None
         self._digest: str | None = None
 
     @property
@@ -143,8 +144,13 @@ class DistilledLoader:
         )
 
     def __len__(self) -> int:
-        """Batches of one ``for`` loop: an epoch, or ``steps``."""
-        return self.batches_per_epoch if self.steps is None else self.steps
+        """Batches of the ``for`` loop that runs, or of the next: ``steps``, an epoch, or what a state left of one."""
+        if self._running is not None:
+            return self._running
+        return self._batches_from(self._position if self._resumed else 0)
+
+    def _batches_from(self, position: int) -> int:
+        return self.batches_per_epoch - position if self.steps is None else self.steps
 
     def set_epoch(self, epoch: int) -> None:
         """The next loop starts with this epoch, as DistributedSampler's method of that name does.
@@ -165,12 +171,16 @@ class DistilledLoader:
         if self.steps is None and self._position > 0 and not self._resumed:
             self._epoch, self._position = self._epoch + 1, 0
         self._resumed = False
-        count = self.steps if self.steps is not None else self.batches_per_epoch - self._position
+        count = self._batches_from(self._position)
         places = islice(self._places(self._epoch, self._position), count)
-        for place, batch in decode_ahead(places, self._decode, self.device, self.prefetch):
-            # Moved on before the batch is handed out, so that a state taken in the loop's body counts it as taken.
-            self._epoch, self._position = self._after(place)
-            yield batch
+        self._running = count
+        try:
+            for place, batch in decode_ahead(places, self._decode, self.device, self.prefetch):
+                # Moved on before the batch is handed out, so that a state taken in the loop's body counts it as taken.
+                self._epoch, self._position = self._after(place)
+                yield batch
+        finally:
+            self._running = None
 
     def _places(self, epoch: int, position: int) -> Iterator[Place]:
         """Every batch from a position on, without end."""
@@ -196,7 +206,7 @@ class DistilledLoader:
 
     def _decode(self, place: Place) -> Batch:
         try:
-            images, labels = self.decoder.decode(place.indices)
+            images, labels = placed(self.decoder.decode(place.indices), self.device)
         except InputError:
             raise
         except Exception as error:

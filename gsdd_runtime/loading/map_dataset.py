@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from gsdd_runtime.decoders import Decoder
 from gsdd_runtime.errors import InputError, check_type
-from gsdd_runtime.loading.prefetch import Batch, decode_ahead
+from gsdd_runtime.loading.prefetch import Batch, decode_ahead, placed
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.sets.source import Identity
 
@@ -111,7 +111,11 @@ def decoded(
     ``index_batches`` may be a DataLoader over ``DistilledDataset(..., indices_only=True)`` with any sampler and any
     number of workers.
     """
-    for _, batch in decode_ahead(iter(index_batches), decoder.decode, device, prefetch):
+
+    def decode(indices: Tensor) -> Batch:
+        return placed(decoder.decode(indices), device)
+
+    for _, batch in decode_ahead(iter(index_batches), decode, device, prefetch):
         yield batch
 
 

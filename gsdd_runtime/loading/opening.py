@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gsdd_runtime.decoders import Decoder
+from gsdd_runtime.devices import send
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.loading.exported import remaining_preparation
 from gsdd_runtime.sets.distilled_set import DistilledSet
@@ -146,7 +147,7 @@ class PlacedDecoder:
 
     def decode(self, indices: Indices) -> tuple[Tensor, Tensor]:
         images, labels = self._decoder.decode(indices)
-        images = images.to(self.device)
+        images = send(images, self.device)
         if self._preparation is not None:
             images = self._preparation.apply(images.float())
-        return images.to(self.dtype).contiguous(memory_format=self._layout), labels.to(self.device)
+        return images.to(self.dtype).contiguous(memory_format=self._layout), send(labels, self.device)

@@ -9,8 +9,16 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from gsdd_runtime.devices import send
+
 Batch = tuple[Tensor, Tensor]
 Request = TypeVar("Request")
+
+
+def placed(batch: Batch, device: torch.device) -> Batch:
+    """A batch with both its tensors on the device, whatever its decoder left where."""
+    images, labels = batch
+    return send(images, device), send(labels, device)
 
 
 def decode_ahead(
@@ -21,6 +29,8 @@ def decode_ahead(
     On a CUDA device up to ``depth`` batches are decoded ahead on a side stream; the consumer's stream waits for a
     batch when it takes it, and the host never does. Elsewhere, or with ``depth`` 0, each batch is decoded when it is
     asked for: the processor that would decode ahead is the one that trains.
+
+    What ``requests`` or ``decode`` raises comes in the place of its batch, behind all that were decoded before.
     """
     if device.type != "cuda" or depth == 0:
         for request in requests:
@@ -30,15 +40,21 @@ def decode_ahead(
     # What the consumer's stream wrote before now (parameters, say) has to be there for the side stream.
     side.wait_stream(torch.cuda.current_stream(device))
     ready: deque[tuple[Request, Batch, torch.cuda.Event]] = deque()
+    failures: list[Exception] = []
 
     def start_next() -> None:
-        for request in requests:
-            with torch.cuda.stream(side):
-                batch = decode(request)
-                event = torch.cuda.Event()
-                event.record(side)
-            ready.append((request, batch, event))
+        if failures:
             return
+        try:
+            for request in requests:
+                with torch.cuda.stream(side):
+                    batch = decode(request)
+                    event = torch.cuda.Event()
+                    event.record(side)
+                ready.append((request, batch, event))
+                return
+        except Exception as error:
+            failures.append(error)
 
     for _ in range(depth):
         start_next()
@@ -48,6 +64,9 @@ def decode_ahead(
         current.wait_event(event)
         for tensor in batch:
             # Its memory belongs to the side stream: it must not be reused there while this stream reads it.
-            tensor.record_stream(current)
+            if tensor.is_cuda:
+                tensor.record_stream(current)
         start_next()
         yield request, batch
+    if failures:
+        raise failures[0]

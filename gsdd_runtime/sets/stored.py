@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gsdd_runtime.devices import send
 from gsdd_runtime.sets import checks
 from gsdd_runtime.sets.rows import Indices, select
 from gsdd_runtime.sets.source import Source
@@ -65,7 +66,7 @@ class StoredTensors:
         images = self.images
         chosen = select(indices, images.shape[0])
         self.check_source()
-        part = images[chosen] if isinstance(chosen, slice) else images.index_select(0, chosen.to(images.device))
+        part = images[chosen] if isinstance(chosen, slice) else images.index_select(0, send(chosen, images.device))
         if not self._verified:
             numbers = range(chosen.start, chosen.stop) if isinstance(chosen, slice) else chosen
             checks.check_finite(self._where, self.representation, part, numbers)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gsdd_runtime.devices import send
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.wording import counted
 
@@ -74,7 +75,7 @@ class DsaDraw:
         drawn = self.amounts.shape[1]
         if drawn not in (1, images.shape[0]):
             raise InputError(f"this draw of DSA is for {counted(drawn, 'image')}, got {images.shape[0]}")
-        return _KINDS[self.kind](images, self.amounts.to(images.device))
+        return _KINDS[self.kind](images, send(self.amounts, images.device))
 
 
 def draw_dsa(generator: torch.Generator, count: int = 1, *, strategy: str = DEFAULT_STRATEGY) -> DsaDraw:

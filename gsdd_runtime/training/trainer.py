@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gsdd_runtime import networks
-from gsdd_runtime.devices import resolve_device
+from gsdd_runtime.devices import resolve_device, send
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.networks import Network, Size
 from gsdd_runtime.progress import Progress, Reporter, silent
@@ -101,8 +101,8 @@ class Examples:
         if self._kept is None:
             images = self._set.decode(indices, *self._size, normalize=True)
         else:
-            images = self._kept[indices.to(self._kept.device)]
-        return images, self._labels[indices.to(self._labels.device)]
+            images = self._kept[send(indices, self._kept.device)]
+        return images, self._labels[send(indices, self._labels.device)]
 
 
 def train(
