@@ -45,11 +45,44 @@ def test_travels_by_path(tmp_path: Path) -> None:
     assert torch.equal(pickle.loads(message)[3][0], dataset[3][0])
 
 
-def test_index_out_of_range() -> None:
-    dataset = gsdd.DistilledDataset(make_set())
+@pytest.mark.parametrize("index", [23, 99, -24])
+@pytest.mark.parametrize("indices_only", [False, True], ids=["samples", "indices"])
+def test_index_out_of_range(index: int, indices_only: bool) -> None:
+    dataset = gsdd.DistilledDataset(make_set(), indices_only=indices_only)
     assert len(dataset) == 23
-    with pytest.raises(InputError, match="23"):
-        dataset[23]
+    with pytest.raises(InputError, match=f"index {index} is out of range: the set has images 0 to 22"):
+        dataset[index]
+    with pytest.raises(IndexError):
+        dataset.__getitems__([0, index])
+
+
+@pytest.mark.parametrize("index", [1.5, "3", slice(2), None], ids=str)
+def test_what_is_no_index_is_refused(index: object) -> None:
+    with pytest.raises(InputError, match=r"must be a whole number, got \w+"):
+        gsdd.DistilledDataset(make_set())[index]  # type: ignore[index]
+    with pytest.raises((InputError, TypeError)):
+        gsdd.DistilledDataset(make_set()).__getitems__([index])  # type: ignore[list-item]
+
+
+def test_a_loop_over_the_dataset_ends() -> None:
+    distilled = make_set()
+    samples = list(gsdd.DistilledDataset(distilled))
+    assert torch.equal(torch.stack([image for image, _ in samples]), distilled.decode(normalize=True))
+    assert torch.equal(torch.stack([label for _, label in samples]), distilled.labels)
+    assert [int(index) for index in gsdd.DistilledDataset(distilled, indices_only=True)] == list(range(23))
+    assert len([sample for sample in gsdd.DistilledDataset(distilled, as_dict=True)]) == 23  # noqa: C416 - a for loop
+
+
+def test_negative_indices_count_from_the_end() -> None:
+    distilled = make_set()
+    dataset = gsdd.DistilledDataset(distilled)
+    for index in (-1, -23):
+        image, label = dataset[index]
+        assert torch.equal(image, dataset[index + 23][0])
+        assert label == distilled.labels[index]
+    images = torch.stack([image for image, _ in dataset.__getitems__([-1, 0, torch.tensor(-2)])])
+    assert torch.equal(images, distilled.decode([22, 0, 21], normalize=True))
+    assert int(gsdd.DistilledDataset(distilled, indices_only=True)[-1]) == 22
 
 
 class Killed(gsdd.DistilledDataset):

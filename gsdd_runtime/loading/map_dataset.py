@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -13,6 +15,7 @@ from gsdd_runtime.decoders import Decoder
 from gsdd_runtime.errors import InputError, check_type
 from gsdd_runtime.loading.prefetch import Batch, decode_ahead, placed
 from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.sets.rows import select
 from gsdd_runtime.sets.source import Identity
 
 Sample = tuple[Tensor, Tensor] | dict[str, Tensor] | Tensor
@@ -76,15 +79,26 @@ class DistilledDataset(Dataset[Sample]):
         return len(self.distilled_set)
 
     def __getitem__(self, index: int) -> Sample:
-        return self.__getitems__([index])[0]
+        """The sample at an index, from the end where it is negative.
+
+        Raises:
+            OutOfRangeError: there is none, which ends a loop over the dataset; an IndexError.
+            InputError: no whole number, or a file that changed while it was mapped.
+        """
+        try:
+            number = operator.index(index)
+        except TypeError as error:
+            raise InputError(f"an index must be a whole number, got {type(index).__name__}") from error
+        return self.__getitems__([number])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[Sample]:
         """One sample an index; the images of all are decoded in one call.
 
         Raises:
-            InputError: an index out of range, or a file that changed while it was mapped.
+            InputError: an index out of -M to M - 1, or a file that changed while it was mapped.
         """
-        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        count = len(self)
+        chosen = cast(Tensor, select([n + count if -count <= n < 0 else n for n in indices], count))
         if self._indices_only:
             return list(chosen)
         height, width = self._size or (None, None)

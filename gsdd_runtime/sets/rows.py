@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gsdd_runtime.errors import InputError
+from gsdd_runtime.errors import InputError, OutOfRangeError
 from gsdd_runtime.splatting.gaussians import MAX_SIDE
 
 Indices = int | slice | Sequence[int] | Tensor | None
@@ -50,7 +50,7 @@ def select(indices: Indices, count: int) -> slice | Tensor:
 
 def _check_bounds(low: int, high: int, count: int) -> None:
     if low < 0 or high >= count:
-        raise InputError(f"index {low if low < 0 else high} is out of range: the set has images 0 to {count - 1}")
+        raise OutOfRangeError(f"index {low if low < 0 else high} is out of range: the set has images 0 to {count - 1}")
 
 
 def output_side(name: str, value: int | None, native: int) -> int:
