@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from set_files import pixel_set, some_set
 
 from gsdd_runtime import reference
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.sets.compression import compress
+from gsdd_runtime.sets.description import description
 from gsdd_runtime.sets.distilled_set import DistilledSet
 
 
@@ -126,6 +129,32 @@ def test_pixels_at_their_size_and_another() -> None:
     even = DistilledSet(None, torch.tensor([0]), 12, 10, pixels=flat)
     # Worst seen: 3e-8, from weights that sum to 1 but for rounding.
     torch.testing.assert_close(even.decode(height=5, width=31), torch.full((1, 1, 5, 31), 0.5), atol=1e-6, rtol=0)
+
+
+def test_pixels_at_half_the_size_decode_to_the_native_one(tmp_path: Path) -> None:
+    small = pixel_set()
+    half = DistilledSet(None, small.labels, 24, 20, pixels=small.pixels, mean=small.mean, std=small.std)
+    half.save(tmp_path / "half.safetensors")
+    loaded = DistilledSet.load(tmp_path / "half.safetensors")
+    images = loaded.decode()
+    assert images.shape == (6, 3, 24, 20)
+    assert torch.equal(images, small.decode(height=24, width=20))
+    # Bilinear: three quarters of the nearest pixel and a quarter of the next, along each side.
+    expected = loaded.rows()[:, :, 5, 4].float() * 9 / 16 + loaded.rows()[:, :, 4, 3].float() / 16
+    expected += (loaded.rows()[:, :, 4, 4].float() + loaded.rows()[:, :, 5, 3].float()) * 3 / 16
+    torch.testing.assert_close(images[:, :, 10, 8], expected, atol=1e-6, rtol=0)
+    assert loaded.nbytes == small.nbytes
+    assert description(loaded)["downscale"] == 2
+    assert description(small)["downscale"] == 1
+
+
+def test_half_size_pixels_are_coded_and_measured_as_they_decode() -> None:
+    small = pixel_set()
+    half = DistilledSet(None, small.labels, 24, 20, pixels=small.pixels, mean=small.mean, std=small.std)
+    coded = compress(half, pixel_bits=3)
+    assert coded.distilled_set.decode().shape == (6, 3, 24, 20)
+    errors = (coded.distilled_set.decode() - half.decode()).square().mean(dim=(1, 2, 3))
+    assert coded.psnr == pytest.approx(float((-10 * errors.log10()).mean()), abs=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,24 @@ def test_one_network_is_one_network(arguments: list[str], capsys: pytest.Capture
     assert "+-" not in out
 
 
+def test_small_pixels_are_tested_at_the_size_of_the_data(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A set of 4x4 needs to be told; one that was distilled at half the size knows."""
+    whole = gsdd.DistilledSet.load(arguments[0])
+    assert whole.pixels is not None
+    pixels = torch.nn.functional.avg_pool2d(whole.pixels, 2)
+    results = []
+    for side, more in ((4, ["--size", "8x8"]), (8, [])):
+        gsdd.DistilledSet(
+            None, whole.labels, side, side, pixels=pixels, class_names=whole.class_names, mean=whole.mean, std=whole.std
+        ).save(arguments[0])
+        assert run(["eval", *arguments, *more, "--epochs", "3", "--repeats", "1", "--json"]) == 0
+        results.append(json.loads(capsys.readouterr().out))
+    assert results[0]["size"] == results[1]["size"] == [8, 8]
+    assert results[0]["repeats"] == results[1]["repeats"]
+
+
 def test_json_is_all_there_is_on_stdout(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["eval", *arguments, "--epochs", "1", "--repeats", "1", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)

@@ -87,7 +87,9 @@ def test_soft_labels_of_another_number_of_classes(tmp_path: Path) -> None:
 def test_pixels_of_another_size_than_stated(tmp_path: Path) -> None:
     pixels = torch.zeros(6, 1, 12, 10, dtype=torch.bfloat16)
     path = saved(tmp_path, DistilledSet(None, torch.arange(6) % 3, 12, 10, pixels=pixels))
-    refused(with_tensor(path, pixels=pixels.transpose(2, 3).contiguous()), "10x12", "12x10")
+    for shape in ((10, 12), (6, 10), (12, 5), (24, 20), (5, 5)):
+        other = torch.zeros(6, 1, *shape, dtype=torch.bfloat16)
+        refused(with_tensor(path, pixels=other), f"{shape[0]}x{shape[1]}", "12x10")
 
 
 # What is written

@@ -72,14 +72,15 @@ def check_gaussian_tensor(where: str, gaussians: Tensor) -> int:
 
 
 def check_pixel_tensor(where: str, pixels: Tensor, height: int, width: int) -> int:
-    """``pixels``: bfloat16 ``[M, channels, height, width]`` of the native size. Returns the channels."""
+    """``pixels``: bfloat16 ``[M, channels, height / f, width / f]``, ``f`` a whole factor. Returns the channels."""
     _check_form(where, "pixels", pixels, torch.bfloat16, 4, "[images, channels, height, width]")
     if not 1 <= pixels.shape[1] <= MAX_CHANNELS:
         raise InputError(f"{where}: pixels must have 1 to {MAX_CHANNELS} channels, got {pixels.shape[1]}")
-    if tuple(pixels.shape[2:]) != (height, width):
+    factor = height // pixels.shape[2]
+    if (pixels.shape[2] * factor, pixels.shape[3] * factor) != (height, width):
         raise InputError(
             f"{where}: pixels are {pixels.shape[2]}x{pixels.shape[3]}, the native size is {height}x{width}: "
-            "they must be equal"
+            "it must be theirs, or theirs times one whole number"
         )
     return pixels.shape[1]
 

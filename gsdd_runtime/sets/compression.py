@@ -16,6 +16,7 @@ from gsdd_runtime.errors import InputError
 from gsdd_runtime.sets.coding.coded import CodedImages, encode_images
 from gsdd_runtime.sets.coding.pixels import PixelSteps
 from gsdd_runtime.sets.coding.steps import Steps, dequantize, quantize
+from gsdd_runtime.sets.decoding import scaled
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.splatting.op import splat
 
@@ -199,6 +200,8 @@ def mean_psnr(distilled_set: DistilledSet, before: Tensor, after: Tensor) -> flo
     for first, second in zip(before.split(_SAMPLE), after.split(_SAMPLE), strict=True):
         if distilled_set.gaussians is not None:
             first, second = splat(first, *size), splat(second, *size)
-        errors = (first.float() - second.float()).square().mean(dim=(1, 2, 3))
+        else:
+            first, second = scaled(first, size), scaled(second, size)
+        errors = (first - second).square().mean(dim=(1, 2, 3))
         total += float((-10 * errors.clamp_min(1e-12).log10()).double().sum())
     return total / len(before)

@@ -64,7 +64,7 @@ class Decoding:
             LibraryNotBuiltError: the native library is not installed.
         """
         if rows.dim() == 4:
-            return self._finished(_scaled(rows, self.size))
+            return self._finished(scaled(rows, self.size))
         from gsdd_runtime.splatting.op import splat
 
         everything = slice(0, rows.shape[0])
@@ -89,7 +89,7 @@ class Decoding:
         return images.to(self.dtype).contiguous(memory_format=layout)
 
 
-def _scaled(rows: Tensor, size: tuple[int, int]) -> Tensor:
+def scaled(rows: Tensor, size: tuple[int, int]) -> Tensor:
     """Pixels ``[B, C, H, W]`` at ``size`` by bilinear scaling over the area of a pixel, float32."""
     images = rows.float()
     if tuple(images.shape[2:]) != size:

@@ -12,6 +12,7 @@ _PIXEL_BYTES = 4
 def description(distilled_set: DistilledSet) -> dict[str, Any]:
     """Facts by name, all of them JSON values.
 
+    ``downscale`` is the whole factor that stored pixels are smaller by than the native size, None for Gaussians.
     ``image_bytes`` are those of the Gaussians or pixels alone, ``payload_bytes`` those of all tensors.
     ``storage_in_images_per_class`` is ``image_bytes`` counted in float32 images of the native size for each
     class: the IPC that the set's storage amounts to. ``images_per_class`` is a number, or the least and the
@@ -19,7 +20,7 @@ def description(distilled_set: DistilledSet) -> dict[str, Any]:
     """
     image_bytes = distilled_set.image_nbytes
     size = distilled_set.channels * distilled_set.height * distilled_set.width
-    gaussians = distilled_set.gaussians
+    gaussians, pixels = distilled_set.gaussians, distilled_set.pixels
     return {
         "representation": distilled_set.representation,
         "images": len(distilled_set),
@@ -30,6 +31,7 @@ def description(distilled_set: DistilledSet) -> dict[str, Any]:
         "channels": distilled_set.channels,
         "gaussians_per_image": None if gaussians is None else gaussians.shape[1],
         "parameters_per_gaussian": None if gaussians is None else gaussians.shape[2],
+        "downscale": None if pixels is None else distilled_set.height // pixels.shape[2],
         "labels": "hard" if distilled_set.labels.dim() == 1 else "soft",
         "payload_bytes": distilled_set.nbytes,
         "image_bytes": image_bytes,

@@ -32,7 +32,8 @@ class DistilledSet:
             is given.
         labels: int64 ``[M]``, or soft: float16 ``[M, classes]``, not negative.
         height, width: the native size in pixels, which the Gaussians' factors are measured in.
-        pixels: bfloat16 ``[M, C, height, width]``: the plain images that Gaussians are compared with.
+        pixels: bfloat16 ``[M, C, height, width]``: the plain images that Gaussians are compared with; or
+            ``[M, C, height / f, width / f]``, ``f`` a whole number, which are decoded to the native size.
         class_names: one a class; left out, classes are counted from the labels.
         mean, std: a number a channel, of the real data in pixel units [0, 1].
         zca: float32 ``[D + 1, D]``, ``D = C * height * width``: the whitening of the real data, which a network
