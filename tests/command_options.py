@@ -88,6 +88,7 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "gpc": Reaches("--gpc 17", "distill.gpc", 17),
         "coding": Reaches("--coding entropy", "distill.coding", "entropy"),
         "pixel_bits": Reaches("--pixel-bits 2", "distill.pixel_bits", 2),
+        "downscale": Reaches("--downscale 2", "distill.downscale", 2),
         "rate_weight": Reaches("--rate-weight 0.5", "distill.rate_weight", 0.5),
         "iterations": Reaches("--iterations 123", "distill.iterations", 123),
         "representation": Reaches("--representation pixels", "distill.representation", "pixels"),

@@ -98,7 +98,10 @@ def test_pixels_are_drawn_at_the_levels_they_are_kept_at() -> None:
     assert coded.render().max() > 1.5
 
 
-@pytest.mark.parametrize("options", [{}, {"representation": "pixels", "gpc": 8, "pixel_bits": 2}])
+PIXELS = {"representation": "pixels", "pixel_bits": 2}
+
+
+@pytest.mark.parametrize("options", [{}, {**PIXELS, "gpc": 8}, {**PIXELS, "gpc": 10, "downscale": 2}])
 def test_a_distilled_file_is_within_the_budget(tmp_path: Path, options: dict[str, Any]) -> None:
     data, out = blobs(), tmp_path / "set.safetensors"
     distilled = distill(data, device="cpu", out=out, **{**CODED, **options})
@@ -108,10 +111,13 @@ def test_a_distilled_file_is_within_the_budget(tmp_path: Path, options: dict[str
     loaded = DistilledSet.load(out)
     assert torch.equal(loaded.decode(), distilled.decode())
     assert loaded.options["coding"] == "entropy"
+    assert loaded.decode().shape[2:] == (12, 16)
+    if options.get("downscale"):
+        assert loaded.rows().shape[2:] == (6, 8)
 
 
 @pytest.mark.parametrize(("phase", "step"), [("fit", 6), ("match", 7)])
-@pytest.mark.parametrize("options", [{}, {"representation": "pixels", "pixel_bits": 2}])
+@pytest.mark.parametrize("options", [{}, {**PIXELS, "downscale": 2}])
 def test_a_killed_and_resumed_run_ends_in_the_same_bytes(
     tmp_path: Path, phase: str, step: int, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,13 @@ def test_both_representations_stay_within_the_storage(ipc: int) -> None:
     assert 0.9 * storage < used <= storage
 
 
+@pytest.mark.parametrize("coding", ["none", "entropy"])
+def test_the_storage_holds_four_times_as_many_pixel_images_at_half_the_size(coding: str) -> None:
+    options = {"representation": "pixels", "ipc": 16, "coding": coding, "init": "random"}
+    whole, half = (resolve(DistillOptions(downscale=factor, **options), blobs()).gpc for factor in (1, 2))
+    assert 4 * whole <= half < 4 * (whole + 1)
+
+
 def test_steps_of_a_fit_are_none_where_nothing_is_fitted() -> None:
     for options in (DistillOptions(init="random", fit_steps=50), DistillOptions(representation="pixels", fit_steps=50)):
         assert resolve(options, blobs()).fit_steps == 0
@@ -97,6 +104,9 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"gpc": 1000, "init": "color"}, "does not hold one Gaussian for each of 1000 images"),
     ({"gpc": 11}, "class 'spot 0' of blobs has 10 training images, fewer than the 11"),
     ({"representation": "pixels", "gpc": 3}, "the storage of 1 float32 image per class holds 2 images of bfloat16"),
+    ({"representation": "pixels", "downscale": 0}, "downscale must be a whole number of at least 1, got 0"),
+    ({"representation": "pixels", "downscale": 3}, "images of 12x16 cannot be downscaled by 3 a side"),
+    ({"downscale": 2}, "downscale is for pixels: choose representation pixels"),
     ({"representation": "pixels", "init": "color"}, "choose init real or random"),
 ]
 

@@ -15,6 +15,7 @@ from gsdd_runtime.distillation.representations import (
     PixelRepresentation,
     Representation,
 )
+from gsdd_runtime.distillation.representations.coded import CodedPixelRepresentation
 from gsdd_runtime.distillation.representations.rounding import round_to_bfloat16
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.splatting.gaussians import BOUNDARY_MARGIN, initial_gaussians
@@ -74,6 +75,30 @@ def test_what_is_rendered_is_what_is_stored(representation: Representation) -> N
     assert stored is not None
     assert stored.dtype == torch.bfloat16
     assert representation.nbytes == stored.numel() * 2
+
+
+@pytest.mark.parametrize("coded", [False, True])
+def test_half_size_pixels_are_rendered_as_the_set_decodes_them(coded: bool) -> None:
+    pixels = torch.rand(5, 3, HEIGHT // 2, WIDTH // 2, generator=torch.Generator().manual_seed(2))
+    ours = CodedPixelRepresentation(pixels, bits=3, downscale=2) if coded else PixelRepresentation(pixels, downscale=2)
+    images = ours.render()
+    assert images.shape == (5, 3, HEIGHT, WIDTH)
+    assert len(images.unique()) > 8
+    kept = ours.to_set(torch.arange(5))
+    assert kept.rows().shape == pixels.shape
+    assert torch.equal(kept.decode(), images.detach())
+    assert torch.equal(ours.render(torch.tensor([3, 1])), images[[3, 1]])
+
+
+def test_the_gradient_of_half_size_pixels_is_that_of_scaling() -> None:
+    ours = PixelRepresentation(torch.rand(5, 3, HEIGHT // 2, WIDTH // 2), downscale=2)
+    weights = torch.randn(5, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(3))
+    (ours.render() * weights).sum().backward()
+    exact = ours.parameters()["pixels"].detach().double().requires_grad_()
+    scaled = torch.nn.functional.interpolate(exact, (HEIGHT, WIDTH), mode="bilinear", align_corners=False)
+    (scaled * weights).sum().backward()
+    # Measured: 2e-7.
+    torch.testing.assert_close(ours.parameters()["pixels"].grad, exact.grad.float(), atol=2e-6, rtol=0)
 
 
 def test_masters_are_copies(representation: Representation) -> None:

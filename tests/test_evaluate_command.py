@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from easy_data import easy_data, easy_set, folder_of
 
 import gsdd_runtime as gsdd

@@ -35,6 +35,7 @@ def command(
         str, typer.Option(help="none, or entropy: rounded and coded, as many images as that holds.")
     ] = "none",
     pixel_bits: Annotated[int, typer.Option(min=1, max=12, help="Of a coded pixel.")] = 8,
+    downscale: Annotated[int, typer.Option(min=1, help="Pixels: keep them smaller by this factor.")] = 1,
     rate_weight: Annotated[float, typer.Option(help="Of a penalty on the bits of a coded Gaussian.")] = 0.0,
     iterations: Annotated[int | None, typer.Option(help="Matching steps. [default: the paper's]")] = None,
     representation: Annotated[str, typer.Option(help="gaussians, or pixels: the baseline.")] = "gaussians",
@@ -68,6 +69,7 @@ def command(
             gpc=gpc,
             coding=coding,
             pixel_bits=pixel_bits,
+            downscale=downscale,
             rate_weight=rate_weight,
             iterations=iterations,
             init=init,

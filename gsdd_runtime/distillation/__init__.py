@@ -27,6 +27,7 @@ def distill(
     gpc: int | None = None,
     coding: str = "none",
     pixel_bits: int = DEFAULT_PIXEL_BITS,
+    downscale: int = 1,
     rate_weight: float = 0.0,
     iterations: int | None = None,
     init: str = "real",
@@ -63,6 +64,8 @@ def distill(
         coding: ``"none"``, or ``"entropy"``: images are rounded and entropy-coded, drawn so from the first step, and
             steered so that the file takes at most the bytes of the storage.
         pixel_bits: of a coded pixel, 1 to 12.
+        downscale: of pixels: they are stored smaller by this whole factor along each side and scaled up bilinearly, so
+            that the storage holds its square times as many.
         rate_weight: of a penalty on the bits of a coded Gaussian, per bit.
         iterations: matching steps; 20000 for DM.
         init: ``"real"`` starts from random real images, ``"color"`` from the mean colour, ``"random"`` from
@@ -103,6 +106,7 @@ def distill(
         gpc=gpc,
         coding=coding,
         pixel_bits=pixel_bits,
+        downscale=downscale,
         rate_weight=rate_weight,
         iterations=iterations,
         init=init,

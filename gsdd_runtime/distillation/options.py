@@ -46,6 +46,7 @@ class DistillOptions:
     gpc: int | None = None
     coding: str = "none"
     pixel_bits: int = DEFAULT_PIXEL_BITS
+    downscale: int = 1
     rate_weight: float = 0.0
     iterations: int | None = None
     init: str = "real"
@@ -74,6 +75,7 @@ class ResolvedOptions:
     gaussians_per_image: int
     coding: str
     pixel_bits: int
+    downscale: int
     rate_weight: float
     iterations: int
     init: str
@@ -111,6 +113,7 @@ def resolve(options: DistillOptions, data: RealData) -> ResolvedOptions:
         representation=options.representation,
         coding=options.coding,
         pixel_bits=options.pixel_bits,
+        downscale=options.downscale,
         ipc=options.ipc,
         gpc=options.gpc,
         most=min(sizes) if options.init == "real" else None,
@@ -170,6 +173,8 @@ def _check_names(options: DistillOptions) -> None:
     chosen_augmentation(options.augment)
     if options.rate_weight and (options.coding, options.representation) != ("entropy", "gaussians"):
         raise InputError("rate_weight is for coded Gaussians: choose coding entropy, or leave it out")
+    if options.downscale != 1 and options.representation != "pixels":
+        raise InputError("downscale is for pixels: choose representation pixels, or leave it out")
     if options.representation == "pixels" and options.init == "color":
         raise InputError("pixels that start from one colour would all stay equal: choose init real or random")
     if options.representation == "gaussians" and options.init != "random" and options.fit_steps == 0:
@@ -184,6 +189,7 @@ def _check_numbers(options: DistillOptions) -> None:
         ("ipc", options.ipc, 1),
         ("gpc", options.gpc, 1),
         ("pixel_bits", options.pixel_bits, 1),
+        ("downscale", options.downscale, 1),
         ("iterations", options.iterations, 1),
         ("batch_real", options.batch_real, 1),
         ("batch_syn", options.batch_syn, 1),

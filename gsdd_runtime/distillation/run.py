@@ -24,6 +24,7 @@ from gsdd_runtime.distillation.storage import HEADER_BYTES, coded_budget
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.progress import Reporter
 from gsdd_runtime.seeds import derived_generator
+from gsdd_runtime.sets.decoding import scaled
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.splatting.gaussians import initial_gaussians
 from gsdd_runtime.versions import VERSION
@@ -135,13 +136,14 @@ def _initial(data: RealData, targets: Tensor | None, options: ResolvedOptions) -
                 boundary_weight=options.boundary_weight, rate_weight=options.rate_weight,
             )  # fmt: skip
         return GaussianRepresentation(start, data.height, data.width, boundary_weight=options.boundary_weight)
+    size = (data.height // options.downscale, data.width // options.downscale)
     if targets is None:
-        noise = torch.randn(images, data.channels, data.height, data.width, generator=generator)
+        noise = torch.randn(images, data.channels, *size, generator=generator)
         targets = torch.tensor(data.mean).view(1, -1, 1, 1) + PIXEL_NOISE * noise
-    targets = targets.to(options.device)
+    pixels = scaled(targets.to(options.device), size)
     if options.coding == "entropy":
-        return CodedPixelRepresentation(targets, bits=options.pixel_bits)
-    return PixelRepresentation(targets)
+        return CodedPixelRepresentation(pixels, bits=options.pixel_bits, downscale=options.downscale)
+    return PixelRepresentation(pixels, downscale=options.downscale)
 
 
 def _described(data: RealData, options: ResolvedOptions, to_set: Callable[..., DistilledSet]) -> DistilledSet:

@@ -38,36 +38,47 @@ class Storage:
 
 
 def plan_storage(
-    data: RealData, *, representation: str, coding: str, pixel_bits: int, ipc: int, gpc: int | None, most: int | None
+    data: RealData,
+    *,
+    representation: str,
+    coding: str,
+    pixel_bits: int,
+    downscale: int = 1,
+    ipc: int,
+    gpc: int | None,
+    most: int | None,
 ) -> Storage:
     """The images that the storage of ``ipc`` float32 pixel images per class is filled with.
 
     An image gets about ``0.7 * side * ipc^(1/3)`` Gaussians where ``gpc`` is left open, ``side`` the geometric mean of
     height and width, which lies among the paper's own settings (22 and 42 at 32 pixels for IPC 1 and 10, 54 and 170 at
-    128 for IPC 1). Pixels: ``2 * ipc`` images, as bfloat16 halves an image. Coded images are counted by the bits that
-    they were measured to take.
+    128 for IPC 1). Pixels: ``2 * ipc`` images, as bfloat16 halves an image, ``downscale^2`` times as many where they
+    are smaller. Coded images are counted by the bits that they were measured to take.
 
     Args:
         data: for the size of its images.
         representation: ``"gaussians"`` or ``"pixels"``.
         coding: ``"none"`` or ``"entropy"``.
         pixel_bits: of a coded pixel.
+        downscale: whole factor that pixels are stored smaller by, along each side.
         ipc: the storage.
         gpc: images per class, or None.
         most: images per class that a default goes up to; None for no such bound.
 
     Raises:
-        InputError: the storage does not hold ``gpc`` images.
+        InputError: the storage does not hold ``gpc`` images; sides that are no multiple of ``downscale``.
     """
     numbers = data.height * data.width * data.channels
     budget = numbers * ipc * _FLOAT32_BITS
     if coding == "entropy":
         budget = max(0, budget - 8 * HEADER_BYTES // data.classes)
     if representation == "pixels":
+        if data.height % downscale or data.width % downscale:
+            raise InputError(f"images of {data.height}x{data.width} cannot be downscaled by {downscale} a side")
         bits = (
             SHARE_OF_PIXEL_BITS * pixel_bits if coding == "entropy" else _FLOAT32_BITS / PIXEL_IMAGES_PER_FLOAT32_IMAGE
         )
-        room = int(budget / (numbers * bits))
+        room = int(budget / (numbers // downscale**2 * bits))
         if coding == "none":
             _check_pixels(ipc, gpc, room)
         return Storage(gpc if gpc is not None else _bounded(room, most), 0)

@@ -95,12 +95,12 @@ class CodedPixelRepresentation(PixelRepresentation):
     """Pixels that are drawn as coding by a few bits will leave them; their levels follow their range.
 
     Args:
-        pixels: as of :class:`PixelRepresentation`.
+        pixels, downscale: as of :class:`PixelRepresentation`.
         bits: of a pixel.
     """
 
-    def __init__(self, pixels: Tensor, *, bits: int) -> None:
-        super().__init__(pixels)
+    def __init__(self, pixels: Tensor, *, bits: int, downscale: int = 1) -> None:
+        super().__init__(pixels, downscale=downscale)
         self._bits = bits
         self._state = torch.zeros(3)
         self._fit()
@@ -117,8 +117,8 @@ class CodedPixelRepresentation(PixelRepresentation):
     def buffers(self) -> dict[str, Tensor]:
         return {"coding": self._state}
 
-    def render(self, indices: Tensor | None = None) -> Tensor:
-        return round_to_levels(self._pixels if indices is None else self._pixels.index_select(0, indices), self.steps)
+    def _stored(self, pixels: Tensor) -> Tensor:
+        return round_to_levels(pixels, self.steps)
 
     def constrain(self) -> None:
         super().constrain()

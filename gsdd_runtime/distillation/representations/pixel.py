@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gsdd_runtime.distillation.representations.rounding import round_to_bfloat16
+from gsdd_runtime.distillation.representations.scaling import scale_up
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.sets.distilled_set import DistilledSet
 
@@ -19,21 +20,28 @@ class PixelRepresentation:
 
     Args:
         pixels: initial float32 masters in pixel units, ``[M, C, H, W]``.
+        downscale: whole factor that the rendered images are larger by.
 
     Raises:
         InputError: pixels of another rank.
     """
 
-    def __init__(self, pixels: Tensor) -> None:
+    def __init__(self, pixels: Tensor, *, downscale: int = 1) -> None:
         if pixels.dim() != 4:
             raise InputError(f"pixels must be [images, channels, height, width], got shape {tuple(pixels.shape)}")
         self._pixels = pixels.detach().float().clone(memory_format=torch.contiguous_format).requires_grad_()
+        self._size = (pixels.shape[2] * downscale, pixels.shape[3] * downscale)
 
     def __len__(self) -> int:
         return self._pixels.shape[0]
 
     def render(self, indices: Tensor | None = None) -> Tensor:
-        return round_to_bfloat16(self._pixels if indices is None else self._pixels.index_select(0, indices))
+        pixels = self._pixels if indices is None else self._pixels.index_select(0, indices)
+        return scale_up(self._stored(pixels), self._size)
+
+    def _stored(self, pixels: Tensor) -> Tensor:
+        """Masters as they will be stored, differentiable."""
+        return round_to_bfloat16(pixels)
 
     def parameters(self) -> dict[str, Tensor]:
         return {"pixels": self._pixels}
@@ -55,9 +63,8 @@ class PixelRepresentation:
         return self._pixels.numel() * BFLOAT16_BYTES
 
     def plain_set(self, labels: Tensor, **metadata: Any) -> DistilledSet:
-        _, _, height, width = self._pixels.shape
         stored = self._pixels.detach().bfloat16().cpu()
-        return DistilledSet(None, labels, height, width, pixels=stored, **metadata)
+        return DistilledSet(None, labels, *self._size, pixels=stored, **metadata)
 
     def to_set(self, labels: Tensor, **metadata: Any) -> DistilledSet:
         return self.plain_set(labels, **metadata)
