@@ -34,6 +34,8 @@ LIBRARY = {
     "run_decode_bench": "gsdd_runtime.bench",
     "render_chart": "gsdd_runtime.bench",
     "run_train_bench": "gsdd_runtime.bench.train",
+    "run_rate_bench": "gsdd_runtime.bench.rate",
+    "render_rate_chart": "gsdd_runtime.bench.rate_chart",
     "examine": "gsdd_runtime.commands.examination",
     "claim": "gsdd_runtime.commands.outputs",
     # Of DistilledSet.
@@ -72,6 +74,7 @@ BASE = {
     "doctor": "",
 }
 
+RATE = "rate {set} --dataset fashion-mnist-sample"
 TESTED = "{set} --out {out}.safetensors --dataset fashion-mnist-sample"
 DECODERS = ("export_onnx", "export_torchscript", "export_program", "export_aot_inductor", "export_tensorrt")
 
@@ -187,6 +190,18 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "as_json": Reaches("--json", "json", True),
     },
     "bench": {
+        "sets": Reaches("{other}", "load.path", "{other}", base="rate --dataset fashion-mnist-sample"),
+        "dataset": Reaches(
+            "--dataset imagefolder:photos", "load_dataset.name", "imagefolder:photos", base="rate {set}"
+        ),
+        "data_dir": Reaches("--data-dir {folder}", "load_dataset.data_dir", "{folder}", base=RATE),
+        "size": Reaches("--size 20x24", "load_dataset.size", (20, 24), base=RATE),
+        "test_part": Reaches("--test-part 0.3", "load_dataset.test_part", 0.3, base=RATE),
+        "network": Reaches("--network mlp", "run_rate_bench.network", "mlp", base=RATE),
+        "epochs": Reaches("--epochs 123", "run_rate_bench.epochs", 123, base=RATE),
+        "repeats": Reaches("--repeats 3", "run_rate_bench.repeats", 3, base=RATE),
+        "seed": Reaches("--seed 99", "run_rate_bench.seed", 99, base=RATE),
+        "code": Reaches("--code", "run_rate_bench.code", True, base=RATE),
         "overwrite": Reaches("--overwrite", "claim.overwrite", True),
         "what": Reaches("train", "run_train_bench", True),
         "rounds": Reaches("--rounds 9", "run_decode_bench.rounds", 9),

@@ -58,6 +58,12 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         (["export", "missing.safetensors"], "--onnx"),
         (["export", "missing.safetensors", "--onnx"], "missing.safetensors"),
         (["bench", "coffee"], "coffee"),
+        (["bench", "decode", "set.safetensors"], "takes no SET"),
+        (["bench", "train", "--chart", "chart.svg"], "takes no --chart"),
+        (["bench", "train", "--seed", "0"], "takes no --seed"),
+        (["bench", "rate", "--dataset", "fashion-mnist-sample"], "at least one SET"),
+        (["bench", "rate", "set.safetensors"], "--dataset"),
+        (["bench", "rate", "missing.safetensors", "--dataset", "fashion-mnist-sample"], "missing.safetensors"),
     ],
 )
 def test_wrong_use_is_one_line(

@@ -69,7 +69,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     results: dict[str, Callable[..., Any]] = {
         "load": gsdd.DistilledSet.load, "save": gsdd.DistilledSet.save, "compress": compress, "examine": list,
         "claim": outputs.claim, "run_decode_bench": lambda **_: {},
-        "run_train_bench": lambda **_: {},
+        "run_train_bench": lambda **_: {}, "run_rate_bench": lambda *_, **__: {},
     }  # fmt: skip
     for name, module in LIBRARY.items():
         home = gsdd.DistilledSet if name in ("load", "save") else import_module(module)

@@ -58,7 +58,10 @@ WRITES: dict[str, list[Writing]] = {
         Writing("--out", "{set}", outputs.PICTURE, True),
     ],
     "info": [],
-    "bench": [Writing("--chart", "decode", outputs.DRAWING)],
+    "bench": [
+        Writing("--chart", "decode", outputs.DRAWING),
+        Writing("--chart", "rate {set} --dataset fashion-mnist-sample", outputs.DRAWING),
+    ],
     "doctor": [],
 }
 # Options that name a place to read from.
@@ -181,7 +184,7 @@ def test_what_is_read_is_not_written(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    if command == "bench":
+    if "{" not in writing.arguments:
         pytest.skip("it reads no file")
     read = source(command, writing)
     for out in list(same(read, tmp_path, writing.kind.suffixes[0])):

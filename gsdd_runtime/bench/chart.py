@@ -1,17 +1,14 @@
-"""The speed ratios as a bar chart: plain SVG, so that drawing needs no plotting library."""
+"""The speed ratios as a bar chart."""
 
 from __future__ import annotations
 
 import math
 import os
-from html import escape
 from typing import Any
 
-from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.bench.peers.gaussians import Gaussians, GaussiansBackward
-from gsdd_runtime.errors import InputError
+from gsdd_runtime.bench.svg import COLORS, document, text, write_svg
 
-_COLORS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860")
 _WIDTH, _LEFT, _RIGHT, _BAR, _GAP, _TOP = 900, 190, 70, 14, 18, 70
 
 
@@ -25,10 +22,7 @@ def render_chart(result: dict[str, Any], path: str | os.PathLike[str]) -> None:
     Raises:
         InputError: another kind of file, or one that cannot be written.
     """
-    if not os.fspath(path).lower().endswith(".svg"):
-        raise InputError(f"{os.fspath(path)}: the chart is an SVG picture: give a name that ends in .svg")
-    with atomic_path(path) as temporary:
-        temporary.write_text(draw_chart(result), encoding="utf-8")
+    write_svg(path, draw_chart(result))
 
 
 def draw_chart(result: dict[str, Any]) -> str:
@@ -40,7 +34,7 @@ def draw_chart(result: dict[str, Any]) -> str:
         if entry["threads"] == threads and entry["parameters"] == "fitted"
     ]
     peers = list(dict.fromkeys(name for _, ratios in groups for name in ratios))
-    colors = {name: _COLORS[k % len(_COLORS)] for k, name in enumerate(peers)}
+    colors = {name: COLORS[k % len(COLORS)] for k, name in enumerate(peers)}
     values = [value for _, ratios in groups for value in ratios.values()]
     low = math.floor(math.log10(min([*values, 1.0])))
     high = max(low + 1, math.ceil(math.log10(max([*values, 1.0]))))
@@ -51,34 +45,31 @@ def draw_chart(result: dict[str, Any]) -> str:
 
     bottom = height - 18 * len(peers) - 10
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" '
-        'font-family="sans-serif" font-size="12">',
-        f'<rect width="{_WIDTH}" height="{height}" fill="white"/>',
-        _text(_LEFT, 22, f"How many times faster gsdd decodes, {threads} thread(s)", size=15),
-        _text(_LEFT, 40, f"{result['machine']['processor']}; left of 1 the peer is faster", fill="#555"),
+        text(_LEFT, 22, f"How many times faster gsdd decodes, {threads} thread(s)", size=15),
+        text(_LEFT, 40, f"{result['machine']['processor']}; left of 1 the peer is faster", fill="#555"),
     ]
     for exponent in range(low, high + 1):
         at = x(10.0**exponent)
         stroke = "#333" if exponent == 0 else "#ddd"
         parts.append(f'<line x1="{at:.1f}" y1="{_TOP - 8}" x2="{at:.1f}" y2="{bottom}" stroke="{stroke}"/>')
-        parts.append(_text(at, _TOP - 12, f"{10.0**exponent:g}", anchor="middle"))
+        parts.append(text(at, _TOP - 12, f"{10.0**exponent:g}", anchor="middle"))
     y = float(_TOP)
     for point, ratios in groups:
-        parts.append(_text(_LEFT - 10, y + len(ratios) * _BAR / 2 + 4, point, anchor="end"))
+        parts.append(text(_LEFT - 10, y + len(ratios) * _BAR / 2 + 4, point, anchor="end"))
         for name, value in ratios.items():
             start, end = sorted((x(1.0), x(value)))
             parts.append(
                 f'<rect x="{start:.1f}" y="{y + 1:.1f}" width="{max(end - start, 1):.1f}" height="{_BAR - 2}" '
                 f'fill="{colors[name]}"/>'
             )
-            parts.append(_text(max(end, x(1.0)) + 4, y + 11, f"{value:.3g}", size=10))
+            parts.append(text(max(end, x(1.0)) + 4, y + 11, f"{value:.3g}", size=10))
             y += _BAR
         y += _GAP
     for k, name in enumerate(peers):
         y = bottom + 14 + 18 * k
         parts.append(f'<rect x="{_LEFT}" y="{y - 9:.1f}" width="10" height="10" fill="{colors[name]}"/>')
-        parts.append(_text(_LEFT + 16, y, name))
-    return "\n".join([*parts, "</svg>", ""])
+        parts.append(text(_LEFT + 16, y, name))
+    return document(_WIDTH, height, parts)
 
 
 def _ratios(entry: dict[str, Any]) -> dict[str, float]:
@@ -87,9 +78,3 @@ def _ratios(entry: dict[str, Any]) -> dict[str, float]:
         for name, figures in entry["contestants"].items()
         if name not in (Gaussians.name, GaussiansBackward.name)
     }
-
-
-def _text(x: float, y: float, words: str, *, size: int = 12, anchor: str = "start", fill: str = "#111") -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" fill="{fill}">{escape(words)}</text>'
-    )
