@@ -19,11 +19,15 @@ from gsdd_runtime.splatting.native import plugin_library
 pytest.importorskip("onnxruntime")
 
 
-@pytest.fixture
-def decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export_onnx(make_set(), tmp_path_factory.mktemp("decoder") / "decoder.onnx")
+
+
+@pytest.fixture(autouse=True)
+def no_tensorrt(monkeypatch: pytest.MonkeyPatch) -> None:
     missing = Finding("tensorrt engine", "missing", "no TensorRT is installed", "install it")
     monkeypatch.setattr(examination, "tensorrt_engine", lambda: missing)
-    return export_onnx(make_set(), tmp_path / "decoder.onnx")
 
 
 def test_the_library_is_named_with_what_it_brings(decoder: Path) -> None:
