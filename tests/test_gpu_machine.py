@@ -15,6 +15,7 @@ from gsdd_runtime.bench.train import run_train_bench
 from gsdd_runtime.commands import demo, examination
 from gsdd_runtime.commands.cli import run
 from gsdd_runtime.datasets import load_dataset
+from gsdd_runtime.decoders.torch import TorchDecoder
 from gsdd_runtime.distillation.fit import fit_images
 
 DATA = ["--dataset", "fashion-mnist-sample"]
@@ -68,6 +69,12 @@ def test_the_loader_yields_on_the_cpu(machine: Path, capsys: pytest.CaptureFixtu
     loader = gsdd.DistilledLoader(make_set(), 8)
     assert [images.device.type for images, _ in loader] == ["cpu"] * 3
     said(capsys)
+
+
+def test_a_decoder_without_the_kernel_says_what_to_do(machine: Path) -> None:
+    assert TorchDecoder(make_set(), device="auto").device == torch.device("cpu")
+    with pytest.raises(gsdd.InputError, match="built without its CUDA kernel"):
+        TorchDecoder(make_set(), device="cuda")
 
 
 def test_fitting_ends_on_the_cpu(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gsdd_runtime.devices import send
+from gsdd_runtime.devices import resolve_device, send
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.sets.rows import Indices, select
 
 
 class TorchDecoder:
-    """Decodes a set held on ``device``; the arguments are those of :meth:`DistilledSet.decode`.
+    """Decodes a set held on ``device``, as :func:`gsdd_runtime.devices.resolve_device` takes it.
+
+    The other arguments are those of :meth:`DistilledSet.decode`.
 
     On the CPU a memory-mapped set stays so; another device gets a copy of the parameters.
 
     Raises:
-        InputError: a size or dtype out of range, no mean to normalise with, or hours of drawing.
+        InputError: a device that our kernel cannot run on, a size or dtype out of range, no mean to normalise with, or
+            hours of drawing.
         LibraryNotBuiltError: the native library is not installed.
     """
 
@@ -30,7 +33,7 @@ class TorchDecoder:
         dtype: torch.dtype = torch.float32,
         channels_last: bool = False,
     ) -> None:
-        self._set = distilled_set.to(device)
+        self._set = distilled_set.to(resolve_device(device))
         self.device = self._set.device
         self.channels = distilled_set.channels
         self.classes = distilled_set.classes
