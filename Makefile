@@ -62,14 +62,19 @@ headers: $(READY) ## fetch the headers of ONNX Runtime and TensorRT, which `make
 
 WEB := build/onnxruntime-web
 
-.PHONY: runtimes openvino onnxruntime-web
-runtimes: openvino onnxruntime-web ## install OpenVINO and onnxruntime-web, in which the tests then run exported models
+OLDER := build/onnxruntime-older
+
+.PHONY: runtimes openvino onnxruntime-web onnxruntime-older
+runtimes: openvino onnxruntime-web onnxruntime-older ## install other runtimes, in which the tests then run exported models
 
 openvino: $(READY)
 	$(PIP) --no-deps openvino
 
 onnxruntime-web:
 	npm install --silent --no-audit --no-fund --ignore-scripts --prefix $(WEB) onnxruntime-web@1.30.0
+
+onnxruntime-older: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(OLDER) onnxruntime==1.19.2
 
 lint: $(READY) ## check style and types
 	$(BIN)/ruff check .

@@ -1,7 +1,8 @@
-"""ONNX models in runtimes other than onnxruntime's Python package, where they are installed.
+"""ONNX models in runtimes other than the installed onnxruntime, where there are any.
 
-`make runtimes` installs both: OpenVINO into the environment, onnxruntime-web below ``build/``. ``GSDD_ONNXRUNTIME_WEB``
-names another folder with a ``node_modules`` in it.
+`make runtimes` installs OpenVINO into the environment, and onnxruntime-web and an older onnxruntime below ``build/``.
+``GSDD_ONNXRUNTIME_WEB`` names another folder with a ``node_modules`` in it, ``GSDD_ONNXRUNTIMES`` other folders,
+separated as in PATH, into which versions were installed with ``pip install --target FOLDER onnxruntime==1.22.1``.
 """
 
 from __future__ import annotations
@@ -21,7 +22,17 @@ import onnx
 ROOT = Path(__file__).parents[1]
 WEB = Path(os.environ.get("GSDD_ONNXRUNTIME_WEB") or ROOT / "build" / "onnxruntime-web").resolve()
 
+OLDER = ROOT / "build" / "onnxruntime-older"
+
 Feeds = dict[str, np.ndarray]
+
+
+def older_onnxruntimes() -> list[str]:
+    """Folders that hold other versions of onnxruntime."""
+    named = os.environ.get("GSDD_ONNXRUNTIMES")
+    if named is None:
+        return [str(OLDER)] if (OLDER / "onnxruntime").is_dir() else []
+    return list(filter(None, named.split(os.pathsep)))
 
 
 def openvino_missing() -> str | None:

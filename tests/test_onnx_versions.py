@@ -1,7 +1,6 @@
 """The example that knows only onnxruntime and numpy, in this onnxruntime and in others, with and without the library.
 
-``GSDD_ONNXRUNTIMES`` names folders, separated as in PATH, into which other versions were installed with
-``pip install --target FOLDER onnxruntime==1.18.0 'numpy<2'``; unset, only the installed one is run.
+Which others: see other_runtimes.py. onnxruntime 1.18 wants ``'numpy<2'`` beside it.
 """
 
 from __future__ import annotations
@@ -22,11 +21,13 @@ from gsdd_runtime.errors import LibraryNotBuiltError
 for package in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(package)
 
+from other_runtimes import older_onnxruntimes  # noqa: E402
+
 from gsdd_runtime.export.onnx import export_onnx  # noqa: E402
 from gsdd_runtime.export.train_step import export_train_step  # noqa: E402
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "onnxruntime" / "decode_and_train.py"
-FOLDERS = ["", *filter(None, os.environ.get("GSDD_ONNXRUNTIMES", "").split(os.pathsep))]
+FOLDERS = ["", *older_onnxruntimes()]
 
 
 @pytest.fixture(scope="module")

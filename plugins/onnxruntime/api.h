@@ -14,15 +14,13 @@ namespace gsdd::ort {
 // The oldest version that has every function called here: the library loads in this one and all later ones.
 inline constexpr uint32_t kApiVersion = 18;
 
-// The functions of the onnxruntime that has loaded the library; set before any operator is made.
-const OrtApi& api();
-void set_api(const OrtApi* table);
+// Everything takes the table of the onnxruntime that calls: a process may have several, each with its own objects.
 
 // A status with a formatted message, for the caller to return.
 #if defined(__GNUC__)
-__attribute__((format(printf, 2, 3)))
+__attribute__((format(printf, 3, 4)))
 #endif
-OrtStatus* error(OrtErrorCode code, const char* format, ...);
+OrtStatus* error(const OrtApi& api, OrtErrorCode code, const char* format, ...);
 
 #define GSDD_RETURN_IF_ERROR(expression)                   \
   do {                                                     \
@@ -39,8 +37,9 @@ struct Tensor {
   int device = 0;
 };
 
-OrtStatus* input(const OrtKernelContext* context, size_t index, Tensor* tensor);
-OrtStatus* output(OrtKernelContext* context, size_t index, const int64_t* dims, size_t rank, Tensor* tensor);
+OrtStatus* input(const OrtApi& api, const OrtKernelContext* context, size_t index, Tensor* tensor);
+OrtStatus* output(const OrtApi& api, OrtKernelContext* context, size_t index, const int64_t* dims, size_t rank,
+                  Tensor* tensor);
 
 // False for a type that the kernel does not have.
 bool kernel_type(ONNXTensorElementDataType type, DType* dtype);

@@ -12,10 +12,10 @@ struct Attributes {
   int32_t dtype = ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;  // the codes of onnx and of onnxruntime are the same
 };
 
-OrtStatus* read_splat_attributes(const OrtKernelInfo* info, Attributes* attributes);
-OrtStatus* read_gradient_attributes(const OrtKernelInfo* info, Attributes* attributes);
+OrtStatus* read_splat_attributes(const OrtApi& api, const OrtKernelInfo* info, Attributes* attributes);
+OrtStatus* read_gradient_attributes(const OrtApi& api, const OrtKernelInfo* info, Attributes* attributes);
 
 // One attribute while shapes are inferred; false where it is missing or no integer.
-bool infer_attribute(const OrtShapeInferContext* context, const char* name, int64_t* value);
+bool infer_attribute(const OrtApi& api, const OrtShapeInferContext* context, const char* name, int64_t* value);
 
 }  // namespace gsdd::ort

@@ -6,10 +6,10 @@ namespace gsdd::ort {
 namespace {
 
 template <typename Params>
-OrtStatus* launch(const char* op, Status (*kernel)(const Params&, void*, int*), const OrtKernelContext* context,
-                  const Params& params, int device) {
+OrtStatus* launch(const char* op, Status (*kernel)(const Params&, void*, int*), const Call& call, const Params& params,
+                  int device) {
   void* stream = nullptr;
-  GSDD_RETURN_IF_ERROR(api().KernelContext_GetGPUComputeStream(context, &stream));
+  GSDD_RETURN_IF_ERROR(call.api.KernelContext_GetGPUComputeStream(call.context, &stream));
   // This library's CUDA runtime need not be the provider's: what device is current there says nothing here.
   int previous = 0, ignored = 0;
   int cuda_error = cuda::use_device(device, &previous);
@@ -22,16 +22,16 @@ OrtStatus* launch(const char* op, Status (*kernel)(const Params&, void*, int*), 
       cuda_error = restored;
     }
   }
-  if (status != Status::kLaunchFailed) return report(op, status);
-  return error(ORT_EP_FAIL, "gsdd::%s: CUDA device %d: %s", op, device, cuda::error_text(cuda_error));
+  if (status != Status::kLaunchFailed) return report(call.api, op, status);
+  return error(call.api, ORT_EP_FAIL, "gsdd::%s: CUDA device %d: %s", op, device, cuda::error_text(cuda_error));
 }
 
-OrtStatus* forward(const OrtKernelContext* context, const SplatParams& params, int device) {
-  return launch("GaussianSplat", splat_cuda, context, params, device);
+OrtStatus* forward(const Call& call, const SplatParams& params, int device) {
+  return launch("GaussianSplat", splat_cuda, call, params, device);
 }
 
-OrtStatus* backward(const OrtKernelContext* context, const SplatGradParams& params, int device) {
-  return launch("GaussianSplatGrad", splat_backward_cuda, context, params, device);
+OrtStatus* backward(const Call& call, const SplatGradParams& params, int device) {
+  return launch("GaussianSplatGrad", splat_backward_cuda, call, params, device);
 }
 
 }  // namespace

@@ -11,41 +11,47 @@ namespace {
 constexpr int64_t kUnknown = -1;
 
 struct Kernel {
-  const Launcher* launcher;
-  Attributes attributes;
+  const OrtApi& api;
+  const Launcher& launcher;
+  const Attributes attributes;
+  std::atomic<int32_t> threads{0};
+
+  Call call(const OrtKernelContext* context) { return {api, context, threads}; }
 };
 
 const Operator& self(const OrtCustomOp* op) { return *static_cast<const Operator*>(op); }
 
-OrtStatus* check_gaussians(const char* op, const Tensor& gaussians, int32_t* channels, DType* dtype) {
+OrtStatus* check_gaussians(const OrtApi& api, const char* op, const Tensor& gaussians, int32_t* channels,
+                           DType* dtype) {
   if (gaussians.rank != 3) {
-    return error(ORT_INVALID_ARGUMENT, "gsdd::%s: gaussians must be [batch, count, 6 + channels], got %zu dimensions",
-                 op, gaussians.rank);
+    return error(api, ORT_INVALID_ARGUMENT,
+                 "gsdd::%s: gaussians must be [batch, count, 6 + channels], got %zu dimensions", op, gaussians.rank);
   }
   const int64_t given = gaussians.dims[2] - kShapeParameters;
   if (given < 1 || given > kMaxChannels) {
-    return error(ORT_INVALID_ARGUMENT,
+    return error(api, ORT_INVALID_ARGUMENT,
                  "gsdd::%s: the last dimension of gaussians must be 6 + channels with 1 to %d channels, got %" PRId64,
                  op, kMaxChannels, gaussians.dims[2]);
   }
   if (!kernel_type(gaussians.type, dtype)) {
-    return error(ORT_INVALID_ARGUMENT, "gsdd::%s: gaussians must be float32, float16 or bfloat16", op);
+    return error(api, ORT_INVALID_ARGUMENT, "gsdd::%s: gaussians must be float32, float16 or bfloat16", op);
   }
   *channels = static_cast<int32_t>(given);
   return nullptr;
 }
 
 OrtStatus* compute_splat(void* data, OrtKernelContext* context) {
-  const Kernel& kernel = *static_cast<const Kernel*>(data);
+  Kernel& kernel = *static_cast<Kernel*>(data);
+  const OrtApi& api = kernel.api;
   const Attributes& attributes = kernel.attributes;
   Tensor gaussians, images;
-  GSDD_RETURN_IF_ERROR(input(context, 0, &gaussians));
+  GSDD_RETURN_IF_ERROR(input(api, context, 0, &gaussians));
   SplatParams params;
-  GSDD_RETURN_IF_ERROR(check_gaussians("GaussianSplat", gaussians, &params.channels, &params.gaussian_dtype));
+  GSDD_RETURN_IF_ERROR(check_gaussians(api, "GaussianSplat", gaussians, &params.channels, &params.gaussian_dtype));
   const int64_t dims[] = {gaussians.dims[0], params.channels, attributes.height, attributes.width};
-  GSDD_RETURN_IF_ERROR(output(context, 0, dims, 4, &images));
+  GSDD_RETURN_IF_ERROR(output(api, context, 0, dims, 4, &images));
   if (images.type != attributes.dtype || !kernel_type(images.type, &params.image_dtype)) {
-    return error(ORT_INVALID_ARGUMENT,
+    return error(api, ORT_INVALID_ARGUMENT,
                  "gsdd::GaussianSplat: the node says dtype %" PRId32
                  " and the graph gives its output type %d: "
                  "they must be equal",
@@ -60,29 +66,30 @@ OrtStatus* compute_splat(void* data, OrtKernelContext* context) {
   params.native_width = attributes.native_width;
   params.supersample = attributes.supersample;
   params.images = images.data;
-  return kernel.launcher->forward(context, params, images.device);
+  return kernel.launcher.forward(kernel.call(context), params, images.device);
 }
 
 OrtStatus* compute_gradient(void* data, OrtKernelContext* context) {
-  const Kernel& kernel = *static_cast<const Kernel*>(data);
+  Kernel& kernel = *static_cast<Kernel*>(data);
+  const OrtApi& api = kernel.api;
   const char* name = "GaussianSplatGrad";
   Tensor grad_images, gaussians, grad_gaussians;
-  GSDD_RETURN_IF_ERROR(input(context, 0, &grad_images));
-  GSDD_RETURN_IF_ERROR(input(context, 1, &gaussians));
+  GSDD_RETURN_IF_ERROR(input(api, context, 0, &grad_images));
+  GSDD_RETURN_IF_ERROR(input(api, context, 1, &gaussians));
   SplatGradParams params;
-  GSDD_RETURN_IF_ERROR(check_gaussians(name, gaussians, &params.channels, &params.gaussian_dtype));
+  GSDD_RETURN_IF_ERROR(check_gaussians(api, name, gaussians, &params.channels, &params.gaussian_dtype));
   if (grad_images.rank != 4 || grad_images.dims[0] != gaussians.dims[0] || grad_images.dims[1] != params.channels) {
-    return error(ORT_INVALID_ARGUMENT,
+    return error(api, ORT_INVALID_ARGUMENT,
                  "gsdd::%s: grad_images must be [batch, channels, height, width] with the batch and the channels of "
                  "gaussians",
                  name);
   }
   for (int axis = 2; axis < 4; ++axis) {
     if (grad_images.dims[axis] >= 1 && grad_images.dims[axis] <= kMaxSide) continue;
-    return error(ORT_INVALID_ARGUMENT, "gsdd::%s: a side of grad_images must be 1 to %d, got %" PRId64, name, kMaxSide,
-                 grad_images.dims[axis]);
+    return error(api, ORT_INVALID_ARGUMENT, "gsdd::%s: a side of grad_images must be 1 to %d, got %" PRId64, name,
+                 kMaxSide, grad_images.dims[axis]);
   }
-  GSDD_RETURN_IF_ERROR(output(context, 0, gaussians.dims, 3, &grad_gaussians));
+  GSDD_RETURN_IF_ERROR(output(api, context, 0, gaussians.dims, 3, &grad_gaussians));
   params.gaussians = gaussians.data;
   params.batch = gaussians.dims[0];
   params.count = gaussians.dims[1];
@@ -93,49 +100,52 @@ OrtStatus* compute_gradient(void* data, OrtKernelContext* context) {
   params.supersample = kernel.attributes.supersample;
   params.grad_images = static_cast<const float*>(grad_images.data);
   params.grad_gaussians = static_cast<float*>(grad_gaussians.data);
-  return kernel.launcher->backward(context, params, grad_gaussians.device);
+  return kernel.launcher.backward(kernel.call(context), params, grad_gaussians.device);
 }
 
 OrtStatus* create(const OrtCustomOp* op, const OrtKernelInfo* info,
-                  OrtStatus* (*read)(const OrtKernelInfo*, Attributes*), void** out) {
+                  OrtStatus* (*read)(const OrtApi&, const OrtKernelInfo*, Attributes*), void** out) {
+  const OrtApi& api = *self(op).api;
   Attributes attributes;
-  GSDD_RETURN_IF_ERROR(read(info, &attributes));
-  *out = new (std::nothrow) Kernel{self(op).launcher, attributes};
-  return *out != nullptr ? nullptr : error(ORT_FAIL, "gsdd: out of memory");
+  GSDD_RETURN_IF_ERROR(read(api, info, &attributes));
+  *out = new (std::nothrow) Kernel{api, *self(op).launcher, attributes};
+  return *out != nullptr ? nullptr : error(api, ORT_FAIL, "gsdd: out of memory");
 }
 
-OrtStatus* set_shape(OrtShapeInferContext* context, const int64_t* dims, const char** names, size_t rank,
-                     ONNXTensorElementDataType type) {
+OrtStatus* set_shape(const OrtApi& api, OrtShapeInferContext* context, const int64_t* dims, const char** names,
+                     size_t rank, ONNXTensorElementDataType type) {
   OrtTensorTypeAndShapeInfo* info = nullptr;
-  GSDD_RETURN_IF_ERROR(api().CreateTensorTypeAndShapeInfo(&info));
-  OrtStatus* status = api().SetTensorElementType(info, type);
-  if (status == nullptr) status = api().SetDimensions(info, dims, rank);
-  if (status == nullptr) status = api().SetSymbolicDimensions(info, names, rank);
-  if (status == nullptr) status = api().ShapeInferContext_SetOutputTypeShape(context, 0, info);
-  api().ReleaseTensorTypeAndShapeInfo(info);
+  GSDD_RETURN_IF_ERROR(api.CreateTensorTypeAndShapeInfo(&info));
+  OrtStatus* status = api.SetTensorElementType(info, type);
+  if (status == nullptr) status = api.SetDimensions(info, dims, rank);
+  if (status == nullptr) status = api.SetSymbolicDimensions(info, names, rank);
+  if (status == nullptr) status = api.ShapeInferContext_SetOutputTypeShape(context, 0, info);
+  api.ReleaseTensorTypeAndShapeInfo(info);
   return status;
 }
 
 // Rank, dimensions (kUnknown where they are) and names ("" where there are none) of one input.
-OrtStatus* input_shape(const OrtShapeInferContext* context, size_t index, Tensor* tensor, const char** names) {
+OrtStatus* input_shape(const OrtApi& api, const OrtShapeInferContext* context, size_t index, Tensor* tensor,
+                       const char** names) {
   OrtTensorTypeAndShapeInfo* info = nullptr;  // stays theirs
-  GSDD_RETURN_IF_ERROR(api().ShapeInferContext_GetInputTypeShape(context, index, &info));
-  GSDD_RETURN_IF_ERROR(api().GetDimensionsCount(info, &tensor->rank));
+  GSDD_RETURN_IF_ERROR(api.ShapeInferContext_GetInputTypeShape(context, index, &info));
+  GSDD_RETURN_IF_ERROR(api.GetDimensionsCount(info, &tensor->rank));
   if (tensor->rank > Tensor::kMaxRank) return nullptr;
-  GSDD_RETURN_IF_ERROR(api().GetDimensions(info, tensor->dims, tensor->rank));
-  return api().GetSymbolicDimensions(info, names, tensor->rank);
+  GSDD_RETURN_IF_ERROR(api.GetDimensions(info, tensor->dims, tensor->rank));
+  return api.GetSymbolicDimensions(info, names, tensor->rank);
 }
 
 // An input of unknown rank says rank 0, and what is out of range is refused with a message when the kernel is made or
 // run: neither infers anything here.
-OrtStatus* infer_splat(const OrtCustomOp*, OrtShapeInferContext* context) {
+OrtStatus* infer_splat(const OrtCustomOp* op, OrtShapeInferContext* context) {
+  const OrtApi& api = *self(op).api;
   Tensor gaussians;
   const char* names[Tensor::kMaxRank] = {};
-  GSDD_RETURN_IF_ERROR(input_shape(context, 0, &gaussians, names));
+  GSDD_RETURN_IF_ERROR(input_shape(api, context, 0, &gaussians, names));
   int64_t height = 0, width = 0, code = ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
-  infer_attribute(context, "height", &height);
-  infer_attribute(context, "width", &width);
-  infer_attribute(context, "dtype", &code);
+  infer_attribute(api, context, "height", &height);
+  infer_attribute(api, context, "width", &width);
+  infer_attribute(api, context, "dtype", &code);
   const auto type = static_cast<ONNXTensorElementDataType>(code);
   DType dtype;
   if (gaussians.rank != 3 || height < 1 || height > kMaxSide || width < 1 || width > kMaxSide ||
@@ -145,19 +155,21 @@ OrtStatus* infer_splat(const OrtCustomOp*, OrtShapeInferContext* context) {
   const bool known = gaussians.dims[2] > kShapeParameters;
   const int64_t dims[] = {gaussians.dims[0], known ? gaussians.dims[2] - kShapeParameters : kUnknown, height, width};
   const char* image_names[] = {names[0] != nullptr ? names[0] : "", "", "", ""};
-  return set_shape(context, dims, image_names, 4, type);
+  return set_shape(api, context, dims, image_names, 4, type);
 }
 
-OrtStatus* infer_gradient(const OrtCustomOp*, OrtShapeInferContext* context) {
+OrtStatus* infer_gradient(const OrtCustomOp* op, OrtShapeInferContext* context) {
+  const OrtApi& api = *self(op).api;
   Tensor gaussians;
   const char* names[Tensor::kMaxRank] = {};
-  GSDD_RETURN_IF_ERROR(input_shape(context, 1, &gaussians, names));
+  GSDD_RETURN_IF_ERROR(input_shape(api, context, 1, &gaussians, names));
   if (gaussians.rank != 3) return nullptr;
-  return set_shape(context, gaussians.dims, names, 3, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT);
+  return set_shape(api, context, gaussians.dims, names, 3, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT);
 }
 
-void make(Operator* op, const Launcher& launcher, ONNXTensorElementDataType gaussian_type) {
+void make(Operator* op, const OrtApi& api, const Launcher& launcher, ONNXTensorElementDataType gaussian_type) {
   op->version = kApiVersion;
+  op->api = &api;
   op->launcher = &launcher;
   op->gaussian_type = gaussian_type;
   op->GetExecutionProviderType = [](const OrtCustomOp* op) { return self(op).launcher->provider; };
@@ -176,8 +188,8 @@ void make(Operator* op, const Launcher& launcher, ONNXTensorElementDataType gaus
 
 }  // namespace
 
-void make_splat(Operator* op, const Launcher& launcher, ONNXTensorElementDataType gaussian_type) {
-  make(op, launcher, gaussian_type);
+void make_splat(Operator* op, const OrtApi& api, const Launcher& launcher, ONNXTensorElementDataType gaussian_type) {
+  make(op, api, launcher, gaussian_type);
   op->GetName = [](const OrtCustomOp*) { return "GaussianSplat"; };
   op->GetInputTypeCount = [](const OrtCustomOp*) -> size_t { return 1; };
   op->GetInputType = [](const OrtCustomOp* op, size_t) { return self(op).gaussian_type; };
@@ -193,8 +205,9 @@ void make_splat(Operator* op, const Launcher& launcher, ONNXTensorElementDataTyp
   op->InferOutputShapeFn = infer_splat;
 }
 
-void make_splat_gradient(Operator* op, const Launcher& launcher, ONNXTensorElementDataType gaussian_type) {
-  make(op, launcher, gaussian_type);
+void make_splat_gradient(Operator* op, const OrtApi& api, const Launcher& launcher,
+                         ONNXTensorElementDataType gaussian_type) {
+  make(op, api, launcher, gaussian_type);
   op->GetName = [](const OrtCustomOp*) { return "GaussianSplatGrad"; };
   op->GetInputTypeCount = [](const OrtCustomOp*) -> size_t { return 2; };
   op->GetInputType = [](const OrtCustomOp* op, size_t index) {

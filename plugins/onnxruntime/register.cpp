@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <iterator>
 #include <mutex>
+#include <new>
 
 #include "ops.h"
 
@@ -24,27 +25,51 @@ const Launcher* const kLaunchers[] = {
 #endif
 };
 
-// Sessions refer to these for as long as they live, and the library cannot know how long that is.
-Operator operators[2 * std::size(kGaussianTypes) * std::size(kLaunchers)] = {};
-OrtCustomOpDomain* domain = nullptr;
+// The operators of one onnxruntime. Its sessions refer to them for as long as they live, and the library cannot know
+// how long that is: they stay.
+struct Registration {
+  const OrtApi* api = nullptr;
+  OrtCustomOpDomain* domain = nullptr;
+  Operator operators[2 * std::size(kGaussianTypes) * std::size(kLaunchers)] = {};
+  Registration* next = nullptr;
+};
 
-OrtStatus* make_domain() {
-  OrtCustomOpDomain* made = nullptr;
-  GSDD_RETURN_IF_ERROR(api().CreateCustomOpDomain(kDomain, &made));
-  Operator* next = operators;
+// One for each onnxruntime of the process, by its table of functions.
+Registration* registrations = nullptr;
+
+OrtStatus* make_domain(const OrtApi& api, Registration* made) {
+  made->api = &api;
+  GSDD_RETURN_IF_ERROR(api.CreateCustomOpDomain(kDomain, &made->domain));
+  Operator* next = made->operators;
   for (const Launcher* launcher : kLaunchers) {
     for (ONNXTensorElementDataType type : kGaussianTypes) {
-      make_splat(next++, *launcher, type);
-      make_splat_gradient(next++, *launcher, type);
+      make_splat(next++, api, *launcher, type);
+      make_splat_gradient(next++, api, *launcher, type);
     }
   }
-  for (Operator& op : operators) {
-    if (OrtStatus* status = api().CustomOpDomain_Add(made, &op)) {
-      api().ReleaseCustomOpDomain(made);
+  for (Operator& op : made->operators) {
+    if (OrtStatus* status = api.CustomOpDomain_Add(made->domain, &op)) {
+      api.ReleaseCustomOpDomain(made->domain);
       return status;
     }
   }
-  domain = made;
+  return nullptr;
+}
+
+OrtStatus* find_or_make(const OrtApi& api, const Registration** found) {
+  for (const Registration* known = registrations; known != nullptr; known = known->next) {
+    if (known->api != &api) continue;
+    *found = known;
+    return nullptr;
+  }
+  auto* made = new (std::nothrow) Registration;
+  if (made == nullptr) return error(api, ORT_FAIL, "gsdd: out of memory");
+  if (OrtStatus* status = make_domain(api, made)) {
+    delete made;
+    return status;
+  }
+  made->next = registrations;
+  *found = registrations = made;
   return nullptr;
 }
 
@@ -64,7 +89,7 @@ extern "C" GSDD_EXPORT OrtStatus* ORT_API_CALL RegisterCustomOps(OrtSessionOptio
     const OrtApi* first = base->GetApi(1);
     return first != nullptr ? first->CreateStatus(ORT_NOT_IMPLEMENTED, text) : nullptr;
   }
-  set_api(table);
-  if (domain == nullptr) GSDD_RETURN_IF_ERROR(make_domain());
-  return api().AddCustomOpDomain(options, domain);
+  const Registration* found = nullptr;
+  GSDD_RETURN_IF_ERROR(find_or_make(*table, &found));
+  return table->AddCustomOpDomain(options, found->domain);
 }
