@@ -49,7 +49,7 @@ def plugin_model(model: onnx.ModelProto) -> onnx.ModelProto:
     nodes = our_nodes(copy)
     if not nodes:
         names = " or ".join(f"{contract.DOMAIN}::{name}" for name in operators)
-        raise InputError(f"the model has no node {names}: export one by `gsdd-rt export --onnx`")
+        raise InputError(f"the model has no node {names}: export one by `gsdd-rt export --onnx`, without --inline")
     helper = require_onnx().helper
     for node in nodes:
         present = {attribute.name for attribute in node.attribute}

@@ -100,14 +100,13 @@ def test_the_versions_are_those_that_torch_writes(classifier_model: onnx.ModelPr
     assert [(o.domain, o.version) for o in classifier_model.opset_import] == [("", OPSET)]
 
 
-@pytest.mark.parametrize("opset", [OPSETS[0], 23])
 def test_an_asked_opset_merges_with_a_classifier_of_it(
-    classifier: Classifier, opset: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    classifier: Classifier, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "set.safetensors"
     make_set().save(path)
-    assert run(["export", str(path), "--onnx", "--opset", str(opset)]) == 0
-    both = merged(onnx.load(tmp_path / "set.onnx"), exported(classifier, opset_version=opset))
+    assert run(["export", str(path), "--onnx", "--opset", "18"]) == 0
+    both = merged(onnx.load(tmp_path / "set.onnx"), exported(classifier, opset_version=18))
     assert session(both, library=False).run(None, {"indices": np.array([0, 3])})[1].shape == (2, 4)
     for step in (False, True):
         target = ["--onnx-train-step", "--network", "convnet1-w4"] if step else ["--onnx"]
@@ -140,8 +139,10 @@ def test_every_inner_name_is_prefixed(model: str) -> None:
     assert not {name for name in inner - public if not name.startswith(PREFIX)}
 
 
-@pytest.mark.parametrize("opset", OPSETS)
-@pytest.mark.parametrize("model", ["normalizing-decoder", "set-training-step"])
+@pytest.mark.parametrize(
+    ("model", "opset"),
+    [*(("normalizing-decoder", opset) for opset in OPSETS), *(("set-training-step", OPSETS[end]) for end in (0, -1))],
+)
 def test_every_opset_runs_and_gives_the_same(model: str, opset: int) -> None:
     made = MODELS[model](opset=opset)
     assert {imported.version for imported in made.opset_import if imported.domain == ""} == {opset}

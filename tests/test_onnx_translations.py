@@ -75,10 +75,9 @@ def saved(program: Any) -> onnx.ModelProto:
 
 
 MODULES = {
+    # One of each kind: nothing, one statistic, both and another type.
     "plain": lambda: Splatted(),
-    "normalized": lambda: Splatted(mean=torch.tensor([0.1, 0.2, 0.3]), std=torch.tensor([0.5, 0.6, 0.7])),
     "shifted": lambda: Splatted(mean=torch.tensor([0.1, 0.2, 0.3])),
-    "half": lambda: Splatted(torch.float16),
     "normalized-half": lambda: Splatted(
         torch.float16, mean=torch.tensor([0.1, 0.2, 0.3]), std=torch.tensor([0.5, 0.6, 0.7])
     ),
@@ -106,15 +105,14 @@ def test_a_module_that_splats_runs_with_and_without_the_library(name: str) -> No
             torch.testing.assert_close(torch.from_numpy(value), want, atol=tolerance, rtol=0)
 
 
-@pytest.mark.parametrize("opset", [18, 23])
-def test_another_opset(opset: int) -> None:
-    module = Splatted()
+def test_another_opset() -> None:
+    module, opset = Splatted(torch.float16), 23
     program = exported(module, torch.tensor([1, 2]), opset_version=opset)
     attach_functions(program)
     model = saved(program)
     assert {imported.version for f in model.functions for imported in f.opset_import} == {opset}
     images = session(model, library=False).run(None, {"indices": INDICES.numpy()})[0]
-    torch.testing.assert_close(torch.from_numpy(images), module(INDICES)[0].detach(), atol=1e-3, rtol=0)
+    torch.testing.assert_close(torch.from_numpy(images), module(INDICES)[0].detach(), atol=2e-3, rtol=0)
 
 
 def test_without_the_table_torch_knows_no_translation() -> None:
@@ -166,7 +164,7 @@ def test_a_model_without_our_nodes_gets_none() -> None:
 
 @pytest.mark.skipif(openvino_missing() is not None, reason=str(openvino_missing()))
 def test_an_exported_module_is_inlined_for_openvino() -> None:
-    module = MODULES["normalized"]()
+    module = MODULES["shifted"]()
     model = inline_splats(exported(module, torch.tensor([1, 2])).model_proto)
     images, logits = OpenVino(model).run({"indices": INDICES.numpy()})
     for value, want in zip((images, logits), module(INDICES), strict=True):
