@@ -9,7 +9,7 @@ BUILT := $(VENV)/.built
 NATIVE_SOURCES := CMakeLists.txt pyproject.toml $(shell find plugins cmake -type f 2>/dev/null)
 CXX_SOURCES := $(shell find plugins tests/native -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' 2>/dev/null)
 
-.PHONY: help build demo test test-native test-arm64 cuda-report headers lint format wheel clean
+.PHONY: help build demo test mutations test-native test-arm64 cuda-report headers lint format wheel clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ test: build ## run the tests
 
 # The kernel alone: no Python, no torch.
 KERNEL_ONLY := -DGSDD_TORCH=OFF -DGSDD_ONNXRUNTIME=OFF -DGSDD_TENSORRT=OFF
+
+mutations: build ## show that tests notice each change in tests/mutations; MUTATIONS=--short for CI's list
+	$(BIN)/python tests/mutations/run.py $(MUTATIONS)
 
 test-native: $(READY) ## test the kernel in C++ under the address and undefined-behaviour sanitizers
 	$(BIN)/cmake -S . -B build/sanitized -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) $(KERNEL_ONLY) \

@@ -159,6 +159,17 @@ def test_amounts_differ_from_image_to_image() -> None:
         assert len({tuple(one.flatten().tolist()) for one in changed}) >= least, kind
 
 
+def test_dsa_draws_amounts_for_every_image_of_a_batch() -> None:
+    image = some_images((1, 3, 32, 32))
+    for kind in KINDS:
+        alike, apart = (
+            dsa(image.expand(64, -1, -1, -1), torch.Generator().manual_seed(2), strategy=kind, shared=shared)
+            for shared in (True, False)
+        )
+        assert len({tuple(one.flatten().tolist()) for one in alike}) == 1, kind
+        assert len({tuple(one.flatten().tolist()) for one in apart}) >= (2 if kind == "flip" else 30), kind
+
+
 def test_kinds_are_drawn_evenly_and_from_the_strategy_alone() -> None:
     generator = torch.Generator().manual_seed(0)
     kinds = Counter(draw_dsa(generator).kind for _ in range(1200))

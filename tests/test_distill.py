@@ -22,7 +22,7 @@ from gsdd_runtime.progress import Progress
 def test_the_set_tells_all_that_training_on_it_needs(tmp_path: Path) -> None:
     data = blobs(channels=3)
     out = tmp_path / "set.safetensors"
-    made = gsdd.distill(data, device="cpu", out=out, seed=4, **SMALL)
+    made = gsdd.distill(data, device="cpu", out=out, seed=4, checkpoint_interval=5, **SMALL)
     read = gsdd.DistilledSet.load(out)
     assert [path.name for path in tmp_path.iterdir()] == ["set.safetensors"]
     assert torch.equal(read.decode(), made.decode())

@@ -206,6 +206,18 @@ def test_learning_rates_are_those_of_schedule_and_kind(
             assert step.rates == pytest.approx([0.3 * share * factor for share in shares])
 
 
+@pytest.mark.parametrize("representation", REPRESENTATIONS)
+def test_the_seed_fixes_where_a_run_starts(representation: str, steps: list[Step]) -> None:
+    def start(seed: int) -> list[Tensor]:
+        _, phases = run(data(), steps, representation=representation, init="random", iterations=1, seed=seed)
+        return phases["match"][0].before
+
+    first, again, other = start(1), start(1), start(2)
+    assert all(map(torch.equal, first, again))
+    # The opacity of every fresh Gaussian is the same.
+    assert not any(map(torch.equal, first[:1], other[:1]))
+
+
 def kept_inside(representation: str, masters: list[Tensor]) -> list[Tensor]:
     """The masters as the next step finds them: centres of Gaussians no nearer to the edge than 4e-3."""
     return [masters[0].clamp(-0.996, 0.996), *masters[1:]] if representation == "gaussians" else masters

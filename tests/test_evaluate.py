@@ -18,8 +18,9 @@ from gsdd_runtime.errors import InputError
 from gsdd_runtime.evaluation.accuracy import EvaluationResult, Repeat, evaluate
 from gsdd_runtime.evaluation.real_test import RealTest
 from gsdd_runtime.progress import Progress
+from gsdd_runtime.seeds import derived_generator
 from gsdd_runtime.sets.distilled_set import DistilledSet
-from gsdd_runtime.training.trainer import Recipe
+from gsdd_runtime.training.trainer import Examples, Recipe, train_network
 
 # The package's attribute of this name is the function.
 MODULE = sys.modules["gsdd_runtime.evaluation.accuracy"]
@@ -35,6 +36,31 @@ def accuracy_by_hand(network: nn.Module, distilled: DistilledSet) -> float:
     mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (distilled.mean, distilled.std))
     guesses = network((DATA.test_images / 255 - mean) / std).argmax(dim=1)
     return (guesses == DATA.test_labels).double().mean().item()
+
+
+def test_a_repeat_is_a_network_trained_by_the_recipe_and_tested_on_the_test_images() -> None:
+    options: dict[str, Any] = {
+        "epochs": 9,
+        "batch_size": 4,
+        "learning_rate": 0.02,
+        "momentum": 0.5,
+        "weight_decay": 0.1,
+    }
+    distilled = easy_set(DATA)
+    result = evaluate(
+        distilled, DATA, network="convnet1-w4", repeats=2, tests=3, seed=5, device="cpu", augment="dsa", **options
+    )
+    for index, repeat in enumerate(result.repeats):
+        generator = derived_generator(5, "evaluate", index)
+        network = networks.build("convnet1-w4", 1, 3, (8, 8), generator)
+        after: list[tuple[float, float]] = []
+        train_network(
+            network, Examples(distilled, torch.device("cpu")), Recipe(augment="dsa", **options), generator,
+            lambda epoch, loss: after.append((accuracy_by_hand(network, distilled), loss.item())),  # noqa: B023
+        )  # fmt: skip
+        assert repeat.epochs == (3, 6, 9)
+        assert repeat.accuracies == tuple(after[epoch - 1][0] for epoch in repeat.epochs)
+        assert repeat.loss == after[-1][1]
 
 
 def test_networks_learn_what_the_set_shows() -> None:

@@ -59,6 +59,28 @@ def test_no_augmentation_has_two_spellings() -> None:
     assert not same(batches(spelled), batches(gsdd.DistilledLoader(make_set(), 8, augment="dsa")))
 
 
+def test_each_image_of_each_batch_is_augmented_on_its_own() -> None:
+    one = make_set(1)
+    alike = gsdd.DistilledSet(one.gaussians.expand(24, -1, -1), torch.zeros(24, dtype=torch.int64), 16, 16)
+    loader = gsdd.DistilledLoader(alike, 8, augment="dsa", normalize=False, device="cpu")
+    changed = [images for _ in range(4) for images, _ in loader]
+    # Twelve batches: the kind is drawn for each, and all but a flip change every image by another amount.
+    several = [len({tuple(image.flatten().tolist()) for image in images}) for images in changed]
+    assert max(several) == 8
+    assert min(several) > 1
+    assert len({tuple(images.flatten().tolist()) for images in changed}) == 12
+
+
+def test_ranks_augment_differently() -> None:
+    one = make_set(1)
+    alike = gsdd.DistilledSet(one.gaussians.expand(16, -1, -1), torch.zeros(16, dtype=torch.int64), 16, 16)
+    ranks = [
+        gsdd.DistilledLoader(alike, 8, augment="dsa", normalize=False, device="cpu", rank=rank, world_size=2)
+        for rank in (0, 1)
+    ]
+    assert not same(*map(batches, ranks))
+
+
 @pytest.mark.parametrize("augment", [None, "dsa"])
 @pytest.mark.parametrize("taken", [0, 1, 3, 4, 7])
 def test_goes_on_in_the_middle(taken: int, augment: str | None) -> None:
@@ -152,6 +174,13 @@ def test_a_state_of_another_run_is_refused() -> None:
             other.load_state_dict(state)
     with pytest.raises(InputError, match="damaged"):
         gsdd.DistilledLoader(make_set(), 8).load_state_dict({**state, "position": 99})
+
+
+def test_a_state_of_another_share_is_refused() -> None:
+    state = gsdd.DistilledLoader(make_set(), 4, rank=0, world_size=2).state_dict()
+    for options, named in (({}, "world_size"), ({"rank": 0, "world_size": 2, "drop_last": True}, "drop_last")):
+        with pytest.raises(InputError, match=named):
+            gsdd.DistilledLoader(make_set(), 4, **options).load_state_dict(state)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,12 @@ def test_in_a_dataloader(workers: int, tmp_path: Path) -> None:
     assert torch.equal(torch.cat([labels for _, labels in loader]), make_set().labels)
 
 
+def test_samples_have_the_size_and_dtype_that_were_asked_for() -> None:
+    dataset = gsdd.DistilledDataset(make_set(), size=(20, 24), dtype=torch.bfloat16, normalize=False)
+    images = torch.stack([image for image, _ in dataset.__getitems__([7, 0])])
+    assert torch.equal(images, make_set().decode([7, 0], 20, 24, dtype=torch.bfloat16))
+
+
 def test_workers_hand_over_indices() -> None:
     distilled = make_set()
     indices = DataLoader(gsdd.DistilledDataset(distilled, indices_only=True), batch_size=8, num_workers=1)

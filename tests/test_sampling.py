@@ -41,6 +41,10 @@ def test_the_order_is_the_same_on_every_machine() -> None:
     assert orders(8, 1) == [[2, 4, 1, 6, 5, 0, 7, 3]]
 
 
+def test_an_epoch_is_filled_up_from_its_own_start() -> None:
+    assert orders(10, 4, shuffle=False) == [[0, 4, 8], [1, 5, 9], [2, 6, 0], [3, 7, 1]]
+
+
 @given(
     length=st.integers(1, 60),
     world_size=st.integers(1, 9),

@@ -13,6 +13,7 @@ from torch.nn import functional
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.networks import Network, build
 from gsdd_runtime.progress import Progress
+from gsdd_runtime.seeds import derived_generator
 from gsdd_runtime.training import trainer
 from gsdd_runtime.training.augmentation import dsa
 from gsdd_runtime.training.trainer import Examples, Recipe, train, train_network
@@ -76,6 +77,21 @@ def test_training_is_the_recipe(augment: str | None, epochs: int) -> None:
     assert losses == pytest.approx(expected_losses, abs=1e-12)
     for ours, theirs in zip(trained.parameters(), expected.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
+def test_train_is_the_recipe_from_its_seed() -> None:
+    options: dict[str, Any] = {
+        "epochs": 3,
+        "batch_size": 4,
+        "learning_rate": 0.05,
+        "momentum": 0.5,
+        "weight_decay": 0.1,
+    }
+    ours = train(easy_set(DATA), network="convnet1-w4", seed=5, device="cpu", **options)
+    expected = build("convnet1-w4", 1, 3, (8, 8), derived_generator(5, "network"))
+    examples = Examples(easy_set(DATA), CPU)
+    train_network(expected, examples, Recipe(**options), derived_generator(5, "training"), lambda *_: None)
+    assert all(map(torch.equal, ours.parameters(), expected.parameters()))
 
 
 def test_a_trained_network_knows_its_images() -> None:

@@ -1,0 +1,119 @@
+"""Mutations of the commands: an option that is dropped, a command that stops once it has loaded."""
+
+from __future__ import annotations
+
+from mutation import Mutation
+
+DECODE = "gsdd_runtime/commands/decode.py"
+DEMO = "gsdd_runtime/commands/demo.py"
+DISTILL = "gsdd_runtime/commands/distill.py"
+EVALUATE = "gsdd_runtime/commands/evaluate.py"
+EXPORT = "gsdd_runtime/commands/export.py"
+TRAIN = "gsdd_runtime/commands/train.py"
+
+OPTIONS = ("test_command_options.py::test_an_option_reaches_the_library",)
+COMMANDS = ("test_whole_way.py::test_the_commands_lead_from_a_folder_of_images_to_a_network",)
+SMALL_DEMO = ("test_whole_way.py::test_a_small_demo_runs_to_its_end",)
+
+
+DISTILL_OPTIONS = (
+    "seed", "learning_rate", "schedule", "representation", "method", "ipc", "gpc", "iterations", "init", "network",
+    "batch_real", "batch_syn", "fit_steps", "augment", "device", "checkpoint_interval", "resume", "overwrite",
+)  # fmt: skip
+
+
+def dropped(option: str, file: str, *, short: bool = False) -> Mutation:
+    """A command that does not hand an option on."""
+    command = file.split("/")[-1].removesuffix(".py")
+    return Mutation(f"{command} drops {option}", file, f" {option}={option},\n", "\n", OPTIONS, short=short)
+
+
+MUTATIONS = [
+    *(dropped(option, DISTILL, short=option == "seed") for option in DISTILL_OPTIONS),
+    Mutation(
+        "distill ignores --test-part",
+        DISTILL,
+        "load_data(dataset, data_dir, size, test_part)",
+        "load_data(dataset, data_dir, size, None)",
+        OPTIONS,
+    ),
+    Mutation(
+        "eval ignores --seed",
+        EVALUATE,
+        '"seed": SEED if seed is None else seed',
+        '"seed": SEED',
+        OPTIONS,
+    ),
+    Mutation(
+        "eval ignores --device",
+        EVALUATE,
+        "result = evaluate(distilled, data, device=device, ",
+        "result = evaluate(distilled, data, ",
+        OPTIONS,
+    ),
+    Mutation(
+        "eval raises once it has loaded",
+        EVALUATE,
+        "        result = evaluate(distilled, data,",
+        '        raise RuntimeError("after loading")\n        result = evaluate(distilled, data,',
+        COMMANDS,
+        short=True,
+    ),
+    Mutation(
+        "train raises once it has loaded",
+        TRAIN,
+        "        model = train(distilled,",
+        '        raise RuntimeError("after loading")\n        model = train(distilled,',
+        COMMANDS,
+    ),
+    Mutation(
+        "train drops --epochs",
+        TRAIN,
+        "network=network, epochs=epochs, seed=seed, device=device, progress=progress)",
+        "network=network, seed=seed, device=device, progress=progress)",
+        OPTIONS,
+    ),
+    Mutation(
+        "train writes a network that was not trained",
+        TRAIN,
+        "    save_model(model, out, ",
+        "    model.classifier.weight.data.zero_()\n    save_model(model, out, ",
+        COMMANDS,
+    ),
+    Mutation(
+        "train drops --seed",
+        TRAIN,
+        "epochs=epochs, seed=seed, device=device, progress=progress)",
+        "epochs=epochs, device=device, progress=progress)",
+        OPTIONS,
+    ),
+    Mutation(
+        "the demo raises once it has loaded",
+        DEMO,
+        "    with progress_bar() as progress:\n        rows",
+        '    raise RuntimeError("after loading")\n    with progress_bar() as progress:\n        rows',
+        SMALL_DEMO,
+        short=True,
+    ),
+    Mutation(
+        "the demo ignores its seed",
+        DEMO,
+        "        seed=seed,\n        out=path,",
+        "        out=path,",
+        SMALL_DEMO,
+    ),
+    Mutation(
+        "decode ignores --indices",
+        DECODE,
+        "indices=chosen",
+        "indices=range(len(distilled))",
+        OPTIONS,
+    ),
+    Mutation(
+        "export drops --normalize",
+        EXPORT,
+        'options: dict[str, Any] = {"normalize": normalize, ',
+        'options: dict[str, Any] = {"normalize": False, ',
+        OPTIONS,
+    ),
+]
