@@ -10,6 +10,7 @@ import pytest
 import torch
 from awkward import ordinary
 from torch import Tensor, func
+from torch._dynamo import compiled_autograd
 from torch.autograd import forward_ad
 from torch.autograd.functional import jacobian
 
@@ -130,6 +131,16 @@ def by_autograd_enabled(gaussians: Tensor) -> Tensor:
         return by_autograd(loss, gaussians)
 
 
+def test_a_tensor_that_outlives_its_transform_serves() -> None:
+    left: list[Tensor] = []
+    func.grad(lambda gaussians: (left.append(gaussians), loss(gaussians))[1])(GAUSSIANS)
+    assert torch.equal(draw(left[0]), draw(GAUSSIANS))
+    leaf = GAUSSIANS.clone().requires_grad_()
+    func.grad(lambda gaussians: (left.append(gaussians * 1), loss(gaussians))[1])(leaf)
+    (gradient,) = torch.autograd.grad(loss(left[1]), leaf)
+    assert torch.equal(gradient, by_autograd(loss, GAUSSIANS))
+
+
 @pytest.mark.parametrize("batched", ["gaussians", "mean", "std", "mean and std", "all"])
 def test_vmap_over_mean_and_std(batched: str) -> None:
     generator = torch.Generator().manual_seed(5)
@@ -168,6 +179,14 @@ def test_transforms_compile_whole(transform: str) -> None:
     tensor = GAUSSIANS if transform == "grad" else MANY
     compiled = torch.compile(functions[transform], fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(tensor), functions[transform](tensor), rtol=1e-5, atol=1e-5)
+
+
+def test_compiled_autograd_takes_the_gradient() -> None:
+    leaf = GAUSSIANS.clone().requires_grad_()
+    with compiled_autograd._enable(lambda graph: graph):
+        loss(leaf).backward()
+    assert leaf.grad is not None
+    assert torch.equal(leaf.grad, by_autograd(loss, GAUSSIANS))
 
 
 def forward_mode_by_hand(function: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:

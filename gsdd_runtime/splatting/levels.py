@@ -7,12 +7,14 @@ ten times the call. So the ops have autograd kernels of their own, written with 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import Function, forward_ad
+from torch.autograd.function import _SingleLevelFunction
 
 Below = torch._C._AutoDispatchBelowAutograd
 """A context in which an op is its kernel, or what the next transform of torch.func makes of it."""
@@ -46,9 +48,15 @@ def record(function: type[Function], *arguments: Any) -> Tensor:
     """``function.apply`` for the level at work alone: what an op's autograd kernel calls."""
     if not under_transform():
         return cast(Tensor, function.apply(*arguments))
-    # Function.apply would begin again at the topmost transform, and the dispatcher has come down from it.
     with enable_single_level_autograd_function():
-        return cast(Tensor, super(Function, function).apply(*arguments))  # type: ignore[misc]
+        return cast(Tensor, _of_one_level(function).apply(*arguments))
+
+
+@cache
+def _of_one_level(function: type[Function]) -> Any:
+    """``function`` for one transform; itself it would begin again at the topmost, from which the call has come down."""
+    members = {"forward": staticmethod(function.forward), "backward": staticmethod(function.backward)}
+    return type(function.__name__, (_SingleLevelFunction,), members)
 
 
 def call_below(op: Any, *arguments: Any) -> Tensor:
