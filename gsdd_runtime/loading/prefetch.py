@@ -27,8 +27,8 @@ def decode_ahead(
     """Yields each request with its ``decode(request)``, in order.
 
     On a CUDA device up to ``depth`` batches are decoded ahead on a side stream; the consumer's stream waits for a
-    batch when it takes it, and the host never does. Elsewhere, or with ``depth`` 0, each batch is decoded when it is
-    asked for: the processor that would decode ahead is the one that trains.
+    batch when it takes it, and the host never does, unless ``decode`` itself waits. Elsewhere, or with ``depth`` 0,
+    each batch is decoded when it is asked for: the processor that would decode ahead is the one that trains.
 
     What ``requests`` or ``decode`` raises comes in the place of its batch, behind all that were decoded before.
     """
