@@ -17,6 +17,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from gsdd_runtime import devices
+
 DEVICE = torch.device("cuda", 0)
 
 # Methods that want a guard of the device before they reach an op, which a torch without CUDA has not.
@@ -185,8 +187,9 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     """A machine with one such device, for as long as the context lasts."""
     made = Machine()
     replacements = {
+        "is_available": lambda: True, "device_count": lambda: 1, "_lazy_init": lambda: None,
         "Stream": Stream, "Event": Event, "stream": made.stream, "current_stream": lambda device=None: made.current,
-        "is_current_stream_capturing": lambda: False, "_lazy_init": lambda: None,
+        "is_current_stream_capturing": lambda: False,
         "get_device_properties": lambda device=None: type("Properties", (), {"total_memory": 1 << 40}),
     }  # fmt: skip
     # As FakeTensorMode does: torch.tensor(..., device="cuda") passes modes by, unless it makes its tensor on the CPU.
@@ -195,6 +198,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
         for name, replacement in replacements.items():
             patch.setattr(torch.cuda, name, replacement)
         patch.setattr(Tensor, "pin_memory", _pinned)
+        patch.setattr(devices, "cuda_problem", lambda index: None)
         torch._C._set_only_lift_cpu_tensors(True)
         try:
             yield made

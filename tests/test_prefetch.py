@@ -16,7 +16,6 @@ import gsdd_runtime as gsdd
 from gsdd_runtime.decoders.torch import TorchDecoder
 from gsdd_runtime.devices import send
 from gsdd_runtime.errors import GsddError
-from gsdd_runtime.loading import loader as loading
 from gsdd_runtime.loading.map_dataset import decoded
 from gsdd_runtime.loading.opening import PlacedDecoder
 from gsdd_runtime.loading.prefetch import decode_ahead
@@ -29,7 +28,6 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
-    monkeypatch.setattr(loading, "resolve_device", torch.device)
     # Tensors are kept for each device: none of a stand-in's may outlive it.
     preparation._on_device.cache_clear()
     with cuda_stand_in.machine(monkeypatch) as made:
