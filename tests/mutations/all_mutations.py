@@ -6,10 +6,12 @@ import commands
 import distilling
 import evaluating
 import loading
+import splatting
 
 MUTATIONS = [
     *distilling.MUTATIONS,
     *evaluating.MUTATIONS,
     *loading.MUTATIONS,
     *commands.MUTATIONS,
+    *splatting.MUTATIONS,
 ]

@@ -6,6 +6,7 @@ from mutation import Mutation
 
 LOADER = "gsdd_runtime/loading/loader.py"
 MAP = "gsdd_runtime/loading/map_dataset.py"
+PREFETCH = "gsdd_runtime/loading/prefetch.py"
 SAMPLING = "gsdd_runtime/loading/sampling.py"
 OPENING = "gsdd_runtime/loading/opening.py"
 
@@ -187,5 +188,70 @@ MUTATIONS = [
         "self._layout = torch.channels_last if channels_last else torch.contiguous_format",
         "self._layout = torch.contiguous_format",
         ("test_loader_exported.py",),
+    ),
+    Mutation(
+        "waits for the device at every copy",
+        "gsdd_runtime/devices.py",
+        "tensor.pin_memory().to(device, non_blocking=True)",
+        "tensor.to(device)",
+        ("test_prefetch.py::test_the_host_never_waits",),
+        short=True,
+    ),
+    Mutation(
+        "copies the amounts of augmentation from ordinary memory",
+        "gsdd_runtime/training/augmentation.py",
+        "send(self.amounts, images.device)",
+        "self.amounts.to(images.device)",
+        ("test_prefetch.py::test_no_kind_of_augmentation_waits",),
+    ),
+    Mutation(
+        "uses a batch before the side stream has decoded it",
+        PREFETCH,
+        "        current.wait_event(event)\n",
+        "",
+        ("test_prefetch.py::test_streams_wait_for_each_other",),
+        short=True,
+    ),
+    Mutation(
+        "decodes before the consumer's stream has written what is decoded",
+        PREFETCH,
+        "    side.wait_stream(torch.cuda.current_stream(device))\n",
+        "",
+        ("test_prefetch.py::test_streams_wait_for_each_other",),
+    ),
+    Mutation(
+        "lets the side stream reuse the memory of a batch in use",
+        PREFETCH,
+        "tensor.record_stream(current)",
+        "pass",
+        ("test_prefetch.py::test_depth_batches_are_decoded_ahead_on_a_side_stream",),
+    ),
+    Mutation(
+        "raises a failure before the good batches are handed out",
+        PREFETCH,
+        "failures.append(error)",
+        "raise",
+        ("test_prefetch.py::test_good_batches_are_handed_out_before_a_failure",),
+    ),
+    Mutation(
+        "leaves the labels of a user's decoder on the CPU",
+        LOADER,
+        "placed(self.decoder.decode(place.indices), self.device)",
+        "self.decoder.decode(place.indices)",
+        ("test_prefetch.py::test_a_decoder_with_labels_on_the_cpu_serves",),
+    ),
+    Mutation(
+        "says that a resumed loop is a whole epoch",
+        LOADER,
+        "self._batches_from(self._position if self._resumed else 0)",
+        "self._batches_from(0)",
+        ("test_loader.py::test_the_length_is_that_of_the_loop",),
+    ),
+    Mutation(
+        "refuses negative indices of a map-style dataset",
+        MAP,
+        "[n + count if -count <= n < 0 else n for n in indices]",
+        "list(indices)",
+        ("test_map_dataset.py::test_negative_indices_count_from_the_end",),
     ),
 ]
