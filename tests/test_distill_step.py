@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 import gsdd_runtime as gsdd
@@ -24,6 +25,10 @@ from gsdd_runtime.datasets import RealData
 from gsdd_runtime.distillation.representations import REPRESENTATIONS
 from gsdd_runtime.progress import Progress
 from gsdd_runtime.seeds import derived_generator, derived_seed
+from gsdd_runtime.sets.coding.pixels import PixelSteps
+from gsdd_runtime.sets.coding.steps import canonical, dequantize, estimated_bits, quantize
+from gsdd_runtime.sets.compression import DEFAULT_SCALE
+from gsdd_runtime.sets.compression import SHARES as SHARES_OF_STEPS
 from gsdd_runtime.training.augmentation import draw_dsa
 
 HEIGHT, WIDTH, CHANNELS, CLASSES, PER_CLASS = 10, 14, 4, 3, 6
@@ -93,42 +98,100 @@ def run(real: RealData, steps: list[Step], **options: Any) -> tuple[gsdd.Distill
     return made, phases
 
 
-def drawn_gaussians(masters: list[Tensor]) -> Tensor:
-    return reference.splat(torch.cat(masters, dim=-1), HEIGHT, WIDTH)
-
-
-def drawn_pixels(masters: list[Tensor]) -> Tensor:
-    return masters[0]
-
-
 def boundary(masters: list[Tensor]) -> Tensor:
     x, y = masters[0].unbind(dim=-1)
     return BOUNDARY_WEIGHT * (-torch.log(1 - x * x) - torch.log(1 - y * y)).mean()
 
 
-def nothing(masters: list[Tensor]) -> Tensor:
-    return torch.zeros((), dtype=torch.float64)
+def boundary_and_bits(masters: list[Tensor]) -> Tensor:
+    bits = estimated_bits(torch.cat(masters, dim=-1), HEIGHT, WIDTH, CODED_STEPS)
+    return boundary(masters) + RATE_WEIGHT * bits.mean()
 
 
-# How the masters of each representation are drawn in float64, and what keeps them in their place.
-DRAWN: dict[str, tuple[Callable[[list[Tensor]], Tensor], Callable[[list[Tensor]], Tensor]]] = {
-    "gaussians": (drawn_gaussians, boundary),
-    "pixels": (drawn_pixels, nothing),
-}
+def coded_gaussians(masters: list[Tensor], _: list[Tensor]) -> Tensor:
+    numbers = quantize(torch.cat(masters, dim=-1), HEIGHT, WIDTH, CODED_STEPS)
+    return dequantize(numbers, HEIGHT, WIDTH, CODED_STEPS).bfloat16()
 
 
-def expected(representation: str, step: Step, loss_of: Callable[[Tensor], Tensor]) -> tuple[float, list[Tensor]]:
+def coded_pixels(masters: list[Tensor], first: list[Tensor]) -> Tensor:
+    fitted = PixelSteps.fitted(first[0], PIXEL_BITS)
+    # The levels are a part of the run's state, which is float32.
+    low, step = torch.tensor([fitted.low, fitted.step]).double()
+    level = ((masters[0].double() - low) / step).round().clamp(0, 2**PIXEL_BITS - 1)
+    return (low + step * level).bfloat16()
+
+
+@dataclass(frozen=True)
+class Form:
+    """One form of what is distilled.
+
+    Attributes:
+        options: of ``distill`` that ask for it.
+        exact: from the masters to the numbers that are rounded and kept, in their order.
+        stored: these numbers as they are kept, from the masters of a step and those of the first.
+        drawn: the images of kept numbers, in float64.
+        penalty: a term that the loss gains, of the masters.
+    """
+
+    options: dict[str, Any]
+    exact: Callable[[list[Tensor]], Tensor]
+    stored: Callable[[list[Tensor], list[Tensor]], Tensor]
+    drawn: Callable[[Tensor], Tensor]
+    penalty: Callable[[list[Tensor]], Tensor] | None = None
+
+
+def joined(masters: list[Tensor], *_: Any) -> Tensor:
+    return torch.cat(masters, dim=-1)
+
+
+def rounded(masters: list[Tensor], *_: Any) -> Tensor:
+    return joined(masters).bfloat16()
+
+
+def splatted(gaussians: Tensor) -> Tensor:
+    return reference.splat(gaussians, HEIGHT, WIDTH)
+
+
+def enlarged(pixels: Tensor) -> Tensor:
+    return functional.interpolate(pixels, (HEIGHT, WIDTH), mode="bilinear", align_corners=False)
+
+
+RATE_WEIGHT, PIXEL_BITS = 0.01, 4
+CODED_STEPS = SHARES_OF_STEPS.scaled(DEFAULT_SCALE)
+FORMS = {
+    "gaussians": Form({}, joined, rounded, splatted, boundary),
+    "coded gaussians": Form(
+        {"coding": "entropy", "rate_weight": RATE_WEIGHT},
+        lambda masters: canonical(joined(masters)), coded_gaussians, splatted, boundary_and_bits,
+    ),
+    "pixels": Form({"representation": "pixels"}, joined, rounded, lambda pixels: pixels),
+    "small pixels": Form({"representation": "pixels", "downscale": 2}, joined, rounded, enlarged),
+    "coded pixels": Form(
+        {"representation": "pixels", "coding": "entropy", "pixel_bits": PIXEL_BITS},
+        joined, coded_pixels, lambda pixels: pixels,
+    ),
+}  # fmt: skip
+
+
+def test_there_is_a_form_of_every_representation() -> None:
+    assert {form.options.get("representation", "gaussians") for form in FORMS.values()} == set(REPRESENTATIONS)
+
+
+def expected(form: Form, step: Step, first: Step, loss_of: Callable[[Tensor], Tensor]) -> tuple[float, list[Tensor]]:
     """The loss of a step, penalty included, and its gradient with respect to the masters.
 
-    The images are those of the masters' bfloat16 rounding, whose gradient is passed straight through.
+    The images are those of the kept numbers, whose gradient is passed straight through the rounding.
     """
-    draw, penalty_of = DRAWN[representation]
-    rounded = [part.bfloat16().double().requires_grad_() for part in step.before]
-    exact = [part.double().requires_grad_() for part in step.before]
-    loss, penalty = loss_of(draw(rounded)), penalty_of(exact)
-    through = torch.autograd.grad(loss, rounded)
-    gradients = torch.autograd.grad(penalty, exact, allow_unused=True) if penalty.requires_grad else [None] * len(exact)
-    return (loss + penalty).item(), [a if b is None else a + b for a, b in zip(through, gradients, strict=True)]
+    masters = [part.double().requires_grad_() for part in step.before]
+    kept = form.stored(step.before, first.before).double().requires_grad_()
+    loss = loss_of(form.drawn(kept))
+    (through,) = torch.autograd.grad(loss, kept)
+    gradients = torch.autograd.grad(form.exact(masters), masters, through)
+    if form.penalty is None:
+        return loss.item(), list(gradients)
+    penalty = form.penalty(masters)
+    more = torch.autograd.grad(penalty, masters, allow_unused=True)
+    return (loss + penalty).item(), [a if b is None else a + b for a, b in zip(gradients, more, strict=True)]
 
 
 def matching_loss(real: RealData, step: int, augment: str, images: Tensor) -> Tensor:
@@ -158,15 +221,15 @@ def check(step: Step, loss: float, gradients: list[Tensor], tolerance: float) ->
 
 
 @pytest.mark.parametrize("augment", ["dsa", "none"])
-@pytest.mark.parametrize("representation", REPRESENTATIONS)
-def test_a_step_of_matching_is_its_formula(representation: str, augment: str, steps: list[Step]) -> None:
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_step_of_matching_is_its_formula(form: Form, augment: str, steps: list[Step]) -> None:
     real = data()
-    made, phases = run(real, steps, representation=representation, augment=augment, init="random")
+    made, phases = run(real, steps, augment=augment, init="random", **form.options)
     assert list(phases) == ["match"]
     for number, step in enumerate(phases["match"]):
         # Measured: 2e-5 at most.
         loss_of = partial(matching_loss, real, number, augment)
-        check(step, *expected(representation, step, loss_of), 2e-4)
+        check(step, *expected(form, step, phases["match"][0], loss_of), 2e-4)
     assert made.hard_labels.tolist() == [0, 0, 1, 1, 2, 2]
 
 
@@ -183,8 +246,8 @@ def test_a_step_of_fitting_is_its_formula(init: str, steps: list[Step]) -> None:
     assert list(phases) == ["fit", "match"]
     assert len(phases["fit"]) == 4
     for step in phases["fit"]:
-        loss, gradients = expected("gaussians", step, lambda images: (images - targets).square().sum() / len(targets))
-        check(step, loss, gradients, 2e-4)
+        loss_of = lambda images: (images - targets).square().sum() / len(targets)  # noqa: E731
+        check(step, *expected(FORMS["gaussians"], step, step, loss_of), 2e-4)
 
 
 @pytest.mark.parametrize("representation", REPRESENTATIONS)

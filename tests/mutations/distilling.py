@@ -5,6 +5,7 @@ from __future__ import annotations
 from mutation import Mutation
 
 BATCHES = "gsdd_runtime/distillation/batches.py"
+CODED = "gsdd_runtime/distillation/representations/coded.py"
 CHECKPOINT = "gsdd_runtime/distillation/checkpoint.py"
 DM = "gsdd_runtime/distillation/objectives/dm.py"
 ENGINE = "gsdd_runtime/distillation/engine.py"
@@ -241,6 +242,34 @@ MUTATIONS = [
         ROUNDING,
         "        return grad, None\n",
         "        return grad.bfloat16().float(), None\n",
+        MATCHING_STEP,
+    ),
+    Mutation(
+        "draws coded Gaussians as they are before coding",
+        CODED,
+        "return splat(round_to_steps(masters, self.height, self.width, self.steps), ",
+        "return splat(masters, ",
+        MATCHING_STEP,
+    ),
+    Mutation(
+        "drops the boundary term where bits have a weight",
+        CODED,
+        "return rate if boundary is None else rate + boundary",
+        "return rate",
+        MATCHING_STEP,
+    ),
+    Mutation(
+        "ignores the weight of bits",
+        RUN,
+        "rate_weight=options.rate_weight",
+        "rate_weight=0.0",
+        MATCHING_STEP,
+    ),
+    Mutation(
+        "turns the gradient of enlarged pixels round",
+        "gsdd_runtime/distillation/representations/scaling.py",
+        "return rows.T @ grad @ columns, None",
+        "return rows.T @ grad.flip(2) @ columns, None",
         MATCHING_STEP,
     ),
     Mutation(
