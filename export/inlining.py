@@ -13,6 +13,7 @@ from gsdd_runtime.export.onnx import PREFIX, our_nodes, require_onnx
 from gsdd_runtime.export.splat_nodes import geometry_of, splat_nodes
 from gsdd_runtime.splatting import contract
 from gsdd_runtime.splatting.gaussians import MAX_CHANNELS, SHAPE_PARAMETERS
+from gsdd_runtime.wording import counted
 
 if TYPE_CHECKING:
     import onnx
@@ -83,7 +84,9 @@ def _count_and_channels(gaussians: str, shapes: dict[str, list[int | None]]) -> 
         raise InputError(f"the Gaussians {gaussians} of the model must be [batch, count, 6 + channels], count fixed")
     channels = parameters - SHAPE_PARAMETERS
     if not 1 <= channels <= MAX_CHANNELS:
-        raise InputError(f"the Gaussians {gaussians} of the model have {channels} channels: 1 to {MAX_CHANNELS} are")
+        raise InputError(
+            f"the Gaussians {gaussians} of the model have {counted(channels, 'channel')}: 1 to {MAX_CHANNELS} can be"
+        )
     return shape[1], channels
 
 

