@@ -15,7 +15,7 @@ from torch import Tensor
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.sets.coding.coded import CodedImages, encode_images
 from gsdd_runtime.sets.coding.pixels import PixelSteps
-from gsdd_runtime.sets.coding.steps import Steps, dequantize, quantize
+from gsdd_runtime.sets.coding.steps import Steps, quantize, stored
 from gsdd_runtime.sets.decoding import scaled
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.splatting.op import splat
@@ -127,8 +127,7 @@ def _aimed(
 
     def keeps(scale: float) -> bool:
         steps = SHARES.scaled(scale)
-        stored = dequantize(quantize(sample, *size, steps), *size, steps).float().bfloat16()
-        return mean_psnr(distilled_set, sample, stored) >= wanted
+        return mean_psnr(distilled_set, sample, stored(quantize(sample, *size, steps), *size, steps)) >= wanted
 
     scale = _bisected(keeps)
     if scale is None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gsdd_runtime.sets.coding.pixels import PixelSteps
-from gsdd_runtime.sets.coding.steps import Steps, canonical, dequantize, quantize
+from gsdd_runtime.sets.coding.steps import Steps, canonical, quantize, stored
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -33,9 +33,8 @@ def round_to_bfloat16(masters: Tensor) -> Tensor:
 def round_to_steps(masters: Tensor, height: int, width: int, steps: Steps) -> Tensor:
     """Gaussians ``[..., N, 6 + C]`` as a coded set gives them back, float32; the gradient is that of the exact ones."""
     with torch.no_grad():
-        stored = dequantize(quantize(masters, height, width, steps), height, width, steps)
-        stored = stored.float().bfloat16().float()
-    result: Tensor = _StraightThrough.apply(canonical(masters), stored)
+        kept = stored(quantize(masters, height, width, steps), height, width, steps).float()
+    result: Tensor = _StraightThrough.apply(canonical(masters), kept)
     return result
 
 

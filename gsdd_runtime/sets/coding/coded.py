@@ -22,7 +22,7 @@ CODER = "rans"
 # Numbers that a coded byte may stand for. It bounds the memory that a small file can ask for; sets come to about two.
 NUMBERS_PER_BYTE = 64
 # Bytes that decoding takes for a number at its peak, measured.
-_DECODING_BYTES = 32
+_DECODING_BYTES = 18
 # Numbers that any file may stand for, whatever its length: a set of one faint image is nearly all header.
 _FREE_NUMBERS = 1 << 16
 

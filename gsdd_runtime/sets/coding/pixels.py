@@ -12,16 +12,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.sets.coding.stream import Reader, Writer
-from gsdd_runtime.sets.coding.tokens import Numbers, fold, unfold
+from gsdd_runtime.sets.coding.tokens import Numbers, fold
 
 # Planes of the stream; channels follow CHANNEL.
 LABELS, CHANNEL = 0, 1
 MAX_BITS = 12
 _CONTEXT_BITS = 3
+# Binary digits of numbers from 0 to 2^15 - 1.
+_LENGTHS = np.frexp(np.arange(1 << 15))[1].astype(np.int8)
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,8 @@ class PixelSteps:
         return ((pixels.double() - self.low) / self.step).round().clamp(0, 2**self.bits - 1).long()
 
     def values(self, numbers: Tensor) -> Tensor:
-        """Image values of levels, float64."""
-        return numbers * self.step + self.low
+        """Image values of levels, float32."""
+        return numbers.float() * self.step + self.low
 
 
 def encode(pixels: Tensor, labels: Tensor | None, steps: PixelSteps) -> tuple[bytes, dict[str, float]]:
@@ -78,7 +81,7 @@ def encode(pixels: Tensor, labels: Tensor | None, steps: PixelSteps) -> tuple[by
 
     Returns the bytes, and the bits that each kind of number takes of them, without the tables.
     """
-    levels = steps.numbers(pixels).cpu().numpy()
+    levels = steps.numbers(pixels).cpu().numpy().astype(np.int16)
     writer = Writer()
     if labels is not None:
         writer.write(LABELS, fold(np.diff(labels.numpy(), prepend=0)), np.zeros(len(labels), np.int64))
@@ -99,25 +102,30 @@ def decode(data: bytes, shape: tuple[int, ...], steps: PixelSteps, *, labels: bo
     """
     images, channels, height, width = shape
     reader = Reader(data)
-    found = np.cumsum(unfold(reader.read(LABELS, np.zeros(images, np.int64)))) if labels else None
-    padded = np.zeros((images, channels, height + 1, width + 1), np.int64)
+    found = np.cumsum(reader.read(LABELS, np.zeros(images, np.int8), folded=True), dtype=np.int64) if labels else None
+    padded = np.zeros((images, channels, height + 1, width + 1), np.int16)
     for channel, place, expected, contexts in _walk(padded, steps.bits):
-        numbers = reader.read(CHANNEL + channel, contexts)
-        padded[:, channel, place[0], place[1]] = numbers if expected is None else unfold(numbers) + expected
+        numbers = reader.read(CHANNEL + channel, contexts, folded=expected is not None)
+        if expected is not None:
+            numbers += expected
+        if int(numbers.min()) < 0 or int(numbers.max()) >= 1 << steps.bits:
+            raise InputError("the coded set has a pixel out of range")
+        padded[:, channel, place[0], place[1]] = numbers
     reader.finish()
-    levels = torch.from_numpy(padded[:, :, 1:, 1:])
-    if int(levels.min()) < 0 or int(levels.max()) >= 1 << steps.bits:
-        raise InputError("the coded set has a pixel out of range")
-    return steps.values(levels).float().bfloat16(), None if found is None else torch.from_numpy(found)
+    values = steps.values(torch.arange(1 << steps.bits)).float().bfloat16().view(torch.int16).numpy()
+    pixels = torch.from_numpy(values.take(padded[:, :, 1:, 1:])).view(torch.bfloat16)
+    return pixels, None if found is None else torch.from_numpy(found)
 
 
-Step = tuple[int, tuple[Numbers, Numbers], "Numbers | None", Numbers]
+Levels = NDArray[np.int16]
+Step = tuple[int, tuple[Numbers, Numbers], "Levels | None", NDArray[np.int8]]
 
 
-def _walk(padded: Numbers, bits: int) -> Iterator[Step]:
+def _walk(padded: Levels, bits: int) -> Iterator[Step]:
     """Channel, places in ``padded``, what is expected there and the contexts, ``[M, places]``, diagonal by diagonal.
 
     ``padded`` ``[M, C, H + 1, W + 1]`` has a row and a column of zeros first; a decoder fills it in between the steps.
+    Levels are below 2^12: sums and differences of a few stay within 16 bits.
     """
     _, channels, height, width = padded.shape
     for channel in range(channels):
@@ -132,7 +140,7 @@ def _walk(padded: Numbers, bits: int) -> Iterator[Step]:
                 contexts = left | above << bits
                 if before is not None and 3 * bits <= 6:
                     contexts = contexts | before << 2 * bits
-                yield channel, here, None, contexts
+                yield channel, here, None, contexts.astype(np.int8)
                 continue
             if before is not None:
                 left, above, corner = (
@@ -141,5 +149,4 @@ def _walk(padded: Numbers, bits: int) -> Iterator[Step]:
                 )
             expected = np.clip(left + above - corner, np.minimum(left, above), np.maximum(left, above))
             activity = np.abs(left - corner) + np.abs(above - corner)
-            contexts = np.frexp(activity.astype(np.float64))[1].astype(np.int64)
-            yield channel, here, expected if before is None else expected + before, contexts
+            yield channel, here, expected if before is None else expected + before, _LENGTHS.take(activity)

@@ -12,18 +12,19 @@ Gaussian's top and stay.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.splatting.gaussians import ALPHA_THRESHOLD, CHOLESKY_BIAS, PIXEL_VARIANCE
+from gsdd_runtime.splatting.gaussians import ALPHA_THRESHOLD, CHOLESKY_BIAS, PIXEL_VARIANCE, SHAPE_PARAMETERS
 
 # Powers of two that the amplitude of a Gaussian is told by.
 AMPLITUDES = (-8, 7)
 # Levels of a step, in powers of two of its base.
 LEVELS = (-24, 24)
-_POWERS = 24
 
 
 @dataclass(frozen=True)
@@ -80,12 +81,12 @@ class Levels:
 
     Attributes:
         color, opacity: ``[..., N]``.
-        position: ``[..., N, 2]``.
+        position: of x and of y, ``[..., N]`` each.
     """
 
     color: Tensor
     opacity: Tensor
-    position: Tensor
+    position: tuple[Tensor, Tensor]
 
 
 def canonical(gaussians: Tensor) -> Tensor:
@@ -115,58 +116,97 @@ def factor_steps(amplitude: Tensor, steps: Steps) -> Tensor:
     return _times_power(steps.cholesky, -amplitude)
 
 
-def levels(amplitude: Tensor, factor: Tensor) -> Levels:
-    """Levels of the other steps, from the amplitude and the rounded factor, float64 ``[..., N, 3]``."""
-    l11, l21, l22 = factor.unbind(-1)
+def levels(amplitude: Tensor, l11: Tensor, l21: Tensor, l22: Tensor) -> Levels:
+    """Levels of the other steps, from the amplitude and the rounded factor with its bias, float64 ``[..., N]`` each."""
     xx = l11 * l11 + PIXEL_VARIANCE
     xy = l11 * l21
     yy = l21 * l21 + l22 * l22 + PIXEL_VARIANCE
-    area = (xx * yy - xy * xy).sqrt()
-    power = _times_power(1.0, 2 * amplitude)
-    slopes = torch.stack((power * yy / area, power * xx / area), dim=-1)
-    return Levels(color=_level(area), opacity=_level(power * area), position=_level(slopes))
+    area = _root(xx * yy - xy * xy)
+    color = _level(area)
+    # The amplitude is a power of two that multiplies each of these squares once.
+    found = (color, color - amplitude, _level(yy / area) - amplitude, _level(xx / area) - amplitude)
+    color, opacity, x, y = (level.clamp(*LEVELS) for level in found)
+    return Levels(color, opacity, (x, y))
+
+
+def _root(numbers: Tensor) -> Tensor:
+    # IEEE 754 to the bit, which PyTorch's by MKL does not promise; and no threads are woken for a few thousand numbers.
+    return torch.from_numpy(np.sqrt(numbers.numpy())) if numbers.device.type == "cpu" else numbers.sqrt()
 
 
 def _level(worth: Tensor) -> Tensor:
-    """A step's level from the square that it is inverse to."""
-    return (-torch.div(torch.frexp(worth).exponent, 2, rounding_mode="floor")).long().clamp(*LEVELS)
+    """A step's level from the square that it is inverse to, before it is clamped: minus half the exponent, floored."""
+    # The exponent field of a float64 is 1022 more than the exponent of a fraction from 0.5 to 1.
+    return 511 - (worth.view(torch.int64) >> 53 & 0x3FF)
 
 
 def quantize(gaussians: Tensor, height: int, width: int, steps: Steps) -> Rounded:
     """Gaussians ``[..., N, 6 + C]`` of images of ``height`` x ``width`` pixels as whole numbers."""
     exact = canonical(gaussians.double())
     amplitude = amplitudes(exact)
-    shifted = exact[..., 2:5] + exact.new_tensor((CHOLESKY_BIAS, 0, CHOLESKY_BIAS))
-    step = factor_steps(amplitude, steps).unsqueeze(-1)
-    factor = (shifted / step).round()
-    at = levels(amplitude, factor * step)
-    half = exact.new_tensor((width / 2, height / 2))
+    step = factor_steps(amplitude, steps)
+    l11, l21, l22 = ((exact[..., 2 + k] + bias) / step for k, bias in enumerate((CHOLESKY_BIAS, 0, CHOLESKY_BIAS)))
+    factor = torch.stack((l11, l21, l22), dim=-1).round()
+    at = levels(amplitude, *(part * step for part in factor.unbind(-1)))
+    position = [
+        (exact[..., k] * (side / 2) / _times_power(steps.position, level)).round()
+        for k, (side, level) in enumerate(zip((width, height), at.position, strict=True))
+    ]
     return Rounded(
         amplitude=amplitude,
         factor=factor.long(),
         opacity=((exact[..., -1] - 1).clamp_min(0) / _times_power(steps.opacity, at.opacity)).round().long(),
         color=(exact[..., 5:-1] / _times_power(steps.color, at.color).unsqueeze(-1)).round().long(),
-        position=(exact[..., :2] * half / _times_power(steps.position, at.position)).round().long(),
+        position=torch.stack(position, dim=-1).long(),
     )
 
 
 def dequantize(rounded: Rounded, height: int, width: int, steps: Steps) -> Tensor:
     """Gaussians, float64 ``[..., N, 6 + C]``; those without colour have opacity 0, and draw nothing."""
-    factor = rounded.factor * factor_steps(rounded.amplitude, steps).unsqueeze(-1)
-    at = levels(rounded.amplitude, factor)
-    half = factor.new_tensor((width / 2, height / 2))
-    position = rounded.position * _times_power(steps.position, at.position) / half
-    color = rounded.color * _times_power(steps.color, at.color).unsqueeze(-1)
-    opacity = rounded.opacity * _times_power(steps.opacity, at.opacity) + 1
-    opacity = torch.where((rounded.color == 0).all(dim=-1), 0.0, opacity)
-    shifted = factor - factor.new_tensor((CHOLESKY_BIAS, 0, CHOLESKY_BIAS))
-    return torch.cat((position, shifted, color, opacity.unsqueeze(-1)), dim=-1)
+    return torch.stack(_parameters(rounded, height, width, steps, None), dim=-1)
+
+
+def stored(rounded: Rounded, height: int, width: int, steps: Steps) -> Tensor:
+    """The same as a set keeps them, rounded to float32 and then to bfloat16."""
+    shape = (*rounded.amplitude.shape, SHAPE_PARAMETERS + rounded.color.shape[-1])
+    result = torch.empty(shape, dtype=torch.bfloat16, device=rounded.amplitude.device)
+    store(result, rounded, height, width, steps, None)
+    return result
+
+
+def store(result: Tensor, rounded: Rounded, height: int, width: int, steps: Steps, at: Levels | None) -> None:
+    """Fills ``result`` with what :func:`stored` gives.
+
+    Args:
+        result: bfloat16 ``[..., N, 6 + C]``.
+        rounded: of any whole type. Parameters that are contiguous each, and not many more than 10,000, go fastest.
+        height, width: of the images.
+        steps: that they were rounded by.
+        at: the levels of the steps, where they are known.
+    """
+    for index, parameter in enumerate(_parameters(rounded, height, width, steps, at)):
+        result[..., index] = parameter.float()
+
+
+def _parameters(rounded: Rounded, height: int, width: int, steps: Steps, at: Levels | None) -> list[Tensor]:
+    """Each parameter of the Gaussians, float64 ``[..., N]``, in the order of the render specification."""
+    step = factor_steps(rounded.amplitude, steps)
+    l11, l21, l22 = (part * step for part in rounded.factor.unbind(-1))
+    at = levels(rounded.amplitude, l11, l21, l22) if at is None else at
+    x, y = (
+        part * _times_power(steps.position, level) / (side / 2)
+        for part, level, side in zip(rounded.position.unbind(-1), at.position, (width, height), strict=True)
+    )
+    colors = rounded.color.unbind(-1)
+    step = _times_power(steps.color, at.color)
+    drawn = reduce(torch.bitwise_or, colors) != 0
+    opacity = torch.where(drawn, rounded.opacity * _times_power(steps.opacity, at.opacity) + 1, 0.0)
+    return [x, y, l11 - CHOLESKY_BIAS, l21, l22 - CHOLESKY_BIAS, *(part * step for part in colors), opacity]
 
 
 def _times_power(base: float, level: Tensor) -> Tensor:
-    # torch.ldexp takes the power in float32 by a function that need not be exact.
-    powers = torch.tensor([2.0**power for power in range(-_POWERS, _POWERS + 1)], dtype=torch.float64)
-    return base * powers.to(level.device)[level + _POWERS]
+    # torch.ldexp takes the power in float32 by a function that need not be exact: these are the bits of the power.
+    return base * (level.long() + 1023 << 52).view(torch.float64)
 
 
 def estimated_bits(gaussians: Tensor, height: int, width: int, steps: Steps) -> Tensor:

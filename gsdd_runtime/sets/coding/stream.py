@@ -12,6 +12,7 @@ from __future__ import annotations
 import struct
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,11 @@ _END = 255
 # Numbers that one state codes: each costs four bytes.
 _PER_LANE = 4096
 _MAX_LANES = 1 << 13
+# Numbers that are looked at at once: what the caches hold.
+_PART = 1 << 14
+# Contexts in the order in which an int8, read as a byte, numbers them: 0 to 127, then -128 to -1.
+_CONTEXTS = np.arange(256, dtype=np.uint8).view(np.int8).astype(np.int64)
+_BASES = tokens.BASES.astype(np.int32)
 # Tokens from which weights of a byte pay for themselves.
 _FINE_TOKENS = 1 << 19
 
@@ -47,7 +53,7 @@ class Writer:
         # What each plane took, filled in when the stream is finished.
         self.bits: dict[int, float] = {}
 
-    def write(self, plane: int, numbers: Numbers, contexts: Numbers) -> None:
+    def write(self, plane: int, numbers: NDArray[Any], contexts: NDArray[Any]) -> None:
         """Adds ``numbers``, from 0 to 2^20 - 1, under ``contexts``, from -128 to 127, to ``plane``, 0 to 254.
 
         Raises:
@@ -56,7 +62,7 @@ class Writer:
         numbers = numbers.ravel()
         if numbers.size and not 0 <= int(numbers.min()) <= int(numbers.max()) < 1 << tokens.MAX_BITS:
             raise InputError("a number is too large to be coded: round more coarsely")
-        self._parts.append((plane, *tokens.split(numbers), np.clip(contexts.ravel(), -128, 127)))
+        self._parts.append((plane, *tokens.split(numbers), np.clip(contexts.ravel(), -128, 127).astype(np.int64)))
 
     def finish(self) -> bytes:
         """All of it as bytes."""
@@ -111,7 +117,8 @@ class Reader:
         if version != VERSION:
             raise InputError(f"the coded set is of coder version {version}, this gsdd-rt reads {VERSION}")
         place = _HEADER.size
-        self._planes: dict[int, tuple[_Plane, int]] = {}
+        # Of each plane, the number of the table for each context.
+        self._planes: dict[int, NDArray[np.intp]] = {}
         tables: list[Numbers] = []
         while True:
             plane, place = _byte(data, place)
@@ -120,28 +127,39 @@ class Reader:
             made, place = _read_plane(data, place, bool(fine))
             if plane in self._planes or len(tables) + len(made.tables) > rans.MAX_TABLES:
                 raise InputError("the coded set has a plane twice, or too many tables")
-            self._planes[plane] = (made, len(tables))
+            self._planes[plane] = made.numbers(_CONTEXTS, len(tables)).astype(np.intp)
             tables += [_frequencies(table, bool(fine)) for table in made.tables]
         if not tables or not 1 <= lanes <= _MAX_LANES or place + 4 * lanes + 2 * words + plain != len(data):
             raise InputError("the coded set is not as long as its header says")
-        states = np.frombuffer(data, "<u4", lanes, place).astype(np.uint64)
-        coded = np.frombuffer(data, "<u2", words, place + 4 * lanes).astype(np.uint64)
+        states = np.frombuffer(data, "<u4", lanes, place).astype(np.uint32)
+        coded = np.frombuffer(data, "<u2", words, place + 4 * lanes).astype(np.uint16)
         if bool((states < rans.LOWEST).any()):
             raise InputError("the coded set has a state out of range")
         self._decoder = rans.Decoder(tables, states, coded)
         self._plain = _Bits(data[len(data) - plain :])
 
-    def read(self, plane: int, contexts: Numbers) -> Numbers:
-        """The next numbers of ``plane``, as many and of the shape of their ``contexts``.
+    def read(self, plane: int, contexts: NDArray[Any], *, folded: bool = False) -> NDArray[np.int32]:
+        """The next numbers of ``plane``, as many and of the shape of their ``contexts``, unfolded if they are folded.
+
+        Contexts of int8 are read fastest.
 
         Raises:
             InputError: the stream ends too early, or has no such plane.
         """
         if plane not in self._planes:
             raise InputError(f"the coded set lacks plane {plane}")
-        made, first = self._planes[plane]
-        coded = self._decoder.tokens(made.numbers(contexts.ravel(), first))
-        return (tokens.BASES[coded] + self._plain.take(tokens.WIDTHS[coded])).reshape(contexts.shape)
+        within = contexts if contexts.dtype == np.int8 else np.clip(contexts, -128, 127)
+        coded = self._decoder.tokens(within.astype(np.int8).ravel().view(np.uint8), self._planes[plane])
+        found = np.empty(len(coded), np.int32)
+        for start in range(0, len(coded), _PART):
+            part, numbers = coded[start : start + _PART], found[start : start + _PART]
+            _BASES.take(part, out=numbers, mode="clip")
+            (split,) = (part >= tokens.DIRECT).nonzero()
+            if len(split):
+                numbers[split] += self._plain.take(tokens.WIDTHS.take(part[split]))
+            if folded:
+                numbers[:] = tokens.unfold(numbers)
+        return found.reshape(contexts.shape)
 
     def finish(self) -> None:
         """Raises InputError unless all was read."""
@@ -189,15 +207,25 @@ def _weights(codes: Numbers, fine: bool) -> Numbers:
 
 def _frequencies(codes: Numbers, fine: bool) -> Numbers:
     """Frequencies ``[TOKENS]`` of a stored table."""
-    return rans.frequencies(np.pad(_weights(codes, fine), (0, tokens.TOKENS - len(codes))))
+    weights = np.zeros(tokens.TOKENS, np.int64)
+    weights[: len(codes)] = _weights(codes, fine)
+    return rans.frequencies(weights)
 
 
 def _codes(counts: NDArray[np.int64], fine: bool) -> Numbers:
     """The stored weights nearest to ``counts``, up to the last that is not 0."""
+    known, edges = _KNOWN[fine]
+    nearest = np.searchsorted(edges, counts * (int(known[-1]) / int(counts.max()))) + 1
+    return np.where(counts > 0, nearest, 0)[: int(counts.nonzero()[0][-1]) + 1]
+
+
+def _known(fine: bool) -> tuple[Numbers, NDArray[np.float64]]:
+    """What every stored weight means, and between which numbers which is the nearest."""
     known = _weights(np.arange(256 if fine else 16), fine)
-    scaled = counts * (int(known[-1]) / int(counts.max()))
-    nearest = np.clip(np.searchsorted(np.sqrt(known[1:-1] * known[2:]), scaled) + 1, 1, len(known) - 1)
-    return np.where(counts > 0, nearest, 0)[: int(np.flatnonzero(counts)[-1]) + 1]
+    return known, np.sqrt(known[1:-1] * known[2:])
+
+
+_KNOWN = (_known(False), _known(True))
 
 
 def _merged(coded: Numbers, contexts: Numbers, fine: bool) -> _Plane:
@@ -207,40 +235,62 @@ def _merged(coded: Numbers, contexts: Numbers, fine: bool) -> _Plane:
     lowest, highest = int(contexts.min()), int(contexts.max())
     shape = (highest - lowest + 1, tokens.TOKENS)
     counts = np.bincount((contexts - lowest) * tokens.TOKENS + coded, minlength=shape[0] * shape[1]).reshape(shape)
-    groups = list(counts)
-
-    def bits(group: Numbers) -> float:
-        if not group.any():
-            return 8.0
-        table = _codes(group, fine)
-        used = group > 0
-        share = _frequencies(table, fine)[used] / rans.TOTAL
-        return float(-(group[used] * np.log2(share)).sum()) + len(table) * (8 if fine else 4) + 8
-
-    for low in (True, False):
+    groups = [_Group.of(row, fine) for row in counts]
+    for end, next_one in ((0, 1), (-1, -2)):
         while len(groups) > 1:
-            first, second = (groups[0], groups[1]) if low else (groups[-1], groups[-2])
-            if bits(first + second) > bits(first) + bits(second):
+            together = _Group.of(groups[end].counts + groups[next_one].counts, fine)
+            if together.bits > groups[end].bits + groups[next_one].bits:
                 break
-            if low:
-                groups[:2] = [first + second]
-                lowest += 1
-            else:
-                groups[-2:] = [first + second]
-    # A context inside that nothing uses still has a table: the shortest.
-    return _Plane(lowest, [_codes(g, fine) if g.any() else np.ones(1, np.int64) for g in groups])
+            groups[next_one] = together
+            del groups[end]
+            lowest += end == 0
+    return _Plane(lowest, [group.table for group in groups])
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Contexts with one table: how often each token comes, the table as it is stored, the bits that both take."""
+
+    counts: Numbers
+    table: Numbers
+    bits: float
+
+    @classmethod
+    def of(cls, counts: Numbers, fine: bool) -> _Group:
+        if not counts.any():
+            # A context inside that nothing uses still has a table: the shortest.
+            return cls(counts, np.ones(1, np.int64), 8.0)
+        table = _codes(counts, fine)
+        (used,) = counts.nonzero()
+        taken = float((counts[used] * (rans.PRECISION - np.log2(_frequencies(table, fine)[used]))).sum())
+        return cls(counts, table, taken + len(table) * (8 if fine else 4) + 8)
 
 
 def _pack(parts: list[tuple[Numbers, Numbers]]) -> bytes:
     """Plain bits, the highest of each number first."""
-    widths = np.concatenate([np.zeros(0, np.int64), *(part[0] for part in parts)])
-    values = np.concatenate([np.zeros(0, np.int64), *(part[1] for part in parts)])
-    ends = np.cumsum(widths)
-    bits = np.zeros(int(ends[-1]) if len(ends) else 0, np.uint8)
-    for place in range(int(widths.max(initial=0))):
-        has = widths > place
-        bits[ends[has] - 1 - place] = values[has] >> place & 1
-    return np.packbits(bits).tobytes()
+    total = sum(int(widths.sum()) for widths, _ in parts)
+    packed = np.zeros((total + 7 >> 3) + 3, np.uint8)
+    begun = 0
+    for widths, values in parts:
+        for first in range(0, len(widths), _PART):
+            (split,) = widths[first : first + _PART].nonzero()
+            if len(split):
+                begun = _put(packed, begun, widths[first + split], values[first + split])
+    return packed[:-3].tobytes()
+
+
+def _put(packed: NDArray[np.uint8], begun: int, widths: Numbers, values: Numbers) -> int:
+    """Adds numbers of ``widths`` bits behind the ``begun`` first bits; returns how many there are then."""
+    ends = begun + np.cumsum(widths)
+    starts = ends - widths
+    lowest = begun >> 3
+    places = (starts >> 3) - lowest
+    # A number touches up to four bytes; no two touch the same bit, so that adding is as good as or.
+    windows = values << 32 - (starts & 7) - widths
+    for step in range(4):
+        added = np.bincount(places, windows >> 24 - 8 * step & 0xFF).astype(np.uint8)
+        packed[lowest + step : lowest + step + len(added)] += added
+    return int(ends[-1])
 
 
 class _Bits:
@@ -252,17 +302,23 @@ class _Bits:
         self._read = 0
 
     def take(self, widths: Numbers) -> Numbers:
-        ends = self._read + np.cumsum(widths)
-        if len(ends) and int(ends[-1]) > self._total:
+        ends = np.cumsum(widths)
+        ends += self._read
+        last = int(ends[-1])
+        if last > self._total:
             raise InputError("the coded set ends too early")
         starts = ends - widths
-        place = starts >> 3
-        window = np.zeros(len(widths), np.int64)
-        for step in range(4):
-            window = window << 8 | self._bytes[place + step]
-        if len(ends):
-            self._read = int(ends[-1])
-        return window >> (32 - (starts & 7) - widths) & ((1 << widths) - 1)
+        # Four bytes from every byte on that one of these numbers may begin in.
+        lowest = self._read >> 3
+        around = self._bytes[lowest : (last >> 3) + 4].astype(np.int64)
+        windows = around[:-3] << 24 | around[1:-2] << 16 | around[2:-1] << 8 | around[3:]
+        found = windows.take((starts >> 3) - lowest)
+        starts &= 7
+        starts += widths
+        found >>= 32 - starts
+        found &= (1 << widths) - 1
+        self._read = last
+        return found
 
     def finish(self) -> None:
         if self._total - self._read >= 8:

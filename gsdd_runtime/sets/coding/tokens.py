@@ -6,6 +6,8 @@ one, and the rest is plain. Tables stay small that way, at less than a tenth of 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,16 +15,16 @@ from numpy.typing import NDArray
 MAX_BITS = 20
 _DIRECT_BITS = 3
 _LEADING_BITS = 2
-_DIRECT = 1 << _DIRECT_BITS
-TOKENS = _DIRECT + (MAX_BITS - _DIRECT_BITS << _LEADING_BITS)
+DIRECT = 1 << _DIRECT_BITS
+TOKENS = DIRECT + (MAX_BITS - _DIRECT_BITS << _LEADING_BITS)
 
 Numbers = NDArray[np.int64]
 # How many plain bits follow each token, and the number that the token alone stands for.
 _EXPONENTS = np.concatenate(
-    [np.zeros(_DIRECT, np.int64), np.repeat(np.arange(MAX_BITS - _DIRECT_BITS), 1 << _LEADING_BITS) + 1]
+    [np.zeros(DIRECT, np.int64), np.repeat(np.arange(MAX_BITS - _DIRECT_BITS), 1 << _LEADING_BITS) + 1]
 )
 WIDTHS: Numbers = np.where(_EXPONENTS > 0, _EXPONENTS - 1 + _DIRECT_BITS - _LEADING_BITS, 0)
-_MANTISSAS = (np.arange(TOKENS) - _DIRECT) % (1 << _LEADING_BITS) + (1 << _LEADING_BITS)
+_MANTISSAS = (np.arange(TOKENS) - DIRECT) % (1 << _LEADING_BITS) + (1 << _LEADING_BITS)
 BASES: Numbers = np.where(_EXPONENTS > 0, _MANTISSAS << WIDTHS, np.arange(TOKENS))
 
 
@@ -32,11 +34,12 @@ def split(numbers: Numbers) -> tuple[Numbers, Numbers]:
     return tokens, numbers - BASES[tokens]
 
 
-def fold(signed: Numbers) -> Numbers:
+def fold(signed: NDArray[Any]) -> NDArray[Any]:
     """Signed numbers as 0, -1, 1, -2, 2, ... are numbered: 0, 1, 2, 3, 4, ..."""
     return np.where(signed < 0, -2 * signed - 1, 2 * signed)
 
 
-def unfold(numbers: Numbers) -> Numbers:
+def unfold(numbers: NDArray[Any]) -> NDArray[Any]:
     """What :func:`fold` was given."""
-    return np.where(numbers & 1, -(numbers + 1 >> 1), numbers >> 1)
+    # All bits of -1 turn k into -k - 1, those of 0 leave it.
+    return numbers >> 1 ^ -(numbers & 1)
