@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from set_files import Header, edited, pixel_set, refused, saved, some_gaussians, some_set, with_tensor
@@ -15,12 +16,15 @@ from set_files import Header, edited, pixel_set, refused, saved, some_gaussians,
 import gsdd_runtime as gsdd
 from gsdd_runtime import DistilledSet, InputError
 from gsdd_runtime.commands.cli import run
-from gsdd_runtime.sets.coding.pixels import PixelSteps
+from gsdd_runtime.sets.coding.pixels import CHANNEL, PixelSteps
+from gsdd_runtime.sets.coding.pixels import decode as decode_pixels
 from gsdd_runtime.sets.coding.steps import Steps
+from gsdd_runtime.sets.coding.stream import Writer
 from gsdd_runtime.sets.compression import compress, within_bytes
 from gsdd_runtime.sets.description import description
 
 DATA = Path(__file__).parent / "data"
+GOLDEN = DATA / "coded.json"
 
 
 def soft_set() -> DistilledSet:
@@ -134,12 +138,50 @@ def test_a_set_of_nothing_to_be_seen_is_coded_too(tmp_path: Path) -> None:
 
 
 def test_every_version_reads_the_golden_files() -> None:
-    golden = json.loads((DATA / "coded.json").read_text())
+    golden = json.loads(GOLDEN.read_text())
     for name, digest in golden.items():
         loaded = DistilledSet.load(DATA / name)
         assert loaded.coded is not None
         content = loaded.rows().contiguous().view(torch.uint8).numpy().tobytes() + loaded.labels.numpy().tobytes()
         assert hashlib.sha256(content).hexdigest() == digest, name
+
+
+def test_what_a_file_decodes_to_is_not_the_caller_s_choice_of_dtype() -> None:
+    def decoded() -> list[torch.Tensor]:
+        levels = PixelSteps(12, -0.1, 1e-4).values(torch.arange(4096))
+        return [levels, *(DistilledSet.load(DATA / name).rows() for name in json.loads(GOLDEN.read_text()))]
+
+    before = decoded()
+    torch.set_default_dtype(torch.float64)
+    try:
+        again = decoded()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for first, second in zip(before, again, strict=True):
+        assert first.dtype == second.dtype
+        assert torch.equal(first, second)
+
+
+def test_images_of_fewer_gaussians_keep_their_own_at_the_front(tmp_path: Path) -> None:
+    gaussians = some_gaussians(40, 8, 3)
+    for image in range(0, 40, 3):
+        gaussians[image, : image % 9, 5:8] = 0
+    path = saved(tmp_path, compress(DistilledSet(gaussians, torch.arange(40) % 3, 12, 10)).distilled_set)
+    loaded = DistilledSet.load(path)
+    drawn = loaded.rows()[..., -1] != 0
+    assert not drawn.all()
+    assert torch.equal(drawn, drawn.sort(dim=1, descending=True).values)
+    assert (loaded.rows()[~drawn] == 0).all()
+    whole = compress(DistilledSet(gaussians[1:3], torch.arange(2), 12, 10)).distilled_set
+    assert torch.equal(loaded.rows()[1:3], whole.rows())
+
+
+def test_a_pixel_beyond_its_levels_is_refused() -> None:
+    writer = Writer()
+    for place in range(3):
+        writer.write(CHANNEL, np.array([[0, 4][: 1 + place % 2]]), np.zeros((1, 1 + place % 2), np.int64))
+    with pytest.raises(InputError, match="a pixel out of range"):
+        decode_pixels(writer.finish(), (1, 1, 2, 2), PixelSteps(2, 0.0, 0.25), labels=False)
 
 
 def coding(change: Callable[[Any], Any]) -> Callable[[Path], Path]:

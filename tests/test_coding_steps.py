@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from awkward import ordinary
 from torch import Tensor
 
 from gsdd_runtime import InputError, reference
-from gsdd_runtime.sets.coding.steps import Steps, canonical, dequantize, estimated_bits, quantize
+from gsdd_runtime.sets.coding.steps import Steps, canonical, dequantize, estimated_bits, levels, quantize, stored
 from gsdd_runtime.sets.compression import SHARES
 
 FINE = Steps(2**-14, 2**-14, 2**-14, 2**-14)
@@ -75,6 +77,41 @@ def test_steps_follow_what_a_gaussian_is_worth() -> None:
     strong, faint = found.position[0, :, 0].tolist()
     assert strong > 8 * faint
     assert found.amplitude[0].tolist() == [1, -5]
+
+
+def test_levels_are_the_exponents_that_the_file_s_rules_name() -> None:
+    gaussians = awkward_gaussians()
+    found = quantize(gaussians, 24, 24, FINE)
+    l11, l21, l22 = (canonical(gaussians)[..., 2 + k] + (0.5, 0.0, 0.5)[k] for k in range(3))
+    at = levels(found.amplitude, l11, l21, l22)
+    seen = set()
+    for index in torch.cartesian_prod(torch.arange(3), torch.arange(40)).tolist():
+        place = tuple(index)
+        a, b, c, e = (float(part[place]) for part in (l11, l21, l22, found.amplitude))
+        xx, xy, yy = a * a + 1 / 12, a * b, b * b + c * c + 1 / 12
+        area = math.sqrt(xx * yy - xy * xy)
+        expected = [level(area), level(4**e * area), level(4**e * yy / area), level(4**e * xx / area)]
+        assert [int(part[place]) for part in (at.color, at.opacity, *at.position)] == expected
+        seen.update(expected)
+    assert len(seen) > 5
+
+
+def level(worth: float) -> int:
+    return max(-24, min(24, -(math.frexp(worth)[1] // 2)))
+
+
+def test_levels_of_what_no_number_holds_are_the_same_everywhere() -> None:
+    huge = torch.tensor([2.0**40, 2.0**600, float("inf")], dtype=torch.float64)
+    # xx * yy - xy^2 is 0 by cancellation, then not a number, twice: an exponent field of 0, and of all ones.
+    at = levels(torch.zeros(3, dtype=torch.int64), huge, huge, torch.zeros(3, dtype=torch.float64))
+    assert at.color.tolist() == [24, -24, -24]
+    assert [level.tolist() for level in at.position] == [[-24, -24, -24]] * 2
+
+
+def test_what_is_stored_is_rounded_twice() -> None:
+    rounded = quantize(awkward_gaussians(), 24, 24, SHARES.scaled(0.01))
+    exact = dequantize(rounded, 24, 24, SHARES.scaled(0.01))
+    assert torch.equal(stored(rounded, 24, 24, SHARES.scaled(0.01)), exact.float().bfloat16())
 
 
 def test_halving_all_steps_gains_about_six_decibels() -> None:

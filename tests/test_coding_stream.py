@@ -7,6 +7,7 @@ import pytest
 
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.sets.coding import rans, tokens
+from gsdd_runtime.sets.coding import stream as stream_module
 from gsdd_runtime.sets.coding.stream import Reader, Writer
 
 
@@ -28,7 +29,7 @@ def test_signed_numbers_fold_and_unfold() -> None:
     assert sorted(tokens.fold(signed)) == list(range(2000))
 
 
-@pytest.mark.parametrize("count", [0, 1, 7, 4095, 9000])
+@pytest.mark.parametrize("count", [0, 1, 7, 4095, 9000, 70_000])
 def test_planes_come_back(count: int) -> None:
     contexts = np.arange(count) % 5 - 2
     parts = [
@@ -44,6 +45,19 @@ def test_planes_come_back(count: int) -> None:
     for plane, values, where in parts:
         assert (reader.read(plane, where) == values).all()
     reader.finish()
+
+
+def test_contexts_of_any_type_are_the_same() -> None:
+    contexts = np.arange(600) % 7 - 3
+    values = tokens.fold(numbers(600, 90.0) * (contexts % 2 * 2 - 1)) + 8 * (contexts + 3)
+    writer = Writer()
+    # Beyond what a byte holds, the nearest counts.
+    writer.write(3, values, np.where(contexts == 3, 1000, contexts))
+    data = writer.finish()
+    for given in (np.where(contexts == 3, 127, contexts).astype(np.int8), np.where(contexts == 3, 300, contexts)):
+        reader = Reader(data)
+        assert (reader.read(3, given, folded=True) == tokens.unfold(values)).all()
+        reader.finish()
 
 
 def test_many_numbers_take_finer_tables_and_more_lanes() -> None:
@@ -121,7 +135,22 @@ def test_reading_more_or_less_than_was_written_is_refused() -> None:
     reader.read(0, contexts[200:])
     reader.finish()
     with pytest.raises(InputError, match="ends too early"):
-        reader.read(0, contexts.repeat(100))
+        reader.read(0, contexts.repeat(20))
+
+
+def test_a_stream_of_too_few_lanes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers of a lane are decoded one after the other: a small file must not keep a reader for hours."""
+    values = numbers(9000, 2.0)
+    found = []
+    for per_lane in (1 << 20, 4096):
+        with monkeypatch.context() as patch:
+            patch.setattr(stream_module, "_PER_LANE", per_lane)
+            writer = Writer()
+            writer.write(0, values, values * 0)
+            found.append(writer.finish())
+    with pytest.raises(InputError, match="too few lanes"):
+        Reader(found[0]).read(0, values * 0)
+    assert (Reader(found[1]).read(0, values * 0) == values).all()
 
 
 def test_a_changed_byte_is_seen_or_harmless() -> None:

@@ -9,6 +9,7 @@ each); the words (u16 each); the plain bits. The tables stand plane by plane: pl
 
 from __future__ import annotations
 
+import math
 import struct
 from collections import defaultdict
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from gsdd_runtime.sets.coding.tokens import Numbers
 VERSION = 1
 _HEADER = struct.Struct("<BIIIB")
 _END = 255
-# Numbers that one state codes: each costs four bytes.
+# Numbers that one state codes, and fewer than twice as many: each state costs four bytes.
 _PER_LANE = 4096
 _MAX_LANES = 1 << 13
 # Numbers that are looked at at once: what the caches hold.
@@ -135,6 +136,8 @@ class Reader:
         coded = np.frombuffer(data, "<u2", words, place + 4 * lanes).astype(np.uint16)
         if bool((states < rans.LOWEST).any()):
             raise InputError("the coded set has a state out of range")
+        # Time goes by the numbers of a lane: a reader takes no more of them than a writer gives it.
+        self._left = math.inf if lanes == _MAX_LANES else 2 * _PER_LANE * lanes
         self._decoder = rans.Decoder(tables, states, coded)
         self._plain = _Bits(data[len(data) - plain :])
 
@@ -144,10 +147,13 @@ class Reader:
         Contexts of int8 are read fastest.
 
         Raises:
-            InputError: the stream ends too early, or has no such plane.
+            InputError: the stream ends too early, has no such plane, or has fewer lanes than so many numbers take.
         """
         if plane not in self._planes:
             raise InputError(f"the coded set lacks plane {plane}")
+        self._left -= contexts.size
+        if self._left < 0:
+            raise InputError("the coded set has too few lanes for its numbers")
         within = contexts if contexts.dtype == np.int8 else np.clip(contexts, -128, 127)
         coded = self._decoder.tokens(within.astype(np.int8).ravel().view(np.uint8), self._planes[plane])
         found = np.empty(len(coded), np.int32)
