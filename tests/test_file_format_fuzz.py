@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import struct
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,8 @@ _JSON = st.recursive(
 )
 
 
-def check(path: Path) -> None:
-    """Loads, and if that succeeds uses all that a set offers."""
+def check(path: Path) -> str:
+    """Loads, and if that succeeds uses all that a set offers; else returns the one line that refuses it."""
     refusal = ""
     try:
         distilled_set = DistilledSet.load(path)
@@ -40,13 +41,14 @@ def check(path: Path) -> None:
     if refusal:
         assert "\n" not in refusal
         assert str(path) in refusal
-        return
+        return refusal
     assert distilled_set.labels.shape[0] == len(distilled_set)
     assert 0 <= int(distilled_set.hard_labels.min()) <= int(distilled_set.hard_labels.max()) < distilled_set.classes
     assert torch.isfinite(distilled_set.rows().float()).all()
     distilled_set.decode([0], height=4, width=4, normalize=distilled_set.mean is not None)
     json.dumps(description(distilled_set))
     distilled_set.save(path.with_name("again.safetensors"))
+    return ""
 
 
 @pytest.fixture(params=["gaussians", "pixels", "soft labels", "coded gaussians", "coded pixels"])
@@ -145,3 +147,14 @@ def test_damaged_networks_and_checkpoints(kind: str, tmp_path: Path, data: st.Da
     message = refusal(kind, spoilt)
     assert not CONTROLS.search(message)
     assert message == "" or str(spoilt) in message
+
+
+def test_the_attack_on_coded_files_tries_every_damage(tmp_path: Path) -> None:
+    """``tests/attacks/coded_files.py`` by itself is for ten thousand."""
+    script = Path(__file__).parent / "attacks" / "coded_files.py"
+    attack = runpy.run_path(str(script))["attack"]
+    found = attack(120, 1, tmp_path)
+    refusals = found.pop("refusals")
+    assert len(found) == 8
+    assert sum(sum(outcomes.values()) for outcomes in found.values()) == 120
+    assert sum(refusals.values()) == sum(outcomes["refused"] for outcomes in found.values()) > 60
