@@ -7,6 +7,8 @@ from mutation import Mutation
 ACCURACY = "gsdd_runtime/evaluation/accuracy.py"
 AUGMENTATION = "gsdd_runtime/training/augmentation.py"
 BASELINES = "gsdd_runtime/evaluation/baselines.py"
+RATE = "gsdd_runtime/bench/rate.py"
+RATE_CHART = "gsdd_runtime/bench/rate_chart.py"
 REAL_TEST = "gsdd_runtime/evaluation/real_test.py"
 TRAINER = "gsdd_runtime/training/trainer.py"
 
@@ -190,5 +192,33 @@ MUTATIONS = [
         "members = torch.nonzero(data.train_labels == index).flatten()",
         "members = torch.arange(len(data.train_labels))",
         ("test_baselines.py::test_images_are_different_real_ones_of_their_class",),
+    ),
+    Mutation(
+        "counts the bits of a set's images alone",
+        RATE,
+        '"bits_per_class": 8 * one.nbytes / one.classes',
+        '"bits_per_class": 8 * one.image_nbytes / one.classes',
+        ("test_bench_rate.py::test_bits_are_those_of_all_that_the_file_holds_but_its_header",),
+    ),
+    Mutation(
+        "trains on the set as it is for every coding of it",
+        RATE,
+        "                point.distilled_set, data,",
+        "                sets[point.name], data,",
+        ("test_bench_rate.py::test_accuracies_are_those_of_eval",),
+    ),
+    Mutation(
+        "measures the codings of a set by the default seed",
+        RATE,
+        "seed=seed,",
+        "seed=0,",
+        ("test_bench_rate.py::test_accuracies_are_those_of_eval",),
+    ),
+    Mutation(
+        "fills the mark of a plain set and not of a coded one",
+        RATE_CHART,
+        'point["steps"] is not None',
+        'point["steps"] is None',
+        ("test_bench_rate.py::test_the_chart_has_a_mark_for_every_point_where_it_belongs",),
     ),
 ]
