@@ -16,10 +16,10 @@ from gsdd_runtime import evaluate as evaluate_function
 from gsdd_runtime import networks
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.evaluation.accuracy import EvaluationResult, Repeat, evaluate
-from gsdd_runtime.evaluation.real_test import RealTest
 from gsdd_runtime.progress import Progress
 from gsdd_runtime.seeds import derived_generator
 from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.training.real_images import RealTest
 from gsdd_runtime.training.trainer import Examples, Recipe, train_network
 
 # The package's attribute of this name is the function.
@@ -164,7 +164,7 @@ def test_the_document_says_epochs_and_what_chose_the_best() -> None:
 
 
 def test_test_images_are_normalised_as_the_set_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gsdd_runtime.evaluation.real_test._BATCH", 7)
+    monkeypatch.setattr("gsdd_runtime.training.real_images._BATCH", 7)
     network = networks.build("convnet1-w8", 1, 3, (8, 8), seed=3)
     for mean, std in ((DATA.mean, DATA.std), ([0.9], [0.05]), ([0.0], [2.0])):
         distilled = easy_set(DATA, mean=mean, std=std)

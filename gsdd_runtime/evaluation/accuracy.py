@@ -17,12 +17,13 @@ from gsdd_runtime.datasets import RealData
 from gsdd_runtime.datasets.real_data import check_real_data
 from gsdd_runtime.devices import resolve_device
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.evaluation.real_test import RealTest, check_fit, data_facts
+from gsdd_runtime.evaluation.real_test import check_fit, data_facts
 from gsdd_runtime.evaluation.side_by_side import Stop, run_side_by_side, threads_of_each
 from gsdd_runtime.networks import Size
 from gsdd_runtime.progress import Progress, Reporter, silent
 from gsdd_runtime.seeds import derived_generator
 from gsdd_runtime.sets.distilled_set import DistilledSet, check_distilled_set
+from gsdd_runtime.training.real_images import RealTest
 from gsdd_runtime.training.trainer import Examples, Recipe, is_reported, train_network
 from gsdd_runtime.versions import VERSION
 

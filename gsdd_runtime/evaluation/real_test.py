@@ -1,49 +1,15 @@
-"""Testing a network on real images: whether it can be, and the share that it gets right."""
+"""Testing a network on real images: whether it can be, and what a result tells of them."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import torch
-from torch import nn
-
 from gsdd_runtime.datasets import RealData
-from gsdd_runtime.devices import send
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.networks import Size
 from gsdd_runtime.networks.model_file import TrainedModel
 from gsdd_runtime.sets.distilled_set import DistilledSet
-from gsdd_runtime.sets.preparation import Preparation
 from gsdd_runtime.wording import counted
-
-_BATCH = 256
-
-
-class RealTest:
-    """The test images of real data, as a network takes them.
-
-    Args:
-        preparation: that makes the network's input.
-        data: its test part.
-        device: of the networks.
-    """
-
-    def __init__(self, preparation: Preparation, data: RealData, device: torch.device) -> None:
-        self._preparation = preparation.to(device)
-        self._images = data.test_images
-        self._labels = data.test_labels
-        self._device = device
-
-    @torch.no_grad()
-    def accuracy(self, network: nn.Module) -> float:
-        """The share of the test images, from 0 to 1, that ``network`` gets right."""
-        network.eval()
-        right = torch.zeros((), dtype=torch.int64, device=self._device)
-        pairs = zip(self._images.split(_BATCH), self._labels.split(_BATCH), strict=True)
-        for images, labels in pairs:
-            prepared = self._preparation.apply(send(images, self._device).float() / 255)
-            right += (network(prepared).argmax(dim=1) == send(labels, self._device)).sum()
-        return int(right) / len(self._labels)
 
 
 def check_fit(source: DistilledSet | TrainedModel, data: RealData, size: Size, *, what: str = "set") -> None:

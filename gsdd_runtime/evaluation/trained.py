@@ -11,8 +11,9 @@ from gsdd_runtime.datasets import RealData
 from gsdd_runtime.datasets.real_data import check_real_data
 from gsdd_runtime.devices import resolve_device
 from gsdd_runtime.errors import check_type
-from gsdd_runtime.evaluation.real_test import RealTest, check_fit, data_facts
+from gsdd_runtime.evaluation.real_test import check_fit, data_facts
 from gsdd_runtime.networks.model_file import TrainedModel, model_description
+from gsdd_runtime.training.real_images import RealTest
 from gsdd_runtime.versions import VERSION
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -68,6 +69,16 @@ class Recipe:
         return torch.optim.SGD(
             network.parameters(), lr=learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
         )
+
+
+class Batches(Protocol):
+    """What a network can be trained on: the images of a set, or real ones."""
+
+    def __len__(self) -> int:
+        """The number of images."""
+
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Images ``[B, C, H, W]`` as a network takes them; labels int64 ``[B]``, or floats ``[B, classes]``."""
 
 
 class Examples:
@@ -178,7 +189,7 @@ def is_reported(epoch: int, epochs: int) -> bool:
 
 def train_network(
     network: nn.Module,
-    examples: Examples,
+    examples: Batches,
     recipe: Recipe,
     generator: torch.Generator,
     after_epoch: Callable[[int, Tensor], None],
@@ -194,29 +205,33 @@ def train_network(
     """
     rate = recipe.learning_rate
     optimiser = recipe.optimiser(network, rate)
-    with _deterministic_convolutions(next(network.parameters()).device):
+    with deterministic_convolutions(next(network.parameters()).device):
         for epoch in range(1, recipe.epochs + 1):
             network.train()
-            loss = _train_epoch(network, examples, recipe, optimiser, generator)
+            loss = train_epoch(network, examples, recipe, optimiser, generator)
             if epoch == recipe.epochs // 2:
                 optimiser = recipe.optimiser(network, rate / 10)
             after_epoch(epoch, loss)
 
 
-def _deterministic_convolutions(device: torch.device) -> AbstractContextManager[None]:
+def deterministic_convolutions(device: torch.device) -> AbstractContextManager[None]:
     """Without it, the seed would not fix the result on CUDA. It changes the whole process: not for side by side."""
     if device.type != "cuda":
         return nullcontext()
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
 
 
-def _train_epoch(
+def train_epoch(
     network: nn.Module,
-    examples: Examples,
+    examples: Batches,
     recipe: Recipe,
     optimiser: torch.optim.Optimizer,
     generator: torch.Generator,
 ) -> Tensor:
+    """Trains ``network`` in place for one pass over ``examples``; the loss of its last batch, of no dimension.
+
+    ``generator``, on the CPU, orders the examples and draws the augmentation.
+    """
     loss = torch.zeros(())
     for indices in torch.randperm(len(examples), generator=generator).split(recipe.batch_size):
         images, labels = examples.batch(indices)

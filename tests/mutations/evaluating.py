@@ -9,7 +9,7 @@ AUGMENTATION = "gsdd_runtime/training/augmentation.py"
 BASELINES = "gsdd_runtime/evaluation/baselines.py"
 RATE = "gsdd_runtime/bench/rate.py"
 RATE_CHART = "gsdd_runtime/bench/rate_chart.py"
-REAL_TEST = "gsdd_runtime/evaluation/real_test.py"
+REAL_TEST = "gsdd_runtime/training/real_images.py"
 TRAINER = "gsdd_runtime/training/trainer.py"
 
 RECIPE = ("test_training.py::test_training_is_the_recipe",)

@@ -1,0 +1,63 @@
+"""Real images as a network takes them: to train on, batch by batch, and to be tested on."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from gsdd_runtime.datasets import RealData
+from gsdd_runtime.devices import send
+from gsdd_runtime.sets.preparation import Preparation
+
+_BATCH = 256
+
+
+class RealExamples:
+    """The training images of real data, for :func:`gsdd_runtime.training.trainer.train_epoch`.
+
+    Images stay bytes on the device that trains and are prepared when their batch comes.
+
+    Args:
+        data: its training part, prepared as ``data.preparation`` says.
+        device: that trains.
+    """
+
+    def __init__(self, data: RealData, device: torch.device) -> None:
+        self._preparation = data.preparation.to(device)
+        self._images = data.train_images.to(device)
+        self._labels = data.train_labels.to(device)
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Images float32 ``[B, C, H, W]``, prepared, and labels int64 ``[B]``."""
+        chosen = send(indices, self._labels.device)
+        return self._preparation.apply(self._images[chosen].float() / 255), self._labels[chosen]
+
+
+class RealTest:
+    """The test images of real data, as a network takes them.
+
+    Args:
+        preparation: that makes the network's input.
+        data: its test part.
+        device: of the networks.
+    """
+
+    def __init__(self, preparation: Preparation, data: RealData, device: torch.device) -> None:
+        self._preparation = preparation.to(device)
+        self._images = data.test_images
+        self._labels = data.test_labels
+        self._device = device
+
+    @torch.no_grad()
+    def accuracy(self, network: nn.Module) -> float:
+        """The share of the test images, from 0 to 1, that ``network`` gets right."""
+        network.eval()
+        right = torch.zeros((), dtype=torch.int64, device=self._device)
+        pairs = zip(self._images.split(_BATCH), self._labels.split(_BATCH), strict=True)
+        for images, labels in pairs:
+            prepared = self._preparation.apply(send(images, self._device).float() / 255)
+            right += (network(prepared).argmax(dim=1) == send(labels, self._device)).sum()
+        return int(right) / len(self._labels)
