@@ -89,12 +89,21 @@ def test_a_small_demo_runs_to_its_end(
     monkeypatch.setattr(sys, "argv", ["demo", "--out", str(out), "--seed", "5"])
     demo.main()
     told = capsys.readouterr().out
-    for row, images in (("gaussians, distilled", 10), ("pixels, distilled", 2), ("real images, random", 4)):
-        assert row in told
-        made = gsdd.DistilledSet.load(out / f"{row.split(',')[0].replace('real images', 'random-real')}.safetensors")
+    bytes_a_class = {}
+    for name, row, images in (
+        ("gaussians", "Gaussians, distilled", 10), ("coded", "Gaussians, distilled and coded", 30),
+        ("pixels", "pixels, distilled", 2), ("random-real", "real images, random", 4),
+    ):  # fmt: skip
+        (line,) = [cells for line in told.splitlines() if (cells := line.split("│"))[1:] and cells[1].strip() == row]
+        bytes_a_class[name] = int(line[3])
+        made = gsdd.DistilledSet.load(out / f"{name}.safetensors")
         assert len(made) == 10 * images
         assert made.seed == 5
+        assert (made.coded is not None) == (name == "coded")
+    assert bytes_a_class.pop("coded") <= 3136
+    assert bytes_a_class == {"gaussians": 3080, "pixels": 3136, "random-real": 3136}
     assert "decoder.onnx in stock onnxruntime: within" in told
     assert {path.name for path in out.iterdir()} == {
-        "gaussians.safetensors", "pixels.safetensors", "random-real.safetensors", "decoder.onnx", "distilled.png",
+        "gaussians.safetensors", "coded.safetensors", "pixels.safetensors", "random-real.safetensors", "decoder.onnx",
+        "distilled.png",
     }  # fmt: skip

@@ -1,7 +1,8 @@
 """``make demo``: the whole of gsdd-rt on the embedded real images, with a table at the end.
 
-Three sets of the same storage are compared: Gaussians and pixels, distilled the same way, and real images chosen at
-random. Storage is counted in bytes: a Gaussian parameter and a distilled pixel take two, a pixel of a real image one.
+Sets of the same storage are compared: Gaussians, plain and coded, and pixels, all distilled the same way, and real
+images chosen at random. Storage is counted in bytes: a Gaussian parameter and a distilled pixel take two, a pixel of a
+real image one; coded images take what they were coded to.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from gsdd_runtime.distillation.checkpoint import checkpoint_path
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.evaluation.accuracy import EvaluationResult, evaluate
 from gsdd_runtime.evaluation.baselines import random_real_set
-from gsdd_runtime.reports.pictures import picture_of
+from gsdd_runtime.reports.pictures import class_name, grid
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.wording import counted, percent
 
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 # Short enough that the demo ends within ten minutes on two cores: the paper's DM takes 20000 iterations of 256 real
 # images a class, with a network of 128 filters.
 IPC = 1
-GPC = 10
 DISTILL: dict[str, Any] = {
     "method": "dm",
     "iterations": 600,
@@ -48,7 +48,17 @@ DISTILL: dict[str, Any] = {
     "batch_real": 64,
 }
 # The best of those tried: 2e-3, 4e-3, 1e-2 and 3e-2 for Gaussians, 1e-2 and 5e-2 for pixels (docs/distilling.md).
-LEARNING_RATE = {"gaussians": 4e-3, "pixels": 1e-2}
+DISTILLED: dict[str, dict[str, Any]] = {
+    "gaussians": {"representation": "gaussians", "gpc": 10, "learning_rate": 4e-3},
+    "coded": {"representation": "gaussians", "gpc": 30, "learning_rate": 4e-3, "coding": "entropy"},
+    "pixels": {"representation": "pixels", "learning_rate": 1e-2},
+}
+NAMES = {
+    "gaussians": "Gaussians, distilled",
+    "coded": "Gaussians, distilled and coded",
+    "pixels": "pixels, distilled",
+    "random-real": "real images, random",
+}
 EVALUATE: dict[str, Any] = {"network": "convnet3-w32", "epochs": 300, "repeats": 4, "tests": 5}
 
 
@@ -88,11 +98,11 @@ def run(out: Path, seed: int, overwrite: bool = False) -> None:
         f"{data.height}x{data.width}, to be distilled into the storage of {IPC} pixel image a class"
     )
     with progress_bar() as progress:
-        rows = [_distilled("gaussians", data, out, seed, progress), _distilled("pixels", data, out, seed, progress)]
-        rows.append(_random_real(data, out, seed, progress))
-    difference = export_and_compare(rows[0].distilled, out / "decoder.onnx")
-    draw_comparison(rows[0], rows[1], out / "distilled.png")
-    console.print(_table(rows))
+        rows = {name: _distilled(name, data, out, seed, progress) for name in DISTILLED}
+        rows["random-real"] = _random_real(data, out, seed, progress)
+    difference = export_and_compare(rows["gaussians"].distilled, out / "decoder.onnx")
+    draw_comparison([rows[name] for name in ("pixels", "gaussians", "coded")], out / "distilled.png")
+    console.print(_table(list(rows.values())))
     console.print(
         f"decoder.onnx in stock onnxruntime: within {difference:.0e} of the float64 reference, "
         f"{(out / 'decoder.onnx').stat().st_size} bytes"
@@ -104,52 +114,43 @@ def run(out: Path, seed: int, overwrite: bool = False) -> None:
 
 def _outputs(out: Path) -> list[outputs.Output]:
     """All that is written to the folder; of an unfinished run, its checkpoint."""
-    sets = [out / f"{name}.safetensors" for name in ("gaussians", "pixels", "random-real")]
+    sets = [out / f"{name}.safetensors" for name in NAMES]
     kinds = dict.fromkeys(sets, outputs.SET) | dict.fromkeys(map(checkpoint_path, sets), outputs.UNFINISHED)
     kinds |= {out / "decoder.onnx": outputs.ONNX, out / "distilled.png": outputs.PICTURE}
     return [outputs.Output("--out", path, kind) for path, kind in kinds.items()]
 
 
-def _distilled(representation: str, data: RealData, out: Path, seed: int, progress: Reporter) -> Row:
+def _distilled(name: str, data: RealData, out: Path, seed: int, progress: Reporter) -> Row:
     started = time.monotonic()
-    path = out / f"{representation}.safetensors"
+    path = out / f"{name}.safetensors"
     checkpoint_path(path).unlink(missing_ok=True)
     distilled = distill(
         data,
         ipc=IPC,
-        gpc=GPC if representation == "gaussians" else None,
-        representation=representation,
-        learning_rate=LEARNING_RATE[representation],
         seed=seed,
         out=path,
         overwrite=True,
-        progress=_prefixed(representation, progress),
+        progress=_prefixed(NAMES[name], progress),
         **DISTILL,
+        **DISTILLED[name],
     )
     seconds = time.monotonic() - started
-    return _evaluated(f"{representation}, distilled", distilled, 2, seconds, data, seed, progress)
+    return _evaluated(name, distilled, distilled.image_nbytes, seconds, data, seed, progress)
 
 
 def _random_real(data: RealData, out: Path, seed: int, progress: Reporter) -> Row:
     # An 8-bit pixel takes a quarter of the float32 pixel that IPC counts.
     distilled = random_real_set(data, per_class=4 * IPC, seed=seed)
     distilled.save(out / "random-real.safetensors")
-    return _evaluated("real images, random", distilled, 1, 0.0, data, seed, progress)
+    assert distilled.pixels is not None
+    return _evaluated("random-real", distilled, distilled.pixels.numel(), 0.0, data, seed, progress)
 
 
 def _evaluated(
-    name: str,
-    distilled: DistilledSet,
-    bytes_per_number: int,
-    seconds: float,
-    data: RealData,
-    seed: int,
-    progress: Reporter,
+    name: str, distilled: DistilledSet, nbytes: int, seconds: float, data: RealData, seed: int, progress: Reporter
 ) -> Row:
-    stored = distilled.gaussians if distilled.pixels is None else distilled.pixels
-    assert stored is not None
-    result = evaluate(distilled, data, seed=seed, progress=_prefixed(name, progress), **EVALUATE)
-    return Row(name, distilled, stored.numel() * bytes_per_number // distilled.classes, seconds, result)
+    result = evaluate(distilled, data, seed=seed, progress=_prefixed(NAMES[name], progress), **EVALUATE)
+    return Row(NAMES[name], distilled, nbytes // distilled.classes, seconds, result)
 
 
 def _prefixed(name: str, progress: Reporter) -> Reporter:
@@ -173,17 +174,22 @@ def export_and_compare(distilled: DistilledSet, path: Path) -> float:
     return (images.double() - exact).abs().max().item()
 
 
-def draw_comparison(left: Row, right: Row, path: Path) -> None:
-    """One picture of both sets, side by side, each row a class."""
-    pictures = [picture_of(row.distilled) for row in (left, right)]
-    captions = [f"{row.name}: {row.bytes_per_class} bytes a class" for row in (left, right)]
+def draw_comparison(rows: list[Row], path: Path) -> None:
+    """One picture of all sets, side by side at their native size, each line a class."""
+    names = [class_name(rows[0].distilled, label) for label in range(rows[0].distilled.classes)]
+    pictures = [
+        grid(row.distilled.decode(), len(row.distilled) // row.distilled.classes, names if row is rows[0] else None, 1)
+        for row in rows
+    ]
+    captions = [f"{row.name}: {row.bytes_per_class} bytes a class" for row in rows]
     font = ImageFont.load_default(14)
     heading, margin, gap = 28, 6, 24
     widths = [
         max(picture.width, int(font.getlength(caption)) + 2 * margin)
         for picture, caption in zip(pictures, captions, strict=True)
     ]
-    page = Image.new("RGB", (sum(widths) + gap, heading + max(picture.height for picture in pictures)), "white")
+    height = heading + max(picture.height for picture in pictures)
+    page = Image.new("RGB", (sum(widths) + gap * (len(rows) - 1), height), "white")
     draw = ImageDraw.Draw(page)
     left_edge = 0
     for picture, caption, width in zip(pictures, captions, widths, strict=True):
