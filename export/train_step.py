@@ -115,7 +115,7 @@ def train_step_model(
     onnx = require_onnx()
     from gsdd_runtime.export.gradient_function import gradient_function
     from gsdd_runtime.export.splat_function import splat_function
-    from gsdd_runtime.networks import build, default_network
+    from gsdd_runtime.networks import build, chosen
 
     rates = {"learning_rate": learning_rate, "momentum": momentum, "weight_decay": weight_decay}
     train_set = set_learning_rate is not None
@@ -126,7 +126,7 @@ def train_step_model(
             raise InputError(f"{name} must be 0 or more and below 1000, got {value}")
     check_opset(opset)
     height, width = check_size(distilled_set, size)
-    network = default_network((height, width)) if network is None else network
+    network = chosen(network, (height, width))
     net = build(network, distilled_set.channels, distilled_set.classes, (height, width), seed=seed)
     check_payload(_payload(distilled_set, net, train_set, normalize), "the training step")
     graph = Graph()
@@ -241,10 +241,11 @@ def _targets(graph: Graph, distilled_set: DistilledSet) -> str:
 def _network(graph: Graph, net: Network, x: str, size: tuple[int, int]) -> tuple[str, Any]:
     """Logits, and a function that writes the backward nodes: from the gradient of the logits to that of ``x``, if that
     is wanted, and those of all parameters."""
-    if not isinstance(net.features, nn.Sequential):
-        raise InputError(f"a training step cannot be made of {type(net.features).__name__}: choose a ConvNet")
+    features = getattr(net, "features", None)
+    if not isinstance(features, nn.Sequential):
+        raise InputError(f"a training step cannot be made of {type(features or net).__name__}: choose a ConvNet")
     steps: list[Backward] = []
-    for name, layer in net.features.named_children():
+    for name, layer in features.named_children():
         x, step = emit(graph, layer, f"features.{name}", x, size)
         steps.append(step)
         if isinstance(layer, nn.Conv2d):

@@ -255,7 +255,7 @@ def test_a_step_that_no_file_can_hold_is_refused_with_its_size(tmp_path: Path, m
     ("options", "message"),
     [
         ({"network": "resnet18"}, "choose a ConvNet"),
-        ({"network": "convnet9"}, "unknown network"),
+        ({"network": "convnet99"}, "unknown network"),
         ({"learning_rate": -1.0}, "learning_rate must be 0 or more"),
         ({"momentum": float("nan")}, "momentum must be 0 or more"),
     ],

@@ -37,26 +37,29 @@ def rewritten(path: Path, tensors: dict[str, Tensor] | None = None, **changes: A
     return path
 
 
-@pytest.mark.parametrize("name", ["convnet1-w4", "mlp", "resnet18"])
+@pytest.mark.parametrize(
+    "name",
+    ["convnet1-w4", "convnet1-w4-batch", "convnet1-w4-layer-swish", "mlp", "resnet18-batch"],
+)
 def test_what_is_saved_comes_back(name: str, tmp_path: Path) -> None:
     data = easy_data(channels=3)
     distilled = easy_set(data)
-    network = build(name, 3, 3, (16, 12), seed=1).eval()
+    network = build(name, 3, 3, (20, 16), seed=1).eval()
     path = tmp_path / "model.safetensors"
     facts = {"epochs": 3}
-    save_model(network, path, network=name, distilled_set=distilled, size=(16, 12), training=facts)
+    save_model(network, path, network=name, distilled_set=distilled, size=(20, 16), training=facts)
     before = torch.get_rng_state()
     model = load_model(path)
     assert torch.equal(torch.get_rng_state(), before)
-    images = torch.randn(2, 3, 16, 12, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(2, 3, 20, 16, generator=torch.Generator().manual_seed(0))
     assert torch.equal(model.network(images), network(images))
     assert not model.network.training
     assert all(parameter.requires_grad for parameter in model.network.parameters())
-    assert (model.name, model.channels, model.classes, model.size) == (name, 3, 3, (16, 12))
+    assert (model.name, model.channels, model.classes, model.size) == (name, 3, 3, (20, 16))
     assert (model.class_names, model.mean, model.std) == (data.class_names, data.mean, data.std)
     assert model.training["epochs"] == 3
     assert model.zca is None
-    plain = torch.rand(2, 3, 16, 12)
+    plain = torch.rand(2, 3, 20, 16)
     assert torch.equal(model.preparation.apply(plain), distilled.prepare(plain))
 
 

@@ -51,10 +51,11 @@ def command(
     """Report accuracy on held-out real images: of a trained network, or of fresh ones that are trained on a set."""
     from gsdd_runtime.networks.model_file import TrainedModel
 
-    source = load_set_or_model(path)
+    source = load_set_or_model(path, network)
     training = {"network": network, "epochs": epochs, "repeats": repeats, "seed": seed}
     if isinstance(source, TrainedModel):
-        given = next((name for name, value in training.items() if value is not None), None)
+        named_again = {"network": source.name}
+        given = next((name for name, value in training.items() if value not in (None, named_again.get(name))), None)
         if given is not None:
             raise InputError(f"{path} is a trained network and is tested as it is: leave --{given} out")
         _test(path, source, (dataset, data_dir, size, test_part), device, as_json)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from gsdd_runtime.commands.shared import JsonOption, SetOrModelArgument, load_set_or_model, print_json
 from gsdd_runtime.errors import printable
 
 
-def command(path: SetOrModelArgument, as_json: JsonOption = False) -> None:
+def command(
+    path: SetOrModelArgument,
+    network: Annotated[
+        str | None, typer.Option(help="Of a trained network that is code of yours: its module:Class, which is run.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Say what a distilled set or a trained network holds and how it was made."""
     from gsdd_runtime.networks.model_file import TrainedModel, model_description
     from gsdd_runtime.sets.description import description
 
-    source = load_set_or_model(path)
+    source = load_set_or_model(path, network)
     is_model = isinstance(source, TrainedModel)
     facts = {
         "file": str(path),

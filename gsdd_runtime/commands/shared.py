@@ -97,13 +97,18 @@ def load_data(dataset: str, data_dir: Path | None, size: str | None, test_part: 
     return data
 
 
-def load_set_or_model(path: Path) -> DistilledSet | TrainedModel:
-    """What the file holds, by its metadata; a file that is neither is explained as no set."""
+def load_set_or_model(path: Path, network: str | None = None) -> DistilledSet | TrainedModel:
+    """What the file holds, by its metadata; a file that is neither is explained as no set.
+
+    ``network`` names the architecture of a trained network again where that is code of the user's own.
+    """
     from gsdd_runtime.networks import model_file
     from gsdd_runtime.sets.container import is_of_kind
     from gsdd_runtime.sets.distilled_set import DistilledSet
 
-    return model_file.load_model(path) if is_of_kind(path, model_file.KIND) else DistilledSet.load(path)
+    if is_of_kind(path, model_file.KIND):
+        return model_file.load_model(path, network=network)
+    return DistilledSet.load(path)
 
 
 def warn_of_other_data(fingerprint: str | None, size: tuple[int, int], data: RealData) -> None:

@@ -45,7 +45,7 @@ def command(
     """Train a network on a distilled set and write its weights; with --dataset, test it on real images too."""
     from gsdd_runtime.datasets import folders_of
     from gsdd_runtime.evaluation.accuracy import with_statistics
-    from gsdd_runtime.networks import default_network
+    from gsdd_runtime.networks import chosen
     from gsdd_runtime.networks.model_file import check_saving, save_model
     from gsdd_runtime.sets.distilled_set import DistilledSet
     from gsdd_runtime.training.trainer import fit_to_set, train
@@ -57,7 +57,7 @@ def command(
         data = _data(distilled, dataset, data_dir, test_part)
         if data is not None:
             distilled = with_statistics(distilled, data)
-        network = default_network((distilled.height, distilled.width)) if network is None else network
+        network = chosen(network, (distilled.height, distilled.width))
         # The name of a file may hold what a description may not.
         name = path.name if path.name.isprintable() else ascii(path.name)
         about: dict[str, Any] = {
@@ -76,9 +76,10 @@ def command(
         return
     from gsdd_runtime.evaluation.trained import evaluate_model
     from gsdd_runtime.networks.model_file import load_model
+    from gsdd_runtime.networks.outside import without_file
 
     # The file is what is tested: it is what will be used.
-    result = evaluate_model(load_model(out), data, device=device)
+    result = evaluate_model(load_model(out, network=without_file(network)), data, device=device)
     print(f"  on real test images  {percent(result.accuracy, 0.0, 1)} of {len(data.test_labels)}, of {data.name}")
 
 

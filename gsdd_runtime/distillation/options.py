@@ -134,7 +134,7 @@ def resolve(options: DistillOptions, data: RealData) -> ResolvedOptions:
     }
     defaults: dict[str, Any] = {
         "iterations": DEFAULT_ITERATIONS[options.method],
-        "network": networks.default_network((data.height, data.width)),
+        "network": networks.chosen(options.network, (data.height, data.width)),
         "learning_rate": DEFAULT_LEARNING_RATE[options.representation],
         "fit_learning_rate": DEFAULT_FIT_LEARNING_RATE,
         "classes_per_pass": default_classes_per_pass(data, options.batch_real + batch_syn, known["device"]),

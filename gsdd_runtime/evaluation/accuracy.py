@@ -177,7 +177,7 @@ def evaluate(
     where = resolve_device(device)
     shape = (distilled_set.height, distilled_set.width) if size is None else size
     check_fit(distilled_set, data, shape)
-    network = networks.default_network(shape) if network is None else network
+    network = networks.chosen(network, shape)
     distilled_set = with_statistics(distilled_set, data)
     examples = Examples(distilled_set, where, shape)
     test = RealTest(distilled_set.preparation, data, where)

@@ -20,6 +20,7 @@ from gsdd_runtime import networks
 from gsdd_runtime.atomic import check_not_read, check_place, check_room
 from gsdd_runtime.errors import InputError, check_type
 from gsdd_runtime.networks import Network, Size
+from gsdd_runtime.networks.outside import check_named_by_file, permit, without_file
 from gsdd_runtime.sets import checks
 from gsdd_runtime.sets.container import Container, Kind, description_text, open_container, write_container
 from gsdd_runtime.sets.distilled_set import DistilledSet, check_distilled_set
@@ -34,6 +35,8 @@ KIND = Kind(
     remedy="make one with `gsdd-rt train`",
     again="copy it again, or train again",
 )
+# As safetensors spells what networks have: weights, and the count of batches of a batch norm.
+_DTYPES = {torch.float32: "F32", torch.int64: "I64"}
 # Name of the whitening matrix among the weights, whose own names have a dot.
 ZCA = "zca"
 
@@ -166,7 +169,7 @@ def _facts(
 ) -> dict[str, Any]:
     height, width = (distilled_set.height, distilled_set.width) if size is None else size
     return {
-        "network": network,
+        "network": without_file(network),
         "channels": distilled_set.channels,
         "classes": distilled_set.classes,
         "height": height,
@@ -181,30 +184,39 @@ def _facts(
     }
 
 
-def load_model(path: str | os.PathLike[str]) -> TrainedModel:
+def load_model(path: str | os.PathLike[str], *, network: str | None = None) -> TrainedModel:
     """Reads a file that :func:`save_model` wrote.
 
+    Args:
+        path: of the file.
+        network: for one of your own code, ``module:Class``: its name again, since no code is run because a file
+            names it.
+
     Raises:
-        InputError: it cannot be read, is no such file, is of a newer format, or its weights do not fit its network.
+        InputError: it cannot be read, is no such file, is of a newer format, or its weights do not fit its network;
+            or it names code of yours and ``network`` does not.
+        GsddError: timm, which has its network, is not installed.
     """
     container = open_container(path, KIND)
     facts = _checked(container.path, container.fields)
+    check_named_by_file(path, facts["network"], network)
+    permit(network)
     size = (facts["height"], facts["width"])
     # Without memory for its weights: they are those of the file, once it is known that they fit.
     with torch.device("meta"):
         try:
-            network = networks.build(facts["network"], facts["channels"], facts["classes"], size, seed=0)
+            model = networks.build(facts["network"], facts["channels"], facts["classes"], size, seed=0)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
-        expected = network.state_dict()
+        expected = model.state_dict()
         if ZCA in container.dtypes:
             length = facts["channels"] * size[0] * size[1]
             expected[ZCA] = torch.empty(length + 1, length)
     weights = _weights(container, expected)
     zca = weights.pop(ZCA, None)
-    network.load_state_dict(weights, assign=True)
+    model.load_state_dict(weights, assign=True)
     return TrainedModel(
-        network=network.eval(),
+        network=model.eval(),
         name=facts["network"],
         channels=facts["channels"],
         classes=facts["classes"],
@@ -252,11 +264,11 @@ def _weights(container: Container, expected: Mapping[str, Tensor]) -> dict[str, 
     weights = container.copies()
     for name, tensor in expected.items():
         stored = weights[name]
-        if stored.shape != tensor.shape or stored.dtype != torch.float32:
+        if stored.shape != tensor.shape or stored.dtype != tensor.dtype:
             raise InputError(
-                f"{path}: tensor {name} must be F32 {list(tensor.shape)}, "
+                f"{path}: tensor {name} must be {_DTYPES.get(tensor.dtype, tensor.dtype)} {list(tensor.shape)}, "
                 f"got {container.dtypes[name]} {list(stored.shape)}: the file is damaged"
             )
-        if not bool(torch.isfinite(stored).all()):
+        if stored.is_floating_point() and not bool(torch.isfinite(stored).all()):
             raise InputError(f"{path}: tensor {name} holds a NaN or an infinity: train again")
     return weights

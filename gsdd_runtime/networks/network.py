@@ -9,6 +9,8 @@ from gsdd_runtime.errors import InputError
 
 # A linear layer above this many weights (1 GiB) is an image too large for the network, not a wish.
 MAX_LINEAR_WEIGHTS = 2**28
+# Groups of a group norm, as the field takes them.
+GROUPS = 4
 
 Size = tuple[int, int]
 
@@ -43,8 +45,18 @@ def too_small(name: str, size: Size, least: str) -> InputError:
     return InputError(f"images of {size[0]}x{size[1]} are too small for {name}: {least}")
 
 
-def norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(channels, channels, affine=True)
+def norm(channels: int, kind: str = "instance", size: Size = (1, 1)) -> nn.Module:
+    """The norm of a feature map of ``channels`` and ``size``: ``instance``, ``batch``, ``group`` or ``layer``.
+
+    Instance norm is a group norm with one channel per group, as the field has it: no running statistics.
+    """
+    if kind == "instance":
+        return nn.GroupNorm(channels, channels, affine=True)
+    if kind == "batch":
+        return nn.BatchNorm2d(channels)
+    if kind == "group":
+        return nn.GroupNorm(GROUPS, channels, affine=True)
+    return nn.LayerNorm([channels, *size])
 
 
 def sized(name: str, features: nn.Sequential, channels: int, classes: int, size: Size, least: int) -> Network:
@@ -56,6 +68,7 @@ def sized(name: str, features: nn.Sequential, channels: int, classes: int, size:
 
 
 def shape_after(features: nn.Sequential, channels: int, size: Size) -> torch.Size:
+    """Channels, height and width behind convolutions and max pools."""
     shape = list(size)
     out = channels
     for layer in features:
@@ -64,6 +77,15 @@ def shape_after(features: nn.Sequential, channels: int, size: Size) -> torch.Siz
                 v if isinstance(v, int) else int(v[0]) for v in (layer.kernel_size, layer.stride, layer.padding)
             )
             shape = [(side + 2 * padding - kernel) // stride + 1 for side in shape]
+        elif isinstance(layer, nn.AdaptiveMaxPool2d):
+            shape = list(layer.output_size)  # type: ignore[arg-type]
         if isinstance(layer, nn.Conv2d):
             out = layer.out_channels
     return torch.Size((out, *shape))
+
+
+def draw_as_he(network: nn.Module) -> None:
+    """Convolutions from a normal of variance 2 / (outputs x kernel), as torchvision and ResNet-AP start them."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

@@ -150,7 +150,7 @@ def train(
     recipe = Recipe(epochs, batch_size, learning_rate, momentum, weight_decay, augment)
     where = resolve_device(device)
     shape = (distilled_set.height, distilled_set.width) if size is None else size
-    name = networks.default_network(shape) if network is None else network
+    name = networks.chosen(network, shape)
     fresh = networks.build(
         name, distilled_set.channels, distilled_set.classes, shape, derived_generator(seed, "network")
     ).to(where)
