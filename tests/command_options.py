@@ -38,6 +38,7 @@ LIBRARY = {
     "render_rate_chart": "gsdd_runtime.bench.rate_chart",
     "examine": "gsdd_runtime.commands.examination",
     "claim": "gsdd_runtime.commands.outputs",
+    "load_set_or_model": "gsdd_runtime.commands.info",
     # Of DistilledSet.
     "load": "gsdd_runtime.sets.distilled_set",
     "save": "gsdd_runtime.sets.distilled_set",
@@ -70,6 +71,7 @@ BASE = {
     "--aot-inductor {out}.aot.pt2 --tensorrt {out}.engine",
     "decode": "{set} --out {out}.npy",
     "info": "{set}",
+    "networks": "",
     "bench": "",
     "doctor": "",
 }
@@ -185,8 +187,10 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "indices": Reaches("--indices 1:3", "write_decoded.indices", range(1, 3)),
         "size": Reaches("--size 20x24", "write_decoded.size", (20, 24)),
     },
+    "networks": {"as_json": Reaches("--json", "json", True)},
     "info": {
         "path": Reaches("", "load.path", "{other}", base="{other}"),
+        "network": Reaches("--network mlp", "load_set_or_model.network", "mlp"),
         "as_json": Reaches("--json", "json", True),
     },
     "bench": {

@@ -20,6 +20,7 @@ from typer.main import get_command
 import gsdd_runtime as gsdd
 from gsdd_runtime.commands import outputs
 from gsdd_runtime.commands.cli import app, run
+from gsdd_runtime.commands.shared import load_set_or_model
 from gsdd_runtime.sets.compression import compress
 
 GROUP = get_command(app)
@@ -68,7 +69,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
     results: dict[str, Callable[..., Any]] = {
         "load": gsdd.DistilledSet.load, "save": gsdd.DistilledSet.save, "compress": compress, "examine": list,
-        "claim": outputs.claim, "run_decode_bench": lambda **_: {},
+        "claim": outputs.claim, "load_set_or_model": load_set_or_model, "run_decode_bench": lambda **_: {},
         "run_train_bench": lambda **_: {}, "run_rate_bench": lambda *_, **__: {},
     }  # fmt: skip
     for name, module in LIBRARY.items():

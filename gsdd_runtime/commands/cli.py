@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from gsdd_runtime.commands import bench, compress, decode, distill, doctor, evaluate, export, info, train
+from gsdd_runtime.commands import bench, compress, decode, distill, doctor, evaluate, export, info, networks, train
 from gsdd_runtime.commands.exits import exit_code, fail, why
 from gsdd_runtime.errors import GsddError
 from gsdd_runtime.versions import VERSION
@@ -48,6 +48,7 @@ for module, name in (
     (export, "export"),
     (decode, "decode"),
     (info, "info"),
+    (networks, "networks"),
     (bench, "bench"),
     (doctor, "doctor"),
 ):
