@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gsdd_runtime.errors import InputError
+from gsdd_runtime.errors import BusyError, InputError
 from gsdd_runtime.wording import bytes_in_words
 
 _PathLike = str | os.PathLike[str]
@@ -92,7 +92,8 @@ def sole_writer(path: _PathLike, *, folder: bool = False) -> Iterator[None]:
     File systems without locks have none.
 
     Raises:
-        InputError: another run, of this process too, is writing it; or nothing can be written there.
+        BusyError: another run, of this process too, is writing it.
+        InputError: nothing can be written there.
     """
     target = Path(path)
     check_place(target, folder=folder)
@@ -193,7 +194,7 @@ def _locked(target: Path, place: Path) -> int:
             owner = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
             os.close(descriptor)
             which = f" (process {owner})" if owner else ""
-            raise InputError(
+            raise BusyError(
                 f"{target} is being written by another run{which}: wait for its end, or choose another place"
             ) from None
         except OSError as error:

@@ -31,6 +31,10 @@ class InputError(GsddError, ValueError):
     """Something the user gave cannot be used: a file, an option, a shape. The command exits with 2."""
 
 
+class BusyError(InputError):
+    """Another run is writing the file."""
+
+
 class OutOfRangeError(InputError, IndexError):
     """There is no image at an index: where a sequence is walked through to its end, Python stops at it."""
 

@@ -95,7 +95,7 @@ def at(place: str, calls: Calls, stdout: str) -> Any:
         return function in calls
     value: Any = calls[function]
     for key in keys:
-        value = value[key]
+        value = value[int(key) if isinstance(value, list) else key]
     return value
 
 

@@ -15,6 +15,8 @@ from set_files import join_file, some_set, split_file
 
 from gsdd_runtime.distillation.checkpoint import Checkpoint
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.experts.subject import Subject
+from gsdd_runtime.experts.trajectory import About, Trajectory, save_trajectory
 from gsdd_runtime.networks import build
 from gsdd_runtime.networks.model_file import load_model, save_model
 from gsdd_runtime.sets import container
@@ -33,6 +35,11 @@ def a_network(path: Path) -> None:
     save_model(network, path, network="convnet1-w4", distilled_set=easy_set(easy_data()))
 
 
+def an_expert(path: Path) -> None:
+    subject = Subject.of("convnet1-w4", easy_data())
+    save_trajectory(path, About(subject, {"epochs": 1}, 0, 0), torch.zeros(2, subject.length))
+
+
 def a_checkpoint(path: Path) -> None:
     Checkpoint("match", 3, {"seed": 0}, "sha256:00", {"parameter/color": torch.ones(3)}).save(path)
 
@@ -40,6 +47,7 @@ def a_checkpoint(path: Path) -> None:
 KINDS: dict[str, tuple[Callable[[Path], None], Callable[[Path], Any], str]] = {
     "set": (a_set, DistilledSet.load, "gsdd"),
     "network": (a_network, load_model, "gsdd_model"),
+    "expert": (an_expert, Trajectory, "gsdd_trajectory"),
     "checkpoint": (a_checkpoint, Checkpoint.load, "gsdd_checkpoint"),
 }
 
@@ -181,7 +189,8 @@ def test_a_file_of_another_kind(file: File, tmp_path: Path) -> None:
 
 def test_what_is_read_does_not_hang_on_the_file(file: File, monkeypatch: pytest.MonkeyPatch) -> None:
     """A mapped network would end the process at the first page that is gone."""
-    if file.key == "gsdd":
+    if file.key in ("gsdd", "gsdd_trajectory"):
+        # These are watched instead.
         return
     monkeypatch.setattr(container, "IN_MEMORY_BYTES", 0)
     read = file.read(file.path)

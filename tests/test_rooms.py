@@ -10,9 +10,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ROOMS = (
-    "commands", "bench", "evaluation", "distillation", "loading", "export", "training", "reports", "networks",
-    "datasets", "decoders", "sets", "devices", "splatting", "memory", "seeds", "progress", "atomic", "formats",
-    "versions", "wording", "errors",
+    "commands", "bench", "evaluation", "distillation", "loading", "export", "experts", "training", "reports",
+    "networks", "datasets", "decoders", "sets", "devices", "splatting", "memory", "seeds", "progress", "atomic",
+    "formats", "versions", "wording", "errors",
 )  # fmt: skip
 FACES = ("__init__", "__main__")
 

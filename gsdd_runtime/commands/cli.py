@@ -14,7 +14,19 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from gsdd_runtime.commands import bench, compress, decode, distill, doctor, evaluate, export, info, networks, train
+from gsdd_runtime.commands import (
+    bench,
+    compress,
+    decode,
+    distill,
+    doctor,
+    evaluate,
+    experts,
+    export,
+    info,
+    networks,
+    train,
+)
 from gsdd_runtime.commands.exits import exit_code, fail, why
 from gsdd_runtime.errors import GsddError
 from gsdd_runtime.versions import VERSION
@@ -42,6 +54,7 @@ app = typer.Typer(
 
 for module, name in (
     (distill, "distill"),
+    (experts, "experts"),
     (evaluate, "eval"),
     (train, "train"),
     (compress, "compress"),

@@ -77,6 +77,26 @@ def check(outputs: Iterable[Output], *, reads: Iterable[Path | None], overwrite:
         pass
 
 
+def check_folder(option: str, folder: Path, *, reads: Iterable[Path | None]) -> None:
+    """A folder of files that are written one by one, by several runs at once: what it holds is for the library.
+
+    Raises:
+        InputError: it is a file or bears the name of one, its own folder is missing or cannot be written, or it is one
+            that is read, or lies in one.
+    """
+    _check_suffix(Output(option, folder, EXPERTS))
+    reads = list(reads)
+    check_not_read(folder, reads)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(
+            f"{option}: {folder} exists and is not a folder: --overwrite does not replace it, choose another"
+        )
+    check_place(folder, folder=True)
+    for source in reads:
+        if source is not None and source.resolve() in (folder.resolve(), *folder.resolve().parents):
+            raise InputError(f"{option}: {folder} would replace what is read, {source}: choose another place")
+
+
 def _check(outputs: list[Output], reads: list[Path | None], overwrite: bool) -> None:
     taken: dict[tuple[Path, str], Output] = {}
     for output in outputs:
@@ -199,3 +219,4 @@ ARRAYS = Kind(
 PICTURE = Kind("a PNG picture", (".png",), _starts_with(b"\x89PNG\r\n\x1a\n"))
 DRAWING = Kind("an SVG drawing", (".svg",), _is_drawing)
 PICTURES = Kind("a folder of pictures", ("", ".npz", ".npy", ".png"), folder=True)
+EXPERTS = Kind("a folder of experts", ("",), folder=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import commands
 import distilling
 import evaluating
+import experts
 import loading
 import splatting
 
 MUTATIONS = [
     *distilling.MUTATIONS,
     *evaluating.MUTATIONS,
+    *experts.MUTATIONS,
     *loading.MUTATIONS,
     *commands.MUTATIONS,
     *splatting.MUTATIONS,

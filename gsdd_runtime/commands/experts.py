@@ -1,0 +1,90 @@
+"""``gsdd-rt experts``: networks trained on real images, with their weights after every epoch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gsdd_runtime.commands import outputs
+from gsdd_runtime.commands.shared import (
+    DataDirOption,
+    DatasetOption,
+    DeviceOption,
+    NetworkOption,
+    SeedOption,
+    SizeOption,
+    TestPartOption,
+    load_data,
+    progress_bar,
+)
+from gsdd_runtime.wording import counted, percent
+
+
+def command(
+    dataset: DatasetOption,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to fill: one file an expert.")],
+    data_dir: DataDirOption = None,
+    size: SizeOption = None,
+    test_part: TestPartOption = None,
+    network: NetworkOption = None,
+    count: Annotated[int, typer.Option(min=1, help="Experts to train.")] = 100,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the real images of each.")] = 50,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 256,
+    learning_rate: Annotated[float, typer.Option(help="Of SGD, constant.")] = 0.01,
+    momentum: Annotated[float, typer.Option(help="Of SGD.")] = 0.0,
+    weight_decay: Annotated[float, typer.Option(help="Of SGD.")] = 0.0,
+    augment: Annotated[str, typer.Option(help="dsa or none.")] = "dsa",
+    buffers: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--import",
+            metavar="FILE",
+            help="Take experts from a .pt buffer of trajectory matching's published code, not train any; "
+            "may be given several times.",
+        ),
+    ] = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the experts that are missing.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Remove the experts that are there first.")] = False,
+) -> None:
+    """Train experts on real images, as distill --method tm takes them: their weights after every epoch."""
+    from gsdd_runtime.datasets import folders_of
+    from gsdd_runtime.experts import import_experts, make_experts
+
+    outputs.check_folder("--out", out, reads=[*folders_of(dataset, data_dir), *(buffers or [])])
+    with progress_bar() as progress:
+        data = load_data(dataset, data_dir, size, test_part)
+        if buffers:
+            experts = import_experts(
+                buffers, data, out, network=network, device=device, overwrite=overwrite, progress=progress
+            )
+        else:
+            experts = make_experts(
+                data,
+                out,
+                network=network,
+                count=count,
+                epochs=epochs,
+                seed=seed,
+                device=device,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                momentum=momentum,
+                weight_decay=weight_decay,
+                augment=augment,
+                resume=resume,
+                overwrite=overwrite,
+                progress=progress,
+            )
+    known = f"{counted(len(experts), 'expert')} of {experts.subject.network}, {counted(experts.epochs, 'epoch')} each"
+    tested = (
+        "not tested"
+        if experts.accuracy is None
+        else f"{percent(experts.accuracy, 0.0, 1, digits=1)} of real test images"
+    )
+    print(f"{out}: {known}, {experts.subject.length} parameters; at the end {tested}")
+    if not buffers and len(experts) < count:
+        print(f"  other runs are training {counted(count - len(experts), 'expert')} more")
