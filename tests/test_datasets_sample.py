@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 import tracemalloc
@@ -11,16 +12,18 @@ import numpy as np
 import pytest
 import torch
 
-from gsdd_runtime.datasets import RealData, load_dataset, real_data
+from gsdd_runtime.datasets import RealData, load_dataset, statistics
 from gsdd_runtime.datasets.fashion_mnist import FILES, SAMPLE_FOLDER
 from gsdd_runtime.datasets.idx import read_idx
 from gsdd_runtime.datasets.make_sample import first_of_each_class, make_sample
-from gsdd_runtime.datasets.real_data import channel_statistics, fingerprint
+from gsdd_runtime.datasets.statistics import channel_statistics, fingerprint
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.splatting.native import installed_file
 
 FULL = Path("/usr/share/datasets/fashion-mnist")
-FINGERPRINT = "sha256:9cdcd324116e57e3322133d9bedf077b40c6efc41ba7d062a1656cf5d32e284d"
+FINGERPRINT = "sha256-sorted:f8171b26a5f459ccad94b3ac6aa53cc976eb2e35c23f0ab9aa26f040cafec6ab"
+# Of the kind that depends on the order, which earlier sets hold.
+ORDERED = "sha256:9cdcd324116e57e3322133d9bedf077b40c6efc41ba7d062a1656cf5d32e284d"
 
 
 def sample_folder() -> Path:
@@ -47,6 +50,9 @@ def test_the_sample_is_stratified(sample: RealData) -> None:
 
 def test_the_sample_is_the_one_recorded(sample: RealData) -> None:
     assert sample.fingerprint == FINGERPRINT
+    for known, other in ((FINGERPRINT, "sha256-sorted:00"), (ORDERED, "sha256:00")):
+        assert sample.has_fingerprint(known)
+        assert not sample.has_fingerprint(other)
 
 
 def test_the_sample_is_small_and_comes_with_its_licence() -> None:
@@ -82,7 +88,7 @@ def test_statistics_do_not_depend_on_how_many_pixels_are_counted_at_once(
 ) -> None:
     images = torch.randint(0, 256, (7, 3, 5, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     expected = channel_statistics(images)
-    monkeypatch.setattr(real_data, "_COUNT_PART", part)
+    monkeypatch.setattr(statistics, "_COUNT_PART", part)
     assert channel_statistics(images) == expected
 
 
@@ -101,6 +107,25 @@ def test_statistics_take_little_memory_beside_the_images(shape: tuple[int, ...])
 
 def test_a_constant_channel_can_be_divided_by() -> None:
     assert channel_statistics(torch.full((2, 1, 3, 3), 51, dtype=torch.uint8)) == ((0.2,), (1.0,))
+
+
+def test_the_fingerprint_is_what_the_documentation_says_and_knows_no_order() -> None:
+    images = torch.arange(36, dtype=torch.uint8).view(3, 1, 3, 4)
+    labels = torch.tensor([1, 0, 1])
+    test = images[:1], labels[:1]
+    digest = hashlib.sha256(b'{"class_names": ["a", "b"], "shapes": [[3, 1, 3, 4], [1, 1, 3, 4]]}')
+    for pixels, theirs in ((images, labels), test):
+        pairs = zip(pixels, theirs.tolist(), strict=True)
+        each = [
+            hashlib.sha256(label.to_bytes(8, "little") + image.numpy().tobytes()).digest() for image, label in pairs
+        ]
+        digest.update(b"".join(sorted(each)))
+    expected = f"sha256-sorted:{digest.hexdigest()}"
+    order = torch.tensor([2, 0, 1])
+    for train in ((images, labels), (images[order], labels[order])):
+        assert fingerprint(train, test, ("a", "b")) == expected
+    # Which image has which label is a part of it.
+    assert fingerprint((images[order], labels), test, ("a", "b")) != expected
 
 
 def test_the_fingerprint_tells_pixels_labels_names_and_parts_apart() -> None:

@@ -1,27 +1,25 @@
-"""Real data: what is distilled, and what a distilled set is tested on.
+"""Real data: what is distilled, and what a distilled set is tested on. docs/datasets.md tells of each kind.
 
-``load_dataset`` reads one of
-
-- ``fashion-mnist-sample``: 6,000 training and 1,000 test images of Fashion-MNIST, part of the package;
-- ``fashion-mnist``: the whole of it, from the official IDX files in ``data_dir``;
-- ``imagefolder:DIR``: a folder of folders of images (docs/file-format.md, "Folders of images").
+``load_dataset`` reads those of ``gsdd_runtime.datasets.catalog`` by name, and ``imagefolder:DIR``: a folder of folders
+of images.
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
-from gsdd_runtime.datasets.fashion_mnist import load_fashion_mnist, load_sample
+from gsdd_runtime.datasets.catalog import DATASETS, FOLDER
 from gsdd_runtime.datasets.image_folder import load_image_folder
 from gsdd_runtime.datasets.real_data import RealData
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.progress import Reporter, silent
 from gsdd_runtime.splatting.gaussians import MAX_SIDE
 
-__all__ = ["DATASETS", "RealData", "folders_of", "load_dataset"]
+__all__ = ["DATASETS", "NORMALIZATIONS", "RealData", "folders_of", "load_dataset"]
 
-DATASETS = ("fashion-mnist-sample", "fashion-mnist", "imagefolder:DIR")
-_FOLDER = "imagefolder:"
+NORMALIZATIONS = ("computed", "published")
 
 
 def load_dataset(
@@ -31,46 +29,86 @@ def load_dataset(
     *,
     channels: int | None = None,
     test_part: float | None = None,
+    normalization: str = "computed",
+    zca: bool = False,
+    progress: Reporter = silent,
 ) -> RealData:
-    """Reads real data into memory, one byte a pixel and channel.
+    """Reads real data, one byte a pixel and channel.
 
     Args:
-        name: ``fashion-mnist-sample``, ``fashion-mnist`` or ``imagefolder:DIR``.
-        data_dir: the folder of the IDX files, for ``fashion-mnist``; no other name takes one.
+        name: one of ``gsdd_runtime.datasets.DATASETS``, or ``imagefolder:DIR``.
+        data_dir: the folder of the dataset's files; what is in the package or names its folder itself takes none.
         size: ``(height, width)`` that images are scaled to. Left out, images keep their own size, which must
             then be the same for all.
         channels: 1 or 3, for ``imagefolder``; left out, 1 if every file is stored as gray, else 3.
         test_part: for ``imagefolder``: the share of each class, from 0 to below 1, that is held out to test on; 0 for
             no test part. Left out, the folder's own test part, or a fifth where it has none.
+        normalization: mean and std that networks take images by: ``computed`` from the training images, or those
+            ``published`` for the dataset.
+        zca: networks take ZCA-whitened images in place of that, fitted on the training images (eps 0.1).
+        progress: told of the files and images that were read.
 
     Raises:
-        InputError: no such dataset, a missing or broken file, images that do not fit together.
+        InputError: no such dataset, a missing or broken file, images that do not fit together, no published statistics.
     """
     if size is not None and not all(1 <= side <= MAX_SIDE for side in size):
         raise InputError(f"the size must be 1 to {MAX_SIDE} pixels a side, got {size[0]}x{size[1]}")
-    if name.startswith(_FOLDER):
-        folder = name.removeprefix(_FOLDER)
-        if not folder:
-            raise InputError("imagefolder: needs a folder: write imagefolder:DIR")
-        if data_dir is not None:
-            raise InputError(f"{name} names its folder itself: leave the data directory out")
-        return load_image_folder(folder, size=size, channels=channels, test_part=test_part)
-    if name not in DATASETS:
-        raise InputError(f"no dataset {name!r}: choose one of {', '.join(DATASETS)}")
+    if normalization not in NORMALIZATIONS:
+        raise InputError(f"normalization {normalization!r} is not known: choose one of {', '.join(NORMALIZATIONS)}")
+    if zca and normalization != "computed":
+        raise InputError("whitening (--zca) takes the place of mean and std: leave --normalization out")
+    if name.startswith(FOLDER):
+        data = _folder(name, data_dir, size, channels, test_part)
+    else:
+        data = _named(name, data_dir, size, channels, test_part, progress)
+    if normalization == "published":
+        data = _as_published(name, data)
+    return data.whitened(progress) if zca else data
+
+
+def _folder(
+    name: str,
+    data_dir: str | os.PathLike[str] | None,
+    size: tuple[int, int] | None,
+    channels: int | None,
+    test_part: float | None,
+) -> RealData:
+    folder = name.removeprefix(FOLDER)
+    if not folder:
+        raise InputError("imagefolder: needs a folder: write imagefolder:DIR")
+    if data_dir is not None:
+        raise InputError(f"{name} names its folder itself: leave the data directory out")
+    return load_image_folder(folder, size=size, channels=channels, test_part=test_part)
+
+
+def _named(
+    name: str,
+    data_dir: str | os.PathLike[str] | None,
+    size: tuple[int, int] | None,
+    channels: int | None,
+    test_part: float | None,
+    progress: Reporter,
+) -> RealData:
+    known = DATASETS.get(name)
+    if known is None:
+        raise InputError(f"no dataset {name!r}: choose one of {', '.join(DATASETS)}, {FOLDER}DIR")
     if test_part is not None:
         raise InputError(f"{name} has its own test part: leave --test-part out")
-    if channels is not None and channels != 1:
-        raise InputError(f"{name} is gray: leave channels out")
-    if name == "fashion-mnist-sample":
-        if data_dir is not None:
-            raise InputError(
-                "fashion-mnist-sample is part of the package: leave the data directory out, or use fashion-mnist"
-            )
-        return load_sample(size=size)
-    return load_fashion_mnist(data_dir, size=size)
+    if channels is not None and channels != known.channels:
+        raise InputError(f"{name} is {'gray' if known.channels == 1 else 'in colour'}: leave channels out")
+    if known.embedded and data_dir is not None:
+        raise InputError(f"{name} is part of the package: leave the data directory out, or use another dataset")
+    return known.load(data_dir, size, progress)
+
+
+def _as_published(name: str, data: RealData) -> RealData:
+    known = DATASETS.get(name)
+    if known is None or known.mean is None or known.std is None:
+        raise InputError(f"{name} has no published mean and std: leave --normalization out, which computes them")
+    return replace(data, mean=known.mean, std=known.std)
 
 
 def folders_of(name: str, data_dir: str | os.PathLike[str] | None = None) -> list[Path]:
     """The folders that :func:`load_dataset` would read from, besides the package's own."""
-    named = [name.removeprefix(_FOLDER)] if name.startswith(_FOLDER) else []
+    named = [name.removeprefix(FOLDER)] if name.startswith(FOLDER) else []
     return [Path(folder) for folder in (*named, data_dir) if folder]

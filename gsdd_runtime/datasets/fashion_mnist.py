@@ -10,6 +10,7 @@ from torch import Tensor
 from gsdd_runtime.datasets.idx import read_idx
 from gsdd_runtime.datasets.real_data import RealData, resized
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.progress import Reporter, silent
 from gsdd_runtime.splatting.native import installed_file
 from gsdd_runtime.wording import counted
 
@@ -32,15 +33,17 @@ _WHERE = (
 )
 
 
-def load_sample(size: tuple[int, int] | None = None) -> RealData:
+def load_sample(size: tuple[int, int] | None = None, progress: Reporter = silent) -> RealData:
     """The sample in the package: 600 training and 100 test images a class."""
     labels_file = installed_file(*SAMPLE_FOLDER, FILES["train labels"] + ".gz")
     if labels_file is None:
         raise InputError("the package lacks its fashion-mnist-sample files: install gsdd-rt again")
-    return _load("fashion-mnist-sample", labels_file.parent, size)
+    return _load("fashion-mnist-sample", labels_file.parent, size, progress)
 
 
-def load_fashion_mnist(data_dir: str | os.PathLike[str] | None, size: tuple[int, int] | None = None) -> RealData:
+def load_fashion_mnist(
+    data_dir: str | os.PathLike[str] | None, size: tuple[int, int] | None = None, progress: Reporter = silent
+) -> RealData:
     """The whole of Fashion-MNIST from the four official IDX files in ``data_dir``, gzip-compressed or not.
 
     Raises:
@@ -51,16 +54,16 @@ def load_fashion_mnist(data_dir: str | os.PathLike[str] | None, size: tuple[int,
     folder = Path(data_dir)
     if not folder.is_dir():
         raise InputError(f"the folder {folder} does not exist: give the one with the Fashion-MNIST files; {_WHERE}")
-    return _load("fashion-mnist", folder, size)
+    return _load("fashion-mnist", folder, size, progress)
 
 
-def _load(name: str, folder: Path, size: tuple[int, int] | None) -> RealData:
+def _load(name: str, folder: Path, size: tuple[int, int] | None, progress: Reporter) -> RealData:
     train = read_part(folder, "train")
     test = read_part(folder, "test")
     if size is not None:
         train = (resized(train[0], size), train[1])
         test = (resized(test[0], size), test[1])
-    return RealData.of(name, train, test, CLASS_NAMES)
+    return RealData.of(name, train, test, CLASS_NAMES, progress=progress)
 
 
 def read_part(folder: Path, part: str) -> tuple[Tensor, Tensor]:

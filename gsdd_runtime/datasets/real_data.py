@@ -1,27 +1,21 @@
-"""Real data in memory, its statistics and its fingerprint."""
+"""Real data, in memory or mapped, with what a network takes of it."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from gsdd_runtime.datasets.statistics import ORDERED_KIND, ordered_fingerprint, scanned
+from gsdd_runtime.datasets.whitening import fit_zca
 from gsdd_runtime.errors import InputError, check_type
+from gsdd_runtime.progress import Reporter, silent
 from gsdd_runtime.sets.preparation import Preparation
 from gsdd_runtime.splatting.gaussians import MAX_CHANNELS
 from gsdd_runtime.wording import counted
-
-# Bytes handed to the hash at once.
-_HASH_PART = 1 << 24
-# Pixels counted at once: each takes eight bytes while it is.
-_COUNT_PART = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -30,12 +24,12 @@ class RealData:
 
     Attributes:
         name: as given to ``load_dataset``.
-        train_images, test_images: uint8 ``[M, C, H, W]``.
+        train_images, test_images: uint8 ``[M, C, H, W]``, in memory or mapped from a file.
         train_labels, test_labels: int64 ``[M]``, positions in ``class_names``.
-        mean, std: a number a channel, of the training images in pixel units [0, 1].
-        fingerprint: ``sha256:`` and the digest of pixels, labels and class names: equal data, equal
-            fingerprint.
+        mean, std: a number a channel in pixel units [0, 1]: of the training images, or as published for the data.
+        fingerprint: a digest of pixels, labels and class names: equal data, equal fingerprint, in whatever order.
         split: how the two parts were told apart, in a sentence, where the reader had to find out.
+        zca: float32 ``[D + 1, D]``, ``D = C * H * W``: where there is one, networks take whitened images.
     """
 
     name: str
@@ -48,6 +42,7 @@ class RealData:
     std: tuple[float, ...]
     fingerprint: str
     split: str | None = None
+    zca: Tensor | None = None
 
     @classmethod
     def of(
@@ -58,6 +53,7 @@ class RealData:
         class_names: tuple[str, ...],
         *,
         split: str | None = None,
+        progress: Reporter = silent,
     ) -> RealData:
         """Real data from tensors, with its statistics and fingerprint computed.
 
@@ -68,6 +64,7 @@ class RealData:
             test: the same, of any number; None for none, which will do for distilling.
             class_names: one a class.
             split: see above.
+            progress: told of the images that were counted.
 
         Raises:
             InputError: tensors of another type or shape, or a label out of range.
@@ -81,8 +78,9 @@ class RealData:
             shapes = " and ".join("x".join(map(str, images.shape[1:])) for images, _ in (train, test))
             raise InputError(f"{name}: images to train and to test on are {shapes}: they must be of one shape")
         class_names = tuple(class_names)
-        mean, std = channel_statistics(train[0])
-        digest = fingerprint(train, test, class_names)
+        scan = scanned(train, test, progress)
+        mean, std = scan.statistics()
+        digest = scan.fingerprint(class_names, train[0].shape[1:])
         return cls(name, *train, *test, class_names, mean, std, digest, split)
 
     @property
@@ -105,11 +103,26 @@ class RealData:
     def preparation(self) -> Preparation:
         """What a network trained on this data takes, from images in pixel units."""
         shape = (self.channels, self.height, self.width)
-        return Preparation(f"the dataset {self.name}", shape, self.mean, self.std)
+        return Preparation(f"the dataset {self.name}", shape, self.mean, self.std, self.zca)
 
     def normalized(self, images: Tensor) -> Tensor:
         """What a network takes, float32, of uint8 images ``[M, C, H, W]`` on any device."""
         return self.preparation.apply(images.float().div_(255.0))
+
+    def has_fingerprint(self, fingerprint: str) -> bool:
+        """Whether ``fingerprint`` is that of this data; of the kind that earlier sets hold, too."""
+        if fingerprint.startswith(ORDERED_KIND):
+            train, test = (self.train_images, self.train_labels), (self.test_images, self.test_labels)
+            return fingerprint == ordered_fingerprint(train, test, self.class_names)
+        return fingerprint == self.fingerprint
+
+    def whitened(self, progress: Reporter = silent) -> RealData:
+        """The same data, of which networks take ZCA-whitened images, fitted on the training part.
+
+        Raises:
+            InputError: images too large for it, see :func:`gsdd_runtime.datasets.whitening.fit_zca`.
+        """
+        return replace(self, zca=fit_zca(self.train_images, self.name, progress))
 
 
 def check_real_data(data: object) -> None:
@@ -141,50 +154,12 @@ def _checked_part(where: str, part: tuple[Tensor, Tensor], classes: int) -> tupl
     return images, labels
 
 
-def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation a channel of uint8 ``[M, C, H, W]``, in pixel units [0, 1].
-
-    From exact counts of the 256 values, so that the result does not depend on threads or order. A channel of
-    one single value gets a deviation of 1: it can be divided by.
-    """
-    values = np.arange(256, dtype=np.float64) / 255.0
-    means, deviations = [], []
-    for channel in range(images.shape[1]):
-        counts = np.zeros(256, dtype=np.int64)
-        for pixels in _parts_of(images[:, channel]):
-            counts += np.bincount(pixels.numpy(), minlength=256)
-        total = int(counts.sum())
-        mean = float((counts * values).sum() / total)
-        variance = float((counts * (values - mean) ** 2).sum() / total)
-        means.append(mean)
-        deviations.append(math.sqrt(variance) if np.count_nonzero(counts) > 1 else 1.0)
-    return tuple(means), tuple(deviations)
-
-
-def _parts_of(channel: Tensor) -> Iterator[Tensor]:
-    """The pixels ``[M, H, W]`` of one channel, at most ``_COUNT_PART`` at once, flat."""
-    for images in channel.split(max(1, _COUNT_PART // channel[0].numel())):
-        yield from images.reshape(-1).split(_COUNT_PART)
-
-
-def fingerprint(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], class_names: tuple[str, ...]) -> str:
-    """``sha256:`` of the shapes and class names as JSON, then pixels and labels, training part first."""
-    shapes = [list(images.shape) for images, _ in (train, test)]
-    digest = hashlib.sha256(json.dumps({"class_names": list(class_names), "shapes": shapes}).encode())
-    for images, labels in (train, test):
-        for tensor in (images, labels):
-            flat = tensor.contiguous().view(-1)
-            for part in flat.split(_HASH_PART):
-                digest.update(part.numpy().data)
-    return f"sha256:{digest.hexdigest()}"
-
-
 def resized(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """uint8 gray images ``[M, 1, H, W]`` scaled to ``size`` by Pillow's area-aware bilinear filter."""
+    """uint8 images ``[M, C, H, W]`` scaled to ``size`` by Pillow's area-aware bilinear filter."""
     if tuple(images.shape[2:]) == tuple(size):
         return images
-    result = torch.empty(images.shape[0], 1, *size, dtype=torch.uint8)
-    for index, image in enumerate(images):
-        picture = Image.fromarray(image[0].numpy()).resize((size[1], size[0]), Image.Resampling.BILINEAR)
-        result[index, 0] = torch.from_numpy(np.array(picture))
+    result = torch.empty(*images.shape[:2], *size, dtype=torch.uint8)
+    for image, scaled in zip(images.flatten(0, 1), result.flatten(0, 1), strict=True):
+        picture = Image.fromarray(image.numpy()).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        scaled.copy_(torch.from_numpy(np.array(picture)))
     return result

@@ -152,6 +152,7 @@ def _described(data: RealData, options: ResolvedOptions, to_set: Callable[..., D
         class_names=data.class_names,
         mean=data.mean,
         std=data.std,
+        zca=data.zca,
         ipc=options.ipc,
         gpc=options.gpc,
         method=options.method,

@@ -207,7 +207,7 @@ def evaluate(
 
 
 def with_statistics(distilled_set: DistilledSet, data: RealData) -> DistilledSet:
-    """The set itself, or one with the data's mean and std where it has nothing to prepare images with."""
+    """The set itself, or one with the data's mean, std and whitening where it has nothing to prepare images with."""
     if distilled_set.mean is not None or distilled_set.zca is not None:
         return distilled_set
     return DistilledSet(
@@ -219,6 +219,7 @@ def with_statistics(distilled_set: DistilledSet, data: RealData) -> DistilledSet
         class_names=data.class_names,
         mean=data.mean,
         std=data.std,
+        zca=data.zca,
         ipc=distilled_set.ipc,
         gpc=distilled_set.gpc,
         method=distilled_set.method,

@@ -87,6 +87,7 @@ def random_real_set(
         class_names=data.class_names,
         mean=data.mean,
         std=data.std,
+        zca=data.zca,
         gpc=per_class,
         method="random-real",
         seed=seed,
