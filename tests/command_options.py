@@ -83,14 +83,25 @@ RATE = "rate {set} --dataset fashion-mnist-sample"
 TESTED = "{set} --out {out}.safetensors --dataset fashion-mnist-sample"
 DECODERS = ("export_onnx", "export_torchscript", "export_program", "export_aot_inductor", "export_tensorrt")
 
+
+def of_data(base: str | None = None, without: tuple[str, ...] = ()) -> dict[str, Reaches]:
+    """The options of real data, which every command hands to ``load_dataset`` in the same way."""
+    lines = {
+        "data_dir": Reaches("--data-dir {folder}", "load_dataset.data_dir", "{folder}", base),
+        "size": Reaches("--size 20x24", "load_dataset.size", (20, 24), base),
+        "test_part": Reaches("--test-part 0.3", "load_dataset.test_part", 0.3, base),
+        "normalization": Reaches("--normalization published", "load_dataset.normalization", "published", base),
+        "zca": Reaches("--zca", "load_dataset.zca", True, base),
+    }
+    return {name: line for name, line in lines.items() if name not in without}
+
+
 OPTIONS: dict[str, dict[str, Reaches]] = {
     "": {"version": Reaches("--version", "stdout", f"gsdd-rt {VERSION}\n", base="")},
     "distill": {
         "dataset": Reaches("--dataset imagefolder:photos", "load_dataset.name", "imagefolder:photos"),
         "out": Reaches("--out {folder}/another.safetensors", "distill.out", "{folder}/another.safetensors"),
-        "data_dir": Reaches("--data-dir {folder}", "load_dataset.data_dir", "{folder}"),
-        "size": Reaches("--size 20x24", "load_dataset.size", (20, 24)),
-        "test_part": Reaches("--test-part 0.3", "load_dataset.test_part", 0.3),
+        **of_data(),
         "method": Reaches("--method tm", "distill.method", "tm"),
         "ipc": Reaches("--ipc 3", "distill.ipc", 3),
         "gpc": Reaches("--gpc 17", "distill.gpc", 17),
@@ -137,9 +148,8 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
     "eval": {
         "path": Reaches("", "load.path", "{other}", base="{other} --dataset fashion-mnist-sample"),
         "dataset": Reaches("--dataset imagefolder:photos", "load_dataset.name", "imagefolder:photos"),
-        "data_dir": Reaches("--data-dir {folder}", "load_dataset.data_dir", "{folder}"),
+        **of_data(),
         "size": Reaches("--size 20x24", ("load_dataset.size", "evaluate.size"), (20, 24)),
-        "test_part": Reaches("--test-part 0.3", "load_dataset.test_part", 0.3),
         "network": Reaches("--network mlp", "evaluate.network", "mlp"),
         "epochs": Reaches("--epochs 123", "evaluate.epochs", 123),
         "repeats": Reaches("--repeats 3", "evaluate.repeats", 3),
@@ -154,8 +164,7 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "network": Reaches("--network mlp", ("train.network", "save_model.network"), "mlp"),
         "epochs": Reaches("--epochs 123", ("train.epochs", "save_model.training.epochs"), 123),
         "dataset": Reaches("--dataset imagefolder:photos", "load_dataset.name", "imagefolder:photos"),
-        "data_dir": Reaches("--data-dir {folder}", "load_dataset.data_dir", "{folder}", base=TESTED),
-        "test_part": Reaches("--test-part 0.3", "load_dataset.test_part", 0.3, base=TESTED),
+        **of_data(TESTED, without=("size",)),
         "seed": Reaches("--seed 99", ("train.seed", "save_model.training.seed"), 99),
         "device": Reaches("--device cuda", "train.device", "cuda"),
     },
@@ -167,7 +176,7 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "nbytes": Reaches("--bytes 12345", "compress.nbytes", 12345),
         "pixel_bits": Reaches("--pixel-bits 3", "compress.pixel_bits", 3),
         "dataset": Reaches("--dataset imagefolder:photos", "load_dataset.name", "imagefolder:photos"),
-        "data_dir": Reaches("--data-dir {folder}", "load_dataset.data_dir", "{folder}", base=TESTED),
+        **of_data(TESTED, without=("size",)),
         "epochs": Reaches("--epochs 123", "evaluate.epochs", 123, base=TESTED),
         "repeats": Reaches("--repeats 3", "evaluate.repeats", 3, base=TESTED),
         "seed": Reaches("--seed 99", "evaluate.seed", 99, base=TESTED),
@@ -221,9 +230,7 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "dataset": Reaches(
             "--dataset imagefolder:photos", "load_dataset.name", "imagefolder:photos", base="rate {set}"
         ),
-        "data_dir": Reaches("--data-dir {folder}", "load_dataset.data_dir", "{folder}", base=RATE),
-        "size": Reaches("--size 20x24", "load_dataset.size", (20, 24), base=RATE),
-        "test_part": Reaches("--test-part 0.3", "load_dataset.test_part", 0.3, base=RATE),
+        **of_data(RATE),
         "network": Reaches("--network mlp", "run_rate_bench.network", "mlp", base=RATE),
         "epochs": Reaches("--epochs 123", "run_rate_bench.epochs", 123, base=RATE),
         "repeats": Reaches("--repeats 3", "run_rate_bench.repeats", 3, base=RATE),

@@ -11,16 +11,15 @@ import typer
 from gsdd_runtime.commands import outputs
 from gsdd_runtime.commands.evaluate import EPOCHS, REPEATS, SEED
 from gsdd_runtime.commands.shared import (
-    DataDirOption,
+    DataOptions,
     DeviceOption,
     JsonOption,
     NetworkOption,
     OverwriteOption,
-    SizeOption,
-    TestPartOption,
     load_data,
     print_json,
     progress_bar,
+    takes_data,
     warn_of_other_data,
 )
 from gsdd_runtime.errors import InputError
@@ -34,16 +33,20 @@ Options = dict[str, Any]
 Outcome = tuple[dict[str, Any], "Callable[[dict[str, Any]], RenderableType]"]
 
 ROUNDS = 5
-# Which options each benchmark takes, besides those that all take.
+# What each benchmark takes, besides the options that all take and those of real data, which are for rate.
 _TAKES = {
-    "decode": ("rounds", "threads", "chart"),
-    "train": ("rounds",),
-    "rate": (
-        "sets", "dataset", "data_dir", "size", "test_part", "network", "epochs", "repeats", "seed", "code", "chart",
-    ),
-}  # fmt: skip
+    "decode": ("--rounds", "--threads", "--chart"),
+    "train": ("--rounds",),
+    "rate": ("SET", "--network", "--epochs", "--repeats", "--seed", "--code", "--chart"),
+}
 
 
+TestedOption = Annotated[
+    str | None, typer.Option("--dataset", help="Of rate: real images to test on; named as for distill.")
+]
+
+
+@takes_data(dataset=TestedOption)
 def command(
     what: Annotated[
         str,
@@ -55,12 +58,8 @@ def command(
         typer.Option(min=1, help=f"Interleaved rounds; medians over them are reported. [default: {ROUNDS}]"),
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Of decode. [default: one, then all]")] = None,
-    dataset: Annotated[
-        str | None, typer.Option("--dataset", help="Of rate: real images to test on; named as for distill.")
-    ] = None,
-    data_dir: DataDirOption = None,
-    size: SizeOption = None,
-    test_part: TestPartOption = None,
+    *,
+    data: DataOptions,
     network: NetworkOption = None,
     epochs: Annotated[int | None, typer.Option(min=1, help=f"Of rate: passes over a set. [default: {EPOCHS}]")] = None,
     repeats: Annotated[
@@ -82,16 +81,13 @@ def command(
     """Measure the decoder on this machine, side by side with its peers, or what accuracy the bits of sets buy."""
     from rich.console import Console
 
-    from gsdd_runtime.datasets import folders_of
-
     options: Options = {
-        "sets": sets, "rounds": rounds, "threads": threads, "dataset": dataset, "data_dir": data_dir, "size": size,
-        "test_part": test_part, "network": network, "epochs": epochs, "repeats": repeats, "seed": seed, "code": code,
-        "chart": chart, "device": device,
+        "sets": sets, "rounds": rounds, "threads": threads, "network": network, "epochs": epochs, "repeats": repeats,
+        "seed": seed, "code": code, "chart": chart, "device": device, "data": data,
     }  # fmt: skip
     _check(what, options)
     places = [] if chart is None else [outputs.Output("--chart", chart, outputs.DRAWING)]
-    reads = [*(sets or []), *folders_of(dataset or "", data_dir)]
+    reads = [*(sets or []), *data.folders()]
     with outputs.claim(places, reads=reads, overwrite=overwrite), progress_bar() as progress:
         result, table = _BENCHMARKS[what](options, progress)
     if as_json:
@@ -124,7 +120,7 @@ def _rate(options: Options, progress: Reporter) -> Outcome:
     paths = options["sets"]
     alike = len({path.stem for path in paths}) < len(paths)
     sets = {str(path) if alike else path.stem: DistilledSet.load(path) for path in paths}
-    data = load_data(*(options[name] for name in ("dataset", "data_dir", "size", "test_part")))
+    data = load_data(options["data"], progress=progress)
     for one in sets.values():
         warn_of_other_data(one.fingerprint, (one.height, one.width), data)
     defaults = {"epochs": EPOCHS, "repeats": REPEATS, "seed": SEED}
@@ -145,10 +141,12 @@ def _check(what: str, options: Options) -> None:
     """Raises InputError for options that the benchmark does not take, or lacks."""
     if what not in _BENCHMARKS:
         raise InputError(f"bench: {what!r} is not a benchmark: choose one of {', '.join(_BENCHMARKS)}")
-    for name, value in options.items():
-        given = value is not None and value is not False and value != []
-        if given and name not in ("device", *_TAKES[what]):
-            option = "SET" if name == "sets" else f"--{name.replace('_', '-')}"
+    asked = {"SET" if name == "sets" else f"--{name}": value for name, value in options.items() if name != "data"}
+    given = [name for name, value in asked.items() if value is not None and value is not False and value != []]
+    if what != "rate":
+        given += ["--dataset"] * (options["data"].dataset is not None) + options["data"].given()
+    for option in given:
+        if option not in ("--device", *_TAKES[what]):
             raise InputError(f"bench {what} takes no {option}: leave it out")
     if what == "decode" and options["device"] not in ("auto", "cpu"):
         raise InputError(
@@ -157,5 +155,5 @@ def _check(what: str, options: Options) -> None:
         )
     if what == "rate" and not options["sets"]:
         raise InputError("bench rate compares distilled sets: give at least one SET")
-    if what == "rate" and options["dataset"] is None:
+    if what == "rate" and options["data"].dataset is None:
         raise InputError("bench rate tests on real images: name them by --dataset")

@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gsdd_runtime.commands import outputs
 from gsdd_runtime.commands.shared import (
-    DataDirOption,
+    DataOptions,
     DeviceOption,
     JsonOption,
     OverwriteOption,
     SeedOption,
     SetArgument,
+    check_own_preparation,
     load_data,
     print_json,
     progress_bar,
+    takes_data,
 )
+from gsdd_runtime.errors import InputError
 from gsdd_runtime.wording import counted, percent
 
+if TYPE_CHECKING:
+    from gsdd_runtime.datasets import RealData
+    from gsdd_runtime.sets.distilled_set import DistilledSet
 
+
+MeasuredOption = Annotated[
+    str | None, typer.Option("--dataset", help="Real images to measure the accuracy on, before and after.")
+]
+
+
+@takes_data(dataset=MeasuredOption, without=("size",))
 def command(
     path: SetArgument,
     out: Annotated[Path, typer.Option("--out", metavar="SET", help="The file to write (.safetensors).")],
@@ -33,10 +46,8 @@ def command(
     pixel_bits: Annotated[
         int | None, typer.Option(min=1, max=12, help="Of a pixel, for a set of pixels. [default: 8]")
     ] = None,
-    dataset: Annotated[
-        str | None, typer.Option("--dataset", help="Real images to measure the accuracy on, before and after.")
-    ] = None,
-    data_dir: DataDirOption = None,
+    *,
+    data: DataOptions,
     epochs: Annotated[int, typer.Option(min=1, help="Of that measurement.")] = 300,
     repeats: Annotated[int, typer.Option(min=1, help="Networks of that measurement.")] = 5,
     seed: SeedOption = 0,
@@ -45,15 +56,14 @@ def command(
     as_json: JsonOption = False,
 ) -> None:
     """Round the images of a set and code them; with no aim, so that the set keeps its accuracy."""
-    from gsdd_runtime.datasets import folders_of
     from gsdd_runtime.sets.compression import compress
     from gsdd_runtime.sets.distilled_set import DistilledSet
 
     place = outputs.Output("--out", out, outputs.SET)
-    with outputs.claim([place], reads=[path, *folders_of(dataset or "", data_dir)], overwrite=overwrite):
+    with outputs.claim([place], reads=[path, *data.folders()], overwrite=overwrite):
         original = DistilledSet.load(path)
         # The real data is read first: a wrong name costs nothing then.
-        data = None if dataset is None else load_data(dataset, data_dir, None, None)
+        measured_on = _data(original, data, path)
         result = compress(
             original, psnr=psnr, bits_per_gaussian=bits_per_gaussian, nbytes=nbytes, pixel_bits=pixel_bits
         )
@@ -70,13 +80,13 @@ def command(
         "bits": {**coded.bits, "tables": 8 * result.bytes_after - sum(coded.bits.values())},
         "coding": coded.to_fields(),
     }
-    if data is not None:
+    if measured_on is not None:
         from gsdd_runtime.evaluation.accuracy import evaluate
 
         with progress_bar() as progress:
             for name, one in (("before", original), ("after", result.distilled_set)):
                 measured = evaluate(
-                    one, data, epochs=epochs, repeats=repeats, seed=seed, device=device, progress=progress
+                    one, measured_on, epochs=epochs, repeats=repeats, seed=seed, device=device, progress=progress
                 )
                 facts[f"accuracy_{name}"] = {
                     "last_epoch": {"mean": measured.last_epoch_mean, "std": measured.last_epoch_std},
@@ -99,3 +109,15 @@ def command(
             print(
                 f"  accuracy {name}: {percent(last['mean'], last['std'], repeats)} (last of {counted(epochs, 'epoch')})"
             )
+
+
+def _data(original: DistilledSet, options: DataOptions, path: Path) -> RealData | None:
+    """The data to measure on, of the set's size."""
+    if options.dataset is None:
+        given = options.given()
+        if given:
+            raise InputError(f"{given[0]} needs --dataset: name the data too")
+        return None
+    check_own_preparation(original, options, path)
+    with progress_bar() as progress:
+        return load_data(options, (original.height, original.width), progress)

@@ -9,25 +9,21 @@ import typer
 
 from gsdd_runtime.commands import outputs
 from gsdd_runtime.commands.shared import (
-    DataDirOption,
-    DatasetOption,
+    DataOptions,
     DeviceOption,
     OverwriteOption,
     SeedOption,
-    SizeOption,
-    TestPartOption,
     load_data,
     progress_bar,
+    takes_data,
 )
 from gsdd_runtime.wording import counted
 
 
+@takes_data()
 def command(
-    dataset: DatasetOption,
+    data: DataOptions,
     out: Annotated[Path, typer.Option("--out", metavar="SET", help="The file to write (.safetensors).")],
-    data_dir: DataDirOption = None,
-    size: SizeOption = None,
-    test_part: TestPartOption = None,
     method: Annotated[str, typer.Option(help="The matching objective: dm.")] = "dm",
     ipc: Annotated[int, typer.Option(min=1, help="Storage: that of IPC float32 pixel images per class.")] = 1,
     gpc: Annotated[int | None, typer.Option(help="Gaussian images per class. [default: by the budget]")] = None,
@@ -54,15 +50,14 @@ def command(
     overwrite: OverwriteOption = False,
 ) -> None:
     """Distill a dataset into Gaussians and write one small file."""
-    from gsdd_runtime.datasets import folders_of
     from gsdd_runtime.distillation import distill
 
     # What an earlier run left there is for the library to judge where this one goes on.
     place = outputs.Output("--out", out, outputs.SET)
-    outputs.check([place], reads=folders_of(dataset, data_dir), overwrite=overwrite or resume)
+    outputs.check([place], reads=data.folders(), overwrite=overwrite or resume)
     with progress_bar() as progress:
         distilled = distill(
-            load_data(dataset, data_dir, size, test_part),
+            load_data(data, progress=progress),
             method=method,
             representation=representation,
             ipc=ipc,

@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gsdd_runtime.commands.shared import (
-    DataDirOption,
-    DatasetOption,
+    DataOptions,
     DeviceOption,
     JsonOption,
     NetworkOption,
     SetOrModelArgument,
-    SizeOption,
-    TestPartOption,
+    check_own_preparation,
     load_data,
     load_set_or_model,
     parse_size,
     print_json,
     progress_bar,
+    takes_data,
     warn_of_other_data,
 )
 from gsdd_runtime.errors import InputError
@@ -33,12 +32,10 @@ if TYPE_CHECKING:
 EPOCHS, REPEATS, SEED = 1000, 5, 0
 
 
+@takes_data()
 def command(
     path: SetOrModelArgument,
-    dataset: DatasetOption,
-    data_dir: DataDirOption = None,
-    size: SizeOption = None,
-    test_part: TestPartOption = None,
+    data: DataOptions,
     network: NetworkOption = None,
     epochs: Annotated[int | None, typer.Option(min=1, help=f"Passes over a set. [default: {EPOCHS}]")] = None,
     repeats: Annotated[
@@ -52,26 +49,27 @@ def command(
     from gsdd_runtime.networks.model_file import TrainedModel
 
     source = load_set_or_model(path, network)
+    check_own_preparation(source, data, path)
     training = {"network": network, "epochs": epochs, "repeats": repeats, "seed": seed}
     if isinstance(source, TrainedModel):
         named_again = {"network": source.name}
         given = next((name for name, value in training.items() if value not in (None, named_again.get(name))), None)
         if given is not None:
             raise InputError(f"{path} is a trained network and is tested as it is: leave --{given} out")
-        _test(path, source, (dataset, data_dir, size, test_part), device, as_json)
+        _test(path, source, data, device, as_json)
         return
     training |= {"epochs": epochs or EPOCHS, "repeats": repeats or REPEATS, "seed": SEED if seed is None else seed}
-    _train_and_test(path, source, (dataset, data_dir, size, test_part), training, device, as_json)
+    _train_and_test(path, source, data, training, device, as_json)
 
 
-def _test(path: Path, model: TrainedModel, data_options: tuple[Any, ...], device: str, as_json: bool) -> None:
+def _test(path: Path, model: TrainedModel, options: DataOptions, device: str, as_json: bool) -> None:
     from gsdd_runtime.evaluation.trained import evaluate_model
 
-    dataset, data_dir, size, test_part = data_options
-    own = f"{model.size[0]}x{model.size[1]}"
-    if size is not None and parse_size(size) != model.size:
+    if options.size is not None and parse_size(options.size) != model.size:
+        own = f"{model.size[0]}x{model.size[1]}"
         raise InputError(f"{path} takes images of {own}: leave --size out, the data is scaled to that")
-    data = load_data(dataset, data_dir, own, test_part)
+    with progress_bar() as progress:
+        data = load_data(options, model.size, progress)
     warn_of_other_data(model.training.get("data_fingerprint"), model.size, data)
     result = evaluate_model(model, data, device=device)
     if as_json:
@@ -86,16 +84,16 @@ def _test(path: Path, model: TrainedModel, data_options: tuple[Any, ...], device
 def _train_and_test(
     path: Path,
     distilled: DistilledSet,
-    data_options: tuple[Any, ...],
+    options: DataOptions,
     training: dict[str, Any],
     device: str,
     as_json: bool,
 ) -> None:
     from gsdd_runtime.evaluation.accuracy import evaluate
 
-    shape = parse_size(data_options[2])
+    shape = parse_size(options.size)
     with progress_bar() as progress:
-        data = load_data(*data_options)
+        data = load_data(options, progress=progress)
         warn_of_other_data(distilled.fingerprint, (distilled.height, distilled.width), data)
         result = evaluate(distilled, data, device=device, size=shape, progress=progress, **training)
     if as_json:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -22,10 +24,7 @@ if TYPE_CHECKING:
 
 DatasetOption = Annotated[
     str,
-    typer.Option(
-        "--dataset",
-        help="fashion-mnist-sample (embedded), fashion-mnist (with --data-dir), or imagefolder:DIR.",
-    ),
+    typer.Option("--dataset", help="fashion-mnist-sample (embedded), cifar10, ... (with --data-dir), imagefolder:DIR."),
 ]
 DataDirOption = Annotated[
     Path | None, typer.Option("--data-dir", help="The folder of the dataset's files, where it has any.")
@@ -38,6 +37,13 @@ TestPartOption = Annotated[
         help="Of an imagefolder without a test folder: the share of each class held out to test on, 0 for none. "
         "[default: 0.2]",
     ),
+]
+NormalizationOption = Annotated[
+    str,
+    typer.Option("--normalization", help="Mean and deviation: computed from the training images, or published ones."),
+]
+ZcaOption = Annotated[
+    bool, typer.Option("--zca", help="Networks take ZCA-whitened images, fitted on the training images.")
 ]
 SizeOption = Annotated[str | None, typer.Option("--size", metavar="HxW", help="Size of the images, in pixels.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Fixes the result on a device.")]
@@ -87,14 +93,95 @@ def parse_range(text: str | None, length: int) -> range:
     return range(first, last)
 
 
-def load_data(dataset: str, data_dir: Path | None, size: str | None, test_part: float | None) -> RealData:
-    """The real data that the options name; says on stderr what is held out of a folder."""
+@dataclass(frozen=True)
+class DataOptions:
+    """What a command that reads real data is told of it: declared here alone, see :func:`takes_data`."""
+
+    dataset: DatasetOption
+    data_dir: DataDirOption = None
+    size: SizeOption = None
+    test_part: TestPartOption = None
+    normalization: NormalizationOption = "computed"
+    zca: ZcaOption = False
+
+    def given(self) -> list[str]:
+        """The options, besides --dataset, that are not what they are by default."""
+        others = [field for field in fields(self) if field.name != "dataset"]
+        return [_option(field.name) for field in others if getattr(self, field.name) != field.default]
+
+    def folders(self) -> list[Path]:
+        """What will be read from."""
+        from gsdd_runtime.datasets import folders_of
+
+        return folders_of(self.dataset or "", self.data_dir)
+
+
+def takes_data(*, dataset: Any = None, without: Sequence[str] = ()) -> Callable[[Callable[..., Any]], Any]:
+    """For a command with a parameter ``data``: it gets DataOptions, and its command line an option for each.
+
+    Args:
+        dataset: the annotation of an option that may be left out; ``data.dataset`` is None then.
+        without: fields that the command has no option for; they keep their defaults.
+    """
+
+    def expand(command: Callable[..., Any]) -> Callable[..., Any]:
+        parameters: list[inspect.Parameter] = []
+        hints = get_type_hints(command, include_extras=True)
+        ours = get_type_hints(DataOptions, include_extras=True)
+        names = [field.name for field in fields(DataOptions) if field.name not in without]
+        for parameter in inspect.signature(command).parameters.values():
+            kept = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints.get(parameter.name))
+            if parameter.name != "data":
+                parameters.append(kept)
+                continue
+            for field in fields(DataOptions):
+                optional = field.name == "dataset" and dataset is not None
+                default = inspect.Parameter.empty if field.default is MISSING else field.default
+                if field.name in names:
+                    annotation = dataset if optional else ours[field.name]
+                    parameters.append(kept.replace(
+                        name=field.name, annotation=annotation, default=None if optional else default
+                    ))  # fmt: skip
+
+        def call(**arguments: Any) -> Any:
+            data = DataOptions(**{name: arguments.pop(name) for name in names})
+            return command(**arguments, data=data)
+
+        call.__name__, call.__doc__ = command.__name__, command.__doc__
+        call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return call
+
+    return expand
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def load_data(options: DataOptions, size: tuple[int, int] | None = None, progress: Reporter = silent) -> RealData:
+    """The real data that the options name, at ``size`` where one is given; says what is held out of a folder."""
     from gsdd_runtime.datasets import load_dataset
 
-    data = load_dataset(dataset, data_dir=data_dir, size=parse_size(size), test_part=test_part)
+    data = load_dataset(
+        options.dataset,
+        data_dir=options.data_dir,
+        size=parse_size(options.size) if size is None else size,
+        test_part=options.test_part,
+        normalization=options.normalization,
+        zca=options.zca,
+        progress=progress,
+    )
     if data.split is not None:
         say_once(data.split)
     return data
+
+
+def check_own_preparation(source: DistilledSet | TrainedModel, options: DataOptions, path: Path) -> None:
+    """Raises InputError where the options ask for another preparation of images than a set or network has."""
+    asked = [option for option in options.given() if option in ("--zca", "--normalization")]
+    if asked and (source.mean is not None or source.zca is not None):
+        raise InputError(f"{path} says itself how a network takes images: leave {asked[0]} out")
 
 
 def load_set_or_model(path: Path, network: str | None = None) -> DistilledSet | TrainedModel:
@@ -113,7 +200,7 @@ def load_set_or_model(path: Path, network: str | None = None) -> DistilledSet | 
 
 def warn_of_other_data(fingerprint: str | None, size: tuple[int, int], data: RealData) -> None:
     """Says on stderr where test images may be among those that a set was made from: another split, say."""
-    if fingerprint is not None and fingerprint != data.fingerprint and size == (data.height, data.width):
+    if fingerprint is not None and size == (data.height, data.width) and not data.has_fingerprint(fingerprint):
         say_once(
             f"{data.name} is not the data that the set was made from, or is split otherwise (--test-part): "
             "test images that it was made from would be no test"

@@ -9,6 +9,7 @@ DEMO = "gsdd_runtime/commands/demo.py"
 DISTILL = "gsdd_runtime/commands/distill.py"
 EVALUATE = "gsdd_runtime/commands/evaluate.py"
 EXPORT = "gsdd_runtime/commands/export.py"
+SHARED = "gsdd_runtime/commands/shared.py"
 TRAIN = "gsdd_runtime/commands/train.py"
 
 OPTIONS = ("test_command_options.py::test_an_option_reaches_the_library",)
@@ -25,18 +26,13 @@ DISTILL_OPTIONS = (
 def dropped(option: str, file: str, *, short: bool = False) -> Mutation:
     """A command that does not hand an option on."""
     command = file.split("/")[-1].removesuffix(".py")
-    return Mutation(f"{command} drops {option}", file, f" {option}={option},\n", "\n", OPTIONS, short=short)
+    own = "options." if file == SHARED else ""
+    return Mutation(f"{command} drops {option}", file, f" {option}={own}{option},\n", "\n", OPTIONS, short=short)
 
 
 MUTATIONS = [
     *(dropped(option, DISTILL, short=option == "seed") for option in DISTILL_OPTIONS),
-    Mutation(
-        "distill ignores --test-part",
-        DISTILL,
-        "load_data(dataset, data_dir, size, test_part)",
-        "load_data(dataset, data_dir, size, None)",
-        OPTIONS,
-    ),
+    *(dropped(option, SHARED) for option in ("test_part", "normalization", "zca")),
     Mutation(
         "eval ignores --seed",
         EVALUATE,
