@@ -313,6 +313,14 @@ def test_impossible_images_are_refused(channels: int, classes: int, size: tuple[
         build("convnet3", channels, classes, size, seed=0)
 
 
+@pytest.mark.parametrize(("size", "kernel"), [((64, 32), 3), ((128, 40), 3), ((64, 129), 7)])
+def test_the_longer_side_chooses_the_stem(size: tuple[int, int], kernel: int) -> None:
+    features = build("resnetap10", 3, 2, size, seed=0).features
+    assert features[0].kernel_size == (kernel, kernel)
+    pools = [layer.kernel_size for layer in features if isinstance(layer, nn.AvgPool2d)]
+    assert pools == {64: [], 128: [2], 129: [4]}[max(size)]
+
+
 def test_group_norm_needs_groups() -> None:
     with pytest.raises(InputError, match="multiple of 4"):
         build("convnet3-w6-group", 3, 10, (32, 32), seed=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import architectures
 import commands
 import distilling
 import evaluating
@@ -10,6 +11,7 @@ import loading
 import splatting
 
 MUTATIONS = [
+    *architectures.MUTATIONS,
     *distilling.MUTATIONS,
     *evaluating.MUTATIONS,
     *experts.MUTATIONS,
