@@ -127,10 +127,8 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
     },
     "experts": {
         "dataset": Reaches("--dataset imagefolder:photos", "load_dataset.name", "imagefolder:photos"),
+        **of_data(),
         "out": Reaches("--out {folder}", "make_experts.out", "{folder}"),
-        "data_dir": Reaches("--data-dir {folder}", "load_dataset.data_dir", "{folder}"),
-        "size": Reaches("--size 20x24", "load_dataset.size", (20, 24)),
-        "test_part": Reaches("--test-part 0.3", "load_dataset.test_part", 0.3),
         "network": Reaches("--network mlp", "make_experts.network", "mlp"),
         "count": Reaches("--count 7", "make_experts.count", 7),
         "epochs": Reaches("--epochs 123", "make_experts.epochs", 123),

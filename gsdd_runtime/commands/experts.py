@@ -9,25 +9,21 @@ import typer
 
 from gsdd_runtime.commands import outputs
 from gsdd_runtime.commands.shared import (
-    DataDirOption,
-    DatasetOption,
+    DataOptions,
     DeviceOption,
     NetworkOption,
     SeedOption,
-    SizeOption,
-    TestPartOption,
     load_data,
     progress_bar,
+    takes_data,
 )
 from gsdd_runtime.wording import counted, percent
 
 
+@takes_data()
 def command(
-    dataset: DatasetOption,
+    data: DataOptions,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to fill: one file an expert.")],
-    data_dir: DataDirOption = None,
-    size: SizeOption = None,
-    test_part: TestPartOption = None,
     network: NetworkOption = None,
     count: Annotated[int, typer.Option(min=1, help="Experts to train.")] = 100,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the real images of each.")] = 50,
@@ -51,19 +47,18 @@ def command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Remove the experts that are there first.")] = False,
 ) -> None:
     """Train experts on real images, as distill --method tm takes them: their weights after every epoch."""
-    from gsdd_runtime.datasets import folders_of
     from gsdd_runtime.experts import import_experts, make_experts
 
-    outputs.check_folder("--out", out, reads=[*folders_of(dataset, data_dir), *(buffers or [])])
+    outputs.check_folder("--out", out, reads=[*data.folders(), *(buffers or [])])
     with progress_bar() as progress:
-        data = load_data(dataset, data_dir, size, test_part)
+        real = load_data(data, progress=progress)
         if buffers:
             experts = import_experts(
-                buffers, data, out, network=network, device=device, overwrite=overwrite, progress=progress
+                buffers, real, out, network=network, device=device, overwrite=overwrite, progress=progress
             )
         else:
             experts = make_experts(
-                data,
+                real,
                 out,
                 network=network,
                 count=count,
