@@ -143,7 +143,7 @@ def check_normalization(where: str, mean: Any, std: Any, channels: int) -> None:
 
 
 def check_description(where: str, fields: Mapping[str, Any]) -> None:
-    """The fields that describe how a set was made: IPC, GPC, method, options, seed, fingerprint, versions."""
+    """The fields that describe how a set was made: IPC, GPC, method, options, seed, fingerprint, versions, training."""
     for name in ("ipc", "gpc"):
         value = fields.get(name)
         if value is not None and (not is_integer(value) or not 1 <= value < 2**63):
@@ -158,7 +158,7 @@ def check_description(where: str, fields: Mapping[str, Any]) -> None:
         if not isinstance(value, str):
             raise InputError(f"{where}: {name} must be text, got {type(value).__name__}")
         check_text(where, name, value)
-    for name in ("options", "versions"):
+    for name in ("options", "versions", "training"):
         value = fields.get(name)
         if value is not None and (not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value)):
             raise InputError(f"{where}: {name} must map names to values, got {type(value).__name__}")

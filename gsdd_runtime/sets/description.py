@@ -41,6 +41,7 @@ def description(distilled_set: DistilledSet) -> dict[str, Any]:
         "gpc": distilled_set.gpc,
         "method": distilled_set.method,
         "options": distilled_set.options,
+        "training": distilled_set.training,
         "seed": distilled_set.seed,
         "mean": None if distilled_set.mean is None else list(distilled_set.mean),
         "std": None if distilled_set.std is None else list(distilled_set.std),

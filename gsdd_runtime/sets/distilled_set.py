@@ -40,6 +40,7 @@ class DistilledSet:
             takes in place of mean and std (see ``prepare``). Images are in pixel units with it too.
         ipc, gpc: images per class that set the storage, and images per class that it holds.
         method, options, seed, fingerprint, versions: how the set was made and from which data.
+        training: what training on it needs, by name: for example the learned rate.
 
     Raises:
         InputError: anything that docs/file-format.md does not allow.
@@ -67,6 +68,7 @@ class DistilledSet:
         seed: int | None = None,
         fingerprint: str | None = None,
         versions: Mapping[str, str] | None = None,
+        training: Mapping[str, Any] | None = None,
     ) -> None:
         where = "the distilled set"
         if (gaussians is None) == (pixels is None):
@@ -75,7 +77,7 @@ class DistilledSet:
         fields = {
             "height": height, "width": width, "class_names": class_names, "mean": mean, "std": std,
             "ipc": ipc, "gpc": gpc, "method": method, "options": options, "seed": seed,
-            "fingerprint": fingerprint, "versions": versions,
+            "fingerprint": fingerprint, "versions": versions, "training": training,
         }  # fmt: skip
         self._fill(where, fields, {name: tensor for name, tensor in tensors.items() if tensor is not None})
         self.verify()
@@ -108,6 +110,7 @@ class DistilledSet:
         self.seed: int | None = fields.get("seed")
         self.fingerprint: str | None = fields.get("fingerprint")
         self.versions: dict[str, str] = dict(fields.get("versions") or {})
+        self.training: dict[str, Any] = dict(fields.get("training") or {})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, identity: Identity | None = None) -> DistilledSet:
@@ -160,7 +163,10 @@ class DistilledSet:
             "options", "seed", "fingerprint", "versions",
         )  # fmt: skip
         self._stored.check_source()
-        return {name: getattr(self, name) for name in names}, dict(self._stored.tensors)
+        fields = {name: getattr(self, name) for name in names}
+        if self.training:
+            fields["training"] = self.training
+        return fields, dict(self._stored.tensors)
 
     def verify(self) -> None:
         """Checks every value, parameters finite and labels in range, unless that was done before.
