@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 
 
 @dataclass(frozen=True)
 class Progress:
-    """One report of a long run: ``step`` of ``total`` steps of ``phase`` are done."""
+    """One report of a long run: ``step`` of ``total`` steps of ``phase`` are done.
+
+    ``parts`` are scalars beside the loss, by name.
+    """
 
     phase: str
     step: int
     total: int
     loss: float | None = None
+    parts: Mapping[str, float] = field(default_factory=dict)
 
 
 Reporter = Callable[[Progress], None]

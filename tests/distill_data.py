@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from gsdd_runtime.datasets import RealData
+from gsdd_runtime.distillation.batches import RealImages
+from gsdd_runtime.distillation.images import SyntheticImages
+from gsdd_runtime.distillation.matching import Matching
+from gsdd_runtime.distillation.options import ResolvedOptions, resolve
+from gsdd_runtime.distillation.problem import Problem, Setting
+from gsdd_runtime.distillation.representations import PixelRepresentation, Representation
 
 # Options with which a run takes a second or two.
 SMALL = {"network": "convnet1-w8", "batch_real": 8, "gpc": 3, "iterations": 12, "fit_steps": 8}
@@ -26,3 +34,27 @@ def blobs(
     labels = torch.arange(classes).repeat_interleave(per_class)
     part = (torch.cat(images), labels)
     return RealData.of("blobs", part, part, tuple(f"spot {index}" for index in range(classes)))
+
+
+def problem_of(
+    data: RealData, representation: Representation | None = None, **options: Any
+) -> tuple[Problem, ResolvedOptions]:
+    """What a method is given for a run with ``options``, over ``representation``, or over pixels of noise."""
+    resolved = resolve({"device": "cpu", "representation": "pixels", **options}, data)
+    if representation is None:
+        shape = (data.classes * resolved.gpc, data.channels, data.height, data.width)
+        representation = PixelRepresentation(torch.rand(shape, generator=torch.Generator().manual_seed(4)))
+    setting = Setting(data, resolved.ipc, resolved.gpc, resolved.device, resolved.network)
+    real = RealImages(data, resolved.seed, torch.device(resolved.device))
+    problem = Problem(setting, real, augment=resolved.augment, seed=resolved.seed)
+    problem.images = SyntheticImages(representation, data.preparation)
+    return problem, resolved
+
+
+def matching_of(
+    data: RealData, representation: Representation | None = None, **options: Any
+) -> tuple[Matching, Problem]:
+    """The matching of a run with ``options``, as :func:`problem_of` makes it."""
+    problem, resolved = problem_of(data, representation, **options)
+    objective = resolved.objective_type(problem, resolved.method_options)
+    return Matching(objective, problem.images, resolved), problem

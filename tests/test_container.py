@@ -114,7 +114,7 @@ def test_a_key_twice_in_the_header(file: File) -> None:
         ('{"format_version": 1, "options": ' + "[" * 40 + "]" * 40 + "}", "nested more than"),
         ('{"format_version": 0}', "format version"),
         ("{}", "format version"),
-        ('{"format_version": 2}', "upgrade gsdd-rt"),
+        ('{"format_version": 99}', "upgrade gsdd-rt"),
     ],
 )
 def test_a_description_that_is_not_sound(file: File, text: str, words: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from distill_data import SMALL, blobs
 
 import gsdd_runtime as gsdd
 from gsdd_runtime.distillation import distill, engine
+from gsdd_runtime.distillation.engine import Told
+from gsdd_runtime.distillation.images import SyntheticImages
 from gsdd_runtime.distillation.matching import Matching
 from gsdd_runtime.distillation.representations import REPRESENTATIONS
 from gsdd_runtime.errors import GsddError, InputError
@@ -147,13 +150,13 @@ def test_progress_counts_every_step_of_both_phases() -> None:
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = Matching.backward
+    honest = Matching.updates
 
-    def broken(self: Matching, step: int) -> torch.Tensor:
-        loss = honest(self, step)
-        return loss * math.nan if step == 7 else loss
+    def broken(self: Matching, step: int) -> Iterator[Told]:
+        for told in honest(self, step):
+            yield Told(told.loss * math.nan) if step == 7 else told
 
-    monkeypatch.setattr(Matching, "backward", broken)
+    monkeypatch.setattr(Matching, "updates", broken)
     out = tmp_path / "set.safetensors"
     with pytest.raises(GsddError, match="not finite at step 8 of 12 of match") as caught:
         distill(blobs(), device="cpu", out=out, checkpoint_interval=5, **SMALL)
@@ -164,16 +167,15 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_checkpoint(
 
 
 def test_a_gradient_that_is_not_finite_is_noticed_before_it_does_harm(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = Matching.backward
+    honest = SyntheticImages.spread
 
-    def broken(self: Matching, step: int) -> torch.Tensor:
-        loss = honest(self, step)
+    def broken(self: SyntheticImages) -> None:
+        honest(self)
         position = self._representation.parameters()["position"]
         assert position.grad is not None
         position.grad[0, 0, 0] = math.inf
-        return loss
 
-    monkeypatch.setattr(Matching, "backward", broken)
+    monkeypatch.setattr(SyntheticImages, "spread", broken)
     # The kernel draws nothing for a Gaussian that is not finite: the loss alone would never tell.
     with pytest.raises(GsddError, match="not finite at step 1 of 12 of match: start anew"):
         distill(blobs(), device="cpu", **SMALL)

@@ -10,10 +10,10 @@ import torch
 from distill_data import SMALL, blobs
 
 from gsdd_runtime.distillation import distill
-from gsdd_runtime.distillation.options import DistillOptions, resolve
+from gsdd_runtime.distillation.options import resolve
 from gsdd_runtime.distillation.representations import coded as coded_module
 from gsdd_runtime.distillation.representations.coded import CodedGaussianRepresentation, CodedPixelRepresentation
-from gsdd_runtime.distillation.storage import HEADER_BYTES, coded_budget, plan_storage
+from gsdd_runtime.distillation.storage import HEADER_BYTES, coded_budget
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.progress import Progress
 from gsdd_runtime.sets.distilled_set import DistilledSet
@@ -141,25 +141,25 @@ def test_a_killed_and_resumed_run_ends_in_the_same_bytes(
 
 def test_the_storage_is_filled_by_measured_bits() -> None:
     data = blobs(channels=3)
-    options = {"representation": "gaussians", "pixel_bits": 8, "ipc": 8, "gpc": None, "most": None}
-    plain = plan_storage(data, coding="none", **options)
-    coded = plan_storage(data, coding="entropy", **options)
+    options = {"ipc": 8, "init": "random", "device": "cpu"}
+    plain = resolve({**options, "coding": "none"}, data)
+    coded = resolve({**options, "coding": "entropy"}, data)
     assert 2.5 < coded.gpc / plain.gpc < 5
-    fixed = plan_storage(data, coding="entropy", **{**options, "gpc": coded.gpc})
-    assert fixed == coded
+    fixed = resolve({**options, "coding": "entropy", "gpc": coded.gpc}, data)
+    assert fixed.storage == coded.storage
     with pytest.raises(InputError, match="fewer than one for each of 9999 images"):
-        plan_storage(data, coding="entropy", **{**options, "gpc": 9999})
+        resolve({**options, "coding": "entropy", "gpc": 9999}, data)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"coding": "zip"}, "coding 'zip' is not known"),
-        ({"rate_weight": 0.1}, "rate_weight is for coded Gaussians"),
+        ({"rate_weight": 0.1}, "rate_weight is an option of representation gaussians with coding entropy, not of"),
         ({"coding": "entropy", "rate_weight": -1}, "rate_weight must be"),
-        ({"coding": "entropy", "pixel_bits": 0}, "pixel_bits must be"),
+        ({"coding": "entropy", "representation": "pixels", "pixel_bits": 0}, "pixel_bits must be"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        resolve(DistillOptions(**{**SMALL, "ipc": 4, **options}), blobs())
+        resolve({**SMALL, "ipc": 4, **options}, blobs())

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from distill_data import blobs
+from distill_data import blobs, matching_of, problem_of
 
 from gsdd_runtime import networks
 from gsdd_runtime.distillation.batches import ClassBatches, RealImages
 from gsdd_runtime.distillation.matching import Matching
 from gsdd_runtime.distillation.objectives import DistributionMatching
-from gsdd_runtime.distillation.options import DistillOptions, resolve
 from gsdd_runtime.distillation.representations import PixelRepresentation
 from gsdd_runtime.seeds import derived_generator, derived_seed
 from gsdd_runtime.training.augmentation import draw_dsa
@@ -24,8 +23,17 @@ def batches(sizes: tuple[int, ...], seed: int) -> ClassBatches:
     return ClassBatches(images, tuple(range(len(sizes))), sizes)
 
 
-def objective(augment: str = "dsa", seed: int = 5) -> DistributionMatching:
-    return DistributionMatching(NETWORK, 1, 3, SIZE, augment=augment, seed=seed, device=CPU)
+class Given(DistributionMatching):
+    """The objective on batches that are given to it."""
+
+    def on(self, step: int, real: ClassBatches, synthetic: ClassBatches) -> torch.Tensor:
+        self.problem.synthetic_batches = lambda *_: synthetic  # type: ignore[method-assign]
+        return self._distance(step, self.problem.network.draw("match", step, "network"), real, [0, 1, 2])
+
+
+def objective(augment: str = "dsa", seed: int = 5) -> Given:
+    problem, options = problem_of(blobs(), network=NETWORK, augment=augment, seed=seed)
+    return Given(problem, options.method_options)
 
 
 def by_formula(real: ClassBatches, synthetic: ClassBatches, step: int, augment: str, seed: int = 5) -> float:
@@ -47,26 +55,24 @@ def by_formula(real: ClassBatches, synthetic: ClassBatches, step: int, augment: 
 def test_loss_is_the_sum_over_classes_of_squared_distances(augment: str, step: int) -> None:
     real, synthetic = batches((9, 4, 6), 1), batches((2, 2, 2), 2)
     ours = objective(augment)
-    ours.begin(step)
     # Measured: 1.7e-7, relative.
     expected = by_formula(real, synthetic, step, augment)
-    assert ours.loss(real, synthetic).item() == pytest.approx(expected, rel=1e-5)
+    assert ours.on(step, real, synthetic).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_equal_images_under_the_same_draw_have_no_distance() -> None:
     real = batches((4, 4, 4), 1)
     ours = objective()
     for step in range(12):
-        ours.begin(step)
         # Measured: 0. Another draw for the synthetic side gives 7.8 or more.
-        assert ours.loss(real, real).item() < 1e-10
+        assert ours.on(step, real, real).item() < 1e-10
 
 
 def test_gradient_flows_to_synthetic_images_alone() -> None:
     real, synthetic = batches((4, 4, 4), 1), batches((2, 2, 2), 2)
     real.images.requires_grad_()
     synthetic.images.requires_grad_()
-    objective().loss(real, synthetic).backward()
+    objective().on(0, real, synthetic).backward()
     assert real.images.grad is None
     assert synthetic.images.grad is not None
     assert (synthetic.images.grad.flatten(1).norm(dim=1) > 0).all()
@@ -75,9 +81,8 @@ def test_gradient_flows_to_synthetic_images_alone() -> None:
 def test_a_step_depends_on_seed_and_step_and_not_on_what_came_before() -> None:
     real, synthetic = batches((4, 4, 4), 1), batches((2, 2, 2), 2)
 
-    def at(step: int, ours: DistributionMatching) -> float:
-        ours.begin(step)
-        return ours.loss(real, synthetic).item()
+    def at(step: int, ours: Given) -> float:
+        return ours.on(step, real, synthetic).item()
 
     walked = objective()
     losses = [at(step, walked) for step in range(5)]
@@ -88,31 +93,20 @@ def test_a_step_depends_on_seed_and_step_and_not_on_what_came_before() -> None:
 
 def matching(classes_per_pass: int, batch_syn: int = 2) -> tuple[Matching, PixelRepresentation]:
     data = blobs()
-    options = resolve(
-        DistillOptions(
-            representation="pixels",
-            network="convnet1-w8",
-            batch_real=6,
-            batch_syn=batch_syn,
-            classes_per_pass=classes_per_pass,
-            device="cpu",
-        ),
-        data,
-    )
     start = torch.rand(6, 1, data.height, data.width, generator=torch.Generator().manual_seed(4))
     representation = PixelRepresentation(start)
-    ours = DistributionMatching(options.network, 1, 3, (data.height, data.width), augment="dsa", seed=0, device=CPU)
-    return Matching(data, RealImages(data, 0, CPU), representation, ours, options), representation
+    options = {"network": "convnet1-w8", "batch_real": 6, "batch_syn": batch_syn, "classes_per_pass": classes_per_pass}
+    return matching_of(data, representation, **options)[0], representation
 
 
 def test_passes_add_up_to_the_whole() -> None:
     results = []
     for classes_per_pass in (1, 2, 3):
         ours, representation = matching(classes_per_pass)
-        loss = ours.backward(3)
+        [told] = ours.updates(3)
         grad = representation.parameters()["pixels"].grad
         assert grad is not None
-        results.append((loss, grad))
+        results.append((told.loss, grad))
     for loss, grad in results[1:]:
         # Measured: 1e-7 for the loss, 0 for the gradient, relative.
         assert loss.item() == pytest.approx(results[0][0].item(), rel=1e-5)
@@ -124,7 +118,7 @@ def test_batch_syn_takes_that_many_images_of_each_class() -> None:
     seen = set()
     for step in range(8):
         representation.parameters()["pixels"].grad = None
-        ours.backward(step)
+        assert len(list(ours.updates(step))) == 1
         grad = representation.parameters()["pixels"].grad
         assert grad is not None
         touched = (grad.flatten(1).norm(dim=1) > 0).tolist()

@@ -7,14 +7,14 @@ the rates themselves.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from gsdd_runtime.distillation.engine import Phase, run_phase
+from gsdd_runtime.distillation.engine import Phase, Told, run_phase
 from gsdd_runtime.distillation.representations import (
     REPRESENTATIONS,
     GaussianRepresentation,
@@ -38,15 +38,15 @@ def made(name: str, boundary_weight: float = 0.0) -> Representation:
     return GaussianRepresentation(gaussians, 4, 5, boundary_weight=boundary_weight)
 
 
-def linear(representation: Representation, slope: float = 1.0) -> Callable[[int], Tensor]:
+def linear(representation: Representation, slope: float = 1.0) -> Callable[[int], Iterator[Told]]:
     """``slope`` times the sum of all parameters, and its gradient."""
 
-    def backward(step: int) -> Tensor:
+    def updates(step: int) -> Iterator[Told]:
         loss = sum(part.sum() for part in representation.parameters().values()) * slope
         loss.backward()
-        return loss.detach()
+        yield Told(loss.detach())
 
-    return backward
+    return updates
 
 
 def values(representation: Representation) -> dict[str, Tensor]:
@@ -54,7 +54,7 @@ def values(representation: Representation) -> dict[str, Tensor]:
 
 
 def run(
-    representation: Representation, backward: Callable[[int], Tensor], *, schedule: str = "constant",
+    representation: Representation, updates: Callable[[int], Iterator[Told]], *, schedule: str = "constant",
     rate: float = RATE, steps: int = STEPS,
 ) -> tuple[list[dict[str, Tensor]], list[Progress]]:  # fmt: skip
     """The parameters before the first step and after each, and the reports."""
@@ -64,7 +64,7 @@ def run(
         reports.append(progress)
         track.append(values(representation))
 
-    run_phase(Phase("test", steps, rate, schedule, backward), representation, progress=report)
+    run_phase(Phase("test", steps, rate, schedule, updates), representation, progress=report)
     return track, reports
 
 
@@ -93,17 +93,17 @@ def test_the_penalty_is_added_once_to_the_loss_and_to_the_gradient() -> None:
     representation = made("gaussians", boundary_weight=0.25)
     seen: list[Tensor] = []
 
-    def backward(step: int) -> Tensor:
+    def updates(step: int) -> Iterator[Told]:
         loss = representation.parameters()["color"].sum()
         loss.backward()
-        return loss.detach()
+        yield Told(loss.detach())
 
     def remember(optimizer: torch.optim.Optimizer, *_: object) -> None:
         seen.append(representation.parameters()["position"].grad.clone())
 
     handle = register_optimizer_step_pre_hook(remember)
     try:
-        track, reports = run(representation, backward, steps=3)
+        track, reports = run(representation, updates, steps=3)
     finally:
         handle.remove()
     for before, report, gradient in zip(track, reports, seen, strict=False):
@@ -128,12 +128,12 @@ def test_a_step_knows_its_number_and_starts_from_no_gradient(name: str) -> None:
     representation = made(name)
     numbers: list[int] = []
 
-    def backward(step: int) -> Tensor:
+    def updates(step: int) -> Iterator[Told]:
         numbers.append(step)
         assert all(part.grad is None or not part.grad.any() for part in representation.parameters().values())
-        return linear(representation)(step)
+        yield from linear(representation)(step)
 
-    track, reports = run(representation, backward, steps=4)
+    track, reports = run(representation, updates, steps=4)
     assert numbers == [0, 1, 2, 3]
     assert [(report.phase, report.step, report.total) for report in reports] == [("test", n, 4) for n in (1, 2, 3, 4)]
     # The loss is that before the step, not after it.

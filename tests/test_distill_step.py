@@ -88,7 +88,7 @@ def run(real: RealData, steps: list[Step], **options: Any) -> tuple[gsdd.Distill
     steps.clear()
     settings: dict[str, Any] = {
         "network": NETWORK, "iterations": STEPS, "gpc": GPC, "ipc": 1, "batch_real": PER_CLASS, "classes_per_pass": 2,
-        "boundary_weight": BOUNDARY_WEIGHT, "seed": SEED, "device": "cpu", "learning_rate": 0.01,
+        "seed": SEED, "device": "cpu", "learning_rate": 0.01,
     }  # fmt: skip
     made = gsdd.distill(real, progress=reports.append, **{**settings, **options})
     phases: dict[str, list[Step]] = {}

@@ -7,14 +7,14 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from distill_data import blobs
+from distill_data import blobs, problem_of
 from easy_data import easy_data, easy_set
 from set_files import pixel_set, saved, some_set, some_zca, whitened_by_hand
 from torch.utils.data import DataLoader
@@ -22,9 +22,9 @@ from torch.utils.data import DataLoader
 from gsdd_runtime import DistilledDataset, DistilledLoader, DistilledSet, evaluate
 from gsdd_runtime.commands.cli import run
 from gsdd_runtime.datasets import RealData
-from gsdd_runtime.distillation.batches import ClassBatches, RealImages
+from gsdd_runtime.distillation.batches import ClassBatches
 from gsdd_runtime.distillation.matching import Matching
-from gsdd_runtime.distillation.options import DistillOptions, resolve
+from gsdd_runtime.distillation.objectives import Loss, Objective
 from gsdd_runtime.distillation.representations import PixelRepresentation
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.evaluation.trained import evaluate_model
@@ -214,18 +214,16 @@ def test_loaders_hand_over_what_a_network_takes() -> None:
         assert torch.equal(plain, distilled.decode())
 
 
-class Seeing:
+class Seeing(Objective):
     """An objective that keeps the batches it is given."""
 
-    def __init__(self) -> None:
-        self.batches: list[ClassBatches] = []
+    batches: list[ClassBatches]
 
-    def begin(self, step: int) -> None:
-        self.batches.clear()
-
-    def loss(self, real: ClassBatches, synthetic: ClassBatches) -> torch.Tensor:
-        self.batches += [real, synthetic]
-        return synthetic.images.square().sum()
+    def losses(self, step: int) -> Iterator[Loss]:
+        self.batches = []
+        for index in range(3):
+            self.batches += [self.problem.real(step, [index], 20), self.problem.synthetic_batches(step, [index], 2)]
+            yield Loss(self.batches[-1].images.square().sum())
 
 
 @pytest.mark.parametrize("zca", [None, some_zca(1, 12, 16)], ids=["mean and std", "zca"])
@@ -233,12 +231,10 @@ def test_matching_takes_both_sides_as_a_network_does(zca: torch.Tensor | None, m
     whitens = property(lambda data: Preparation("the data", (1, 12, 16), data.mean, data.std, zca))
     monkeypatch.setattr(RealData, "preparation", whitens)
     data = blobs()
-    options = resolve(
-        DistillOptions(representation="pixels", network="convnet1-w8", batch_real=20, gpc=2, device="cpu"), data
-    )
     representation = PixelRepresentation(torch.rand(6, 1, 12, 16, generator=torch.Generator().manual_seed(4)))
-    objective = Seeing()
-    Matching(data, RealImages(data, 0, torch.device("cpu")), representation, objective, options).backward(0)
+    problem, options = problem_of(data, representation, network="convnet1-w8", gpc=2)
+    objective = Seeing(problem, None)
+    list(Matching(objective, problem.images, options).updates(0))
     with torch.no_grad():
         sides = data.train_images.float() / 255, representation.render(torch.arange(6))
     for side, plain in enumerate(sides):

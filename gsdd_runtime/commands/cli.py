@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import cached_property
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from gsdd_runtime.commands import (
@@ -42,6 +43,35 @@ class _Group(TyperGroup):
             raise GsddError(why(interruption)) from interruption
 
 
+class _Distill(TyperCommand):
+    """Its options are the library's, which takes a second to load: they are asked for when the command is used."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **{**settings, "params": [], "callback": None})
+
+    @cached_property
+    def _whole(self) -> Any:
+        whole = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+        whole.command("distill")(distill.with_options())
+        return get_command(whole)
+
+    @property
+    def params(self) -> Any:
+        return self._whole.params
+
+    @params.setter
+    def params(self, none: Any) -> None:
+        pass
+
+    @property
+    def callback(self) -> Any:
+        return self._whole.callback
+
+    @callback.setter
+    def callback(self, none: Any) -> None:
+        pass
+
+
 app = typer.Typer(
     cls=_Group,
     name="gsdd-rt",
@@ -52,8 +82,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+# Without its options, which the class above puts in.
+app.command("distill", cls=_Distill, help=distill.command.__doc__)(lambda: None)
+
 for module, name in (
-    (distill, "distill"),
     (experts, "experts"),
     (evaluate, "eval"),
     (train, "train"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from torch import Tensor
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.sets.container import Kind, open_container, write_container
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 METADATA_KEY = "gsdd_checkpoint"
 KIND = Kind(
     name="a checkpoint",
@@ -31,7 +33,10 @@ class Checkpoint:
         step: steps of the phase that are done.
         options: the resolved options of the run, as JSON values.
         fingerprint: of the real data.
-        tensors: masters (``parameter/NAME``) and optimiser state (``optimizer/NAME/KEY``).
+        history: what was changed when the run was resumed, as JSON values.
+        tensors: masters (``parameter/NAME``), what is learned (``learned/NAME``), what optimisers keep of both
+            (``optimizer/NAME/KEY``), of the representation (``buffer/NAME``) and of the objective
+            (``objective/NAME``).
     """
 
     phase: str
@@ -39,6 +44,7 @@ class Checkpoint:
     options: dict[str, Any]
     fingerprint: str
     tensors: dict[str, Tensor] = field(repr=False)
+    history: list[Any] = field(default_factory=list)
 
     def save(self, path: Path) -> None:
         """Writes the file whole or not at all; an earlier checkpoint stays until then.
@@ -51,6 +57,7 @@ class Checkpoint:
             "step": self.step,
             "options": self.options,
             "fingerprint": self.fingerprint,
+            "history": self.history,
         }
         write_container(path, KIND, header, self.tensors)
 
@@ -62,8 +69,10 @@ class Checkpoint:
             InputError: the file cannot be read, is damaged, or was written by a newer version.
         """
         container = open_container(path, KIND)
-        phase, step, options, fingerprint = (
-            container.fields.get(name) for name in ("phase", "step", "options", "fingerprint")
+        if container.fields["format_version"] < FORMAT_VERSION:
+            raise InputError(f"{path} was written by an older gsdd-rt: go on with that one, or {KIND.remedy}")
+        phase, step, options, fingerprint, history = (
+            container.fields.get(name) for name in ("phase", "step", "options", "fingerprint", "history")
         )
         if not (
             isinstance(phase, str)
@@ -71,27 +80,54 @@ class Checkpoint:
             and step >= 0
             and isinstance(options, dict)
             and isinstance(fingerprint, str)
+            and isinstance(history, list)
         ):
             raise InputError(f"{path}: its description is damaged: {KIND.again}")
-        return cls(phase, step, options, fingerprint, container.copies())
+        return cls(phase, step, options, fingerprint, container.copies(), history)
+
+
+class CheckpointWriter:
+    """Writes the state of a run to one path, when it is due.
+
+    Args:
+        path: of the file.
+        options: the resolved options of the run, as JSON values.
+        fingerprint: of the real data.
+        interval: steps of a phase between two checkpoints.
+        seconds: after which a checkpoint is due in any case.
+        history: of the run's resumptions.
+        clock: tells the time in seconds.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        options: dict[str, Any],
+        fingerprint: str,
+        interval: int,
+        seconds: float,
+        history: list[Any] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.path = path
+        self._options = options
+        self._fingerprint = fingerprint
+        self._interval = interval
+        self._seconds = seconds
+        self._history = history or []
+        self._clock = clock
+        self._last = clock()
+
+    def due(self, step: int) -> bool:
+        """Whether a checkpoint is to be written after ``step`` steps of a phase."""
+        return step % self._interval == 0 or self._clock() - self._last >= self._seconds
+
+    def write(self, phase: str, step: int, tensors: dict[str, Tensor]) -> None:
+        """The state after ``step`` steps of ``phase``."""
+        Checkpoint(phase, step, self._options, self._fingerprint, tensors, self._history).save(self.path)
+        self._last = self._clock()
 
 
 def checkpoint_path(out: Path) -> Path:
     """``SET.safetensors`` has its checkpoint at ``SET.safetensors.checkpoint``."""
     return out.with_name(out.name + ".checkpoint")
-
-
-def check_same_run(source: Path, options: dict[str, Any], fingerprint: str, ours: dict[str, Any], data: str) -> None:
-    """Refuses to go on from ``source``, whose run had ``options``, with other options or other data.
-
-    Raises:
-        InputError: names the first option that differs.
-    """
-    for name in sorted(options.keys() | ours.keys()):
-        before, now = options.get(name), ours.get(name)
-        if before != now:
-            raise InputError(
-                f"{source} is of a run with {name} {before!r}, not {now!r}: use the same options, or choose another out"
-            )
-    if fingerprint != data:
-        raise InputError(f"{source} is of a run on other real data: use the same dataset, or choose another out")

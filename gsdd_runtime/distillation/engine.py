@@ -3,74 +3,54 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from types import FrameType
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from gsdd_runtime.distillation.checkpoint import Checkpoint
+from gsdd_runtime.distillation.checkpoint import Checkpoint, CheckpointWriter
+from gsdd_runtime.distillation.objectives import Learned, Objective
 from gsdd_runtime.distillation.representations import Representation
+from gsdd_runtime.distillation.state import NOT_OURS, RunState
+from gsdd_runtime.distillation.stopping import Interrupted, StopRequest
 from gsdd_runtime.errors import GsddError, InputError
-from gsdd_runtime.progress import Progress, Reporter, silent
+from gsdd_runtime.progress import Progress, Reporter, say_once, silent
 
 
-class Interrupted(KeyboardInterrupt):
-    """A run was stopped by a signal after its checkpoint was written; the message says how to go on."""
+@dataclass(frozen=True)
+class Told:
+    """A loss whose gradients have reached the masters.
 
+    Attributes:
+        loss: detached.
+        parts: scalars for the log, by name.
+    """
 
-class StopRequest:
-    """Whether a signal has asked the run to stop."""
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def handle(self, number: int, frame: FrameType | None) -> None:
-        """Notes the first signal; a second one stops at once."""
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-
-
-@contextmanager
-def stop_on_signal() -> Iterator[StopRequest]:
-    """Turns SIGINT and SIGTERM into a request to stop after the step; only the main thread can."""
-    request = StopRequest()
-    if threading.current_thread() is not threading.main_thread():
-        yield request
-        return
-    earlier = {number: signal.signal(number, request.handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield request
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
+    loss: Tensor
+    parts: Mapping[str, Tensor | float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of steps with one loss: fitting, or matching.
+    """A stretch of steps: fitting, or matching.
 
     Attributes:
         name: as progress and checkpoints call it.
         steps: how many.
         learning_rate: at the first step.
         schedule: ``"constant"``, or ``"cosine"`` down to 0 after the last step.
-        backward: given a step, adds the gradients of its loss to the masters and returns the loss, detached. All
-            its randomness comes from the seed and the step.
+        updates: given a step, for each move of the optimiser adds the gradients of a loss to the masters and tells of
+            it. Asked for the next one, it finds the masters moved. All its randomness comes from the seed and the step.
+        objective: what it learns beside the images is moved with them, and its state is part of a checkpoint.
     """
 
     name: str
     steps: int
     learning_rate: float
     schedule: str
-    backward: Callable[[int], Tensor]
+    updates: Callable[[int], Iterator[Told]]
+    objective: Objective | None = None
 
     def learning_rate_factor(self, step: int) -> float:
         """What the learning rate is multiplied by at ``step``."""
@@ -78,19 +58,8 @@ class Phase:
             return 1.0
         return 0.5 * (1 + math.cos(math.pi * step / self.steps))
 
-
-class CheckpointWriter:
-    """Writes the state of a run to one path."""
-
-    def __init__(self, path: Path, options: dict[str, Any], fingerprint: str, interval: int) -> None:
-        self.path = path
-        self.interval = interval
-        self._options = options
-        self._fingerprint = fingerprint
-
-    def write(self, phase: str, step: int, tensors: dict[str, Tensor]) -> None:
-        """The state after ``step`` steps of ``phase``."""
-        Checkpoint(phase, step, self._options, self._fingerprint, tensors).save(self.path)
+    def learned(self) -> dict[str, Learned]:
+        return {} if self.objective is None else self.objective.learned()
 
 
 def run_phase(
@@ -108,7 +77,7 @@ def run_phase(
         phase: what to do.
         representation: changed in place.
         start: the state to go on from, which must be of this phase; the first step if left out.
-        writer: writes checkpoints at its interval and on interruption.
+        writer: writes checkpoints when they are due and on interruption.
         stop: asked after every step.
         progress: told after every step.
 
@@ -120,47 +89,92 @@ def run_phase(
     groups = representation.parameter_groups(phase.learning_rate)
     base_rates = [group["lr"] for group in groups]
     optimizer = torch.optim.Adam(groups)
+    learned = {name: one.optimizer([one.value]) for name, one in phase.learned().items()}
+    state = RunState(representation, optimizer, phase.objective, learned)
     first = 0
     if start is not None:
-        first = _restore(start, phase, representation, optimizer)
+        if start.step > phase.steps:
+            raise InputError(NOT_OURS)
+        state.restore(start.tensors, moved=start.step > 0)
+        first = start.step
     for step in range(first, phase.steps):
         factor = phase.learning_rate_factor(step)
         for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
             group["lr"] = rate * factor
-        loss = _step(phase, step, representation, optimizer, writer)
-        progress(Progress(phase.name, step + 1, phase.steps, loss))
+        loss, parts = _step(phase, step, state, writer)
+        progress(Progress(phase.name, step + 1, phase.steps, loss, parts))
         stopping = stop is not None and stop.asked
-        if writer is not None and (stopping or (step + 1) % writer.interval == 0):
-            writer.write(phase.name, step + 1, _state(representation, optimizer))
+        if writer is not None and (stopping or writer.due(step + 1)):
+            writer.write(phase.name, step + 1, state.tensors())
         if stopping:
             raise Interrupted(_stopped(phase, step + 1, writer))
 
 
-def _step(
-    phase: Phase,
-    step: int,
-    representation: Representation,
-    optimizer: torch.optim.Optimizer,
-    writer: CheckpointWriter | None,
-) -> float:
-    optimizer.zero_grad(set_to_none=True)
-    loss = phase.backward(step)
-    penalty = representation.penalty()
-    if penalty is not None:
-        penalty.backward()
-        loss = loss + penalty.detach()
-    gradients = [part.grad for part in representation.parameters().values() if part.grad is not None]
-    # Zero times a number that is not finite is NaN: one value, and so one wait for the device, tells of all.
-    health = loss + sum((gradient * 0).sum() for gradient in gradients)
-    if not math.isfinite(float(health)):
-        kept = "" if writer is None else f" (the last checkpoint is {writer.path})"
-        raise GsddError(
-            f"the loss or its gradient is not finite at step {step + 1} of {phase.steps} of {phase.name}{kept}"
-            f": start anew with a learning rate below {phase.learning_rate:g}"
-        )
-    optimizer.step()
-    representation.constrain()
-    return float(loss)
+def _step(phase: Phase, step: int, state: RunState, writer: CheckpointWriter | None) -> tuple[float, dict[str, float]]:
+    """Moves the images and what is learned by every update of ``step``; the sum of its losses and of their parts."""
+    optimizers = [state.optimizer, *state.learned_optimizers.values()]
+    total, sums = 0.0, dict[str, float]()
+    _forget(optimizers)
+    for told in phase.updates(step):
+        loss = told.loss
+        penalty = state.representation.penalty()
+        if penalty is not None:
+            penalty.backward()
+            loss = loss + penalty.detach()
+        parts = dict(told.parts) | ({} if penalty is None else {"penalty": penalty.detach()})
+        value, *others = _numbers([loss, *parts.values()], optimizers, loss.device)
+        if not math.isfinite(value):
+            raise GsddError(_not_finite(phase, step, writer))
+        for optimizer in optimizers:
+            optimizer.step()
+        state.representation.constrain()
+        _keep_within(phase.learned())
+        _forget(optimizers)
+        total += value
+        for name, part in zip(parts, others, strict=True):
+            sums[name] = sums.get(name, 0.0) + part
+    return total, sums
+
+
+def _numbers(
+    values: list[Tensor | float], optimizers: list[torch.optim.Optimizer], device: torch.device
+) -> list[float]:
+    """``values`` as numbers, the first of them not finite where a gradient is not: one wait for the device."""
+    tensors = [torch.as_tensor(value, dtype=torch.float32, device=device).detach() for value in values]
+    gradients = [
+        part.grad for optimizer in optimizers for group in optimizer.param_groups for part in group["params"]
+        if part.grad is not None
+    ]  # fmt: skip
+    # Zero times a number that is not finite is NaN.
+    health = sum((gradient * 0).sum() for gradient in gradients)
+    tensors[0] = tensors[0] + health
+    return [float(number) for number in torch.stack(tensors).tolist()]
+
+
+def _forget(optimizers: list[torch.optim.Optimizer]) -> None:
+    for optimizer in optimizers:
+        optimizer.zero_grad(set_to_none=True)
+
+
+def _keep_within(learned: Mapping[str, Learned]) -> None:
+    """Keeps what is learned within its bounds; the first time that one is reached, stderr says so."""
+    for name, one in learned.items():
+        if one.least is None and one.most is None:
+            continue
+        with torch.no_grad():
+            before = one.value.clone()
+            one.value.clamp_(one.least, one.most)
+            if not torch.equal(before, one.value):
+                bound = one.least if bool((before < one.value).any()) else one.most
+                say_once(f"{name} reached its bound {bound:g} and is kept there")
+
+
+def _not_finite(phase: Phase, step: int, writer: CheckpointWriter | None) -> str:
+    where = f"the loss or its gradient is not finite at step {step + 1} of {phase.steps} of {phase.name}"
+    lower = f"a learning rate below {phase.learning_rate:g}"
+    if writer is None or not writer.path.exists():
+        return f"{where}: start anew with {lower}"
+    return f"{where} (the last checkpoint is {writer.path}): go on from there with --resume and {lower}, or start anew"
 
 
 def _stopped(phase: Phase, done: int, writer: CheckpointWriter | None) -> str:
@@ -168,41 +182,3 @@ def _stopped(phase: Phase, done: int, writer: CheckpointWriter | None) -> str:
     if writer is None:
         return where
     return f"{where}, saved in {writer.path}: give the same options and --resume to go on"
-
-
-def _state(representation: Representation, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    tensors = {f"buffer/{name}": value for name, value in representation.buffers().items()}
-    for name, part in representation.parameters().items():
-        tensors[f"parameter/{name}"] = part.detach()
-        for key, value in optimizer.state[part].items():
-            tensors[f"optimizer/{name}/{key}"] = value
-    return tensors
-
-
-def _restore(start: Checkpoint, phase: Phase, representation: Representation, optimizer: torch.optim.Optimizer) -> int:
-    """Puts the state of ``start`` in place and returns the step to go on with."""
-    parts = representation.parameters()
-    buffers = representation.buffers()
-    expected = {f"parameter/{name}": part.shape for name, part in parts.items()}
-    expected |= {f"buffer/{name}": value.shape for name, value in buffers.items()}
-    if start.step > 0:
-        for name, part in parts.items():
-            expected[f"optimizer/{name}/step"] = torch.Size(())
-            expected[f"optimizer/{name}/exp_avg"] = part.shape
-            expected[f"optimizer/{name}/exp_avg_sq"] = part.shape
-    found = {name: tensor.shape for name, tensor in start.tensors.items()}
-    whole = found == expected and all(
-        tensor.dtype == torch.float32 and bool(tensor.isfinite().all()) for tensor in start.tensors.values()
-    )
-    if not whole or start.step > phase.steps:
-        raise InputError("the checkpoint does not hold the state of this run: remove it to start anew")
-    with torch.no_grad():
-        for name, value in buffers.items():
-            value.copy_(start.tensors[f"buffer/{name}"])
-        for name, part in parts.items():
-            part.copy_(start.tensors[f"parameter/{name}"])
-            for key in ("step", "exp_avg", "exp_avg_sq") if start.step > 0 else ():
-                value = start.tensors[f"optimizer/{name}/{key}"]
-                # Adam keeps its step count on the CPU.
-                optimizer.state[part][key] = value.clone() if key == "step" else value.to(part.device)
-    return start.step

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from gsdd_runtime.devices import resolve_device
-from gsdd_runtime.distillation.engine import Phase, run_phase
-from gsdd_runtime.distillation.options import (
-    DEFAULT_BOUNDARY_WEIGHT,
-    DEFAULT_FIT_LEARNING_RATE,
-    DEFAULT_FIT_STEPS,
-    check_number,
-    check_whole_number,
-)
+from gsdd_runtime.distillation.declared import check_number, check_whole_number
+from gsdd_runtime.distillation.engine import Phase, Told, run_phase
+from gsdd_runtime.distillation.options import DEFAULT_FIT_LEARNING_RATE, DEFAULT_FIT_STEPS
 from gsdd_runtime.distillation.representations import GaussianRepresentation, Representation
+from gsdd_runtime.distillation.representations.gaussian import DEFAULT_BOUNDARY_WEIGHT
 from gsdd_runtime.errors import InputError, check_type
 from gsdd_runtime.progress import Reporter, silent
 from gsdd_runtime.seeds import derived_generator
@@ -86,16 +83,16 @@ def fit_phase(representation: Representation, targets: Tensor, steps: int, learn
     """
     passes = torch.arange(len(targets), device=targets.device).split(_images_per_pass(targets))
 
-    def backward(step: int) -> Tensor:
+    def updates(step: int) -> Iterator[Told]:
         total = torch.zeros((), device=targets.device)
         for indices in passes:
             difference = representation.render(indices) - targets[indices]
             loss = difference.square().sum() / len(targets)
             loss.backward()
             total += loss.detach()
-        return total
+        yield Told(total)
 
-    return Phase("fit", steps, learning_rate, "cosine", backward)
+    return Phase("fit", steps, learning_rate, "cosine", updates)
 
 
 @torch.no_grad()

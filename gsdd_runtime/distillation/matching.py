@@ -1,70 +1,50 @@
-"""Matching: one step of an objective over all classes, in passes that bound the memory."""
+"""Matching: the losses of an objective, and the images that they move."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from gsdd_runtime.datasets import RealData
-from gsdd_runtime.devices import send
-from gsdd_runtime.distillation.batches import ClassBatches, RealImages
-from gsdd_runtime.distillation.engine import Phase
+from gsdd_runtime.distillation.engine import Phase, Told
+from gsdd_runtime.distillation.images import SyntheticImages
 from gsdd_runtime.distillation.objectives import Objective
 from gsdd_runtime.distillation.options import ResolvedOptions
-from gsdd_runtime.distillation.representations import Representation
-from gsdd_runtime.seeds import derived_generator
 
 
 class Matching:
-    """Draws real and synthetic batches and adds up the gradients of the objective over the classes.
+    """Backpropagates the losses of a step one by one, and lets their gradients through the renderer."""
 
-    Image ``c * gpc + i`` of the representation is image ``i`` of class ``c``.
-    """
-
-    def __init__(
-        self,
-        data: RealData,
-        real: RealImages,
-        representation: Representation,
-        objective: Objective,
-        options: ResolvedOptions,
-    ) -> None:
-        device = torch.device(options.device)
-        self._real = real
-        self._representation = representation
+    def __init__(self, objective: Objective, images: SyntheticImages, options: ResolvedOptions) -> None:
         self._objective = objective
+        self._images = images
         self._options = options
-        self._device = device
-        self._preparation = data.preparation.to(device)
-        self._passes = torch.arange(data.classes).split(options.classes_per_pass)
 
     def phase(self) -> Phase:
         """The matching steps, for the engine."""
         options = self._options
-        return Phase("match", options.iterations, options.learning_rate, options.schedule, self.backward)
+        return Phase(
+            "match", options.iterations, options.learning_rate, options.schedule, self.updates, self._objective
+        )
 
-    def backward(self, step: int) -> Tensor:
-        """Adds the gradients of one step to the masters; returns its loss, detached."""
-        self._objective.begin(step)
-        total = torch.zeros((), device=self._device)
-        for part in self._passes:
-            classes = part.tolist()
-            real = self._real.batches(step, classes, self._options.batch_real)
-            loss = self._objective.loss(real, self._synthetic(step, classes))
-            loss.backward()
-            total += loss.detach()
-        return total
-
-    def _synthetic(self, step: int, classes: Sequence[int]) -> ClassBatches:
-        gpc, count = self._options.gpc, self._options.batch_syn
-        chosen = []
-        for index in classes:
-            members = torch.arange(gpc)
-            if count < gpc:
-                generator = derived_generator(self._options.seed, "match", step, "synthetic", index)
-                members = torch.randperm(gpc, generator=generator)[:count]
-            chosen.append(index * gpc + members)
-        images = self._representation.render(send(torch.cat(chosen), self._device))
-        return ClassBatches(self._preparation.apply(images), tuple(classes), (count,) * len(classes))
+    def updates(self, step: int) -> Iterator[Told]:
+        """Adds the gradients of ``step`` to the masters: once, or after each loss, as the objective says."""
+        total = torch.zeros((), device=self._options.device)
+        parts: dict[str, Tensor | float] = {}
+        for loss in self._objective.losses(step):
+            loss.value.backward()
+            told = (loss.value if loss.told is None else loss.told).detach()
+            if self._objective.update == "loss":
+                self._images.spread()
+                yield Told(told, loss.parts)
+                continue
+            self._images.relieve()
+            total += told
+            for name, part in loss.parts.items():
+                parts[name] = parts.get(name, 0.0) + part
+        if self._objective.update == "step":
+            self._images.spread()
+            yield Told(total, parts)
+        # The images have moved.
+        self._objective.after(step)

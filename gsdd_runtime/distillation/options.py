@@ -1,9 +1,9 @@
-"""The options of a run: their defaults, their ranges, what they resolve to for given data."""
+"""The options of a run: those that every run has, whose the others are, what they resolve to for given data."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
@@ -11,210 +11,213 @@ import torch
 from gsdd_runtime import networks
 from gsdd_runtime.datasets import RealData
 from gsdd_runtime.devices import resolve_device
-from gsdd_runtime.distillation.objectives import OBJECTIVES
-from gsdd_runtime.distillation.representations import REPRESENTATIONS
-from gsdd_runtime.distillation.storage import CODINGS, plan_storage
+from gsdd_runtime.distillation.declared import Declared, declared, option, taken
+from gsdd_runtime.distillation.objectives import OBJECTIVES, Objective
+from gsdd_runtime.distillation.problem import Setting
+from gsdd_runtime.distillation.representations import CODINGS, REPRESENTATIONS, Representation, Room, Storage
+from gsdd_runtime.distillation.starts import Start, check_enough, known_starts, start_of
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.sets.compression import DEFAULT_PIXEL_BITS
 from gsdd_runtime.training.augmentation import chosen_augmentation
-from gsdd_runtime.wording import counted
 
-INITS = ("real", "color", "random")
 SCHEDULES = ("constant", "cosine")
 
-DEFAULT_ITERATIONS = {"dm": 20000}
-DEFAULT_LEARNING_RATE = {"gaussians": 1e-3, "pixels": 1e-2}
 DEFAULT_FIT_STEPS = 1000
 DEFAULT_FIT_LEARNING_RATE = 1e-1
-DEFAULT_BOUNDARY_WEIGHT = 0.1
-
-# What one pass embeds at most. On the CPU 128 images of 32 x 32 stay in the caches, and embed twice as fast as
-# 640; on CUDA 1024 keep the device busy and take about 1.3 GB with 128 filters.
-PASS_PIXELS = {"cpu": 128 * 32 * 32, "cuda": 1024 * 32 * 32}
 
 
 @dataclass(frozen=True)
-class DistillOptions:
-    """What decides the result of ``distill`` besides the data; ``distill`` tells what each means.
+class CommonOptions:
+    """What decides the result of every run besides the data. None stands for a default that ``resolve`` fills in."""
 
-    None stands for a default that depends on the data or on other options; ``resolve`` fills it in.
+    method: str = option("dm", "The matching objective.", choices=lambda: tuple(OBJECTIVES))
+    representation: str = option("gaussians", "What images are kept as.", choices=lambda: tuple(REPRESENTATIONS))
+    ipc: int = option(1, "Storage: that of IPC float32 pixel images per class.", least=1)
+    gpc: int | None = option(None, "Images per class in that storage.", least=1, shown="by the budget")
+    coding: str = option(
+        "none", "With entropy, images are rounded and coded, as many as the storage then holds.",
+        choices=lambda: CODINGS,
+    )  # fmt: skip
+    iterations: int | None = option(None, "Matching steps.", least=1, shown="the paper's", resume="raise")
+    init: str = option("real", f"The first images: {known_starts()}.")
+    network: str | None = option(None, "Sees the images.", shown="a ConvNet by their size")
+    learning_rate: float | None = option(
+        None, "Of the matching, for Adam.", above=0, shown="1e-3 for Gaussians, 1e-2 for pixels", resume="lower"
+    )
+    schedule: str = option("constant", "Of that learning rate; a cosine falls to 0.", choices=lambda: SCHEDULES)
+    fit_steps: int | None = option(
+        None, "Steps of fitting Gaussians to the first images.", least=0, shown=str(DEFAULT_FIT_STEPS)
+    )
+    fit_learning_rate: float = option(
+        DEFAULT_FIT_LEARNING_RATE, "Of the fitting, which falls to 0 as a cosine.", above=0
+    )
+    augment: str = option("dsa", "Of real and distilled images alike.", choices=lambda: ("dsa", "none"))
+    seed: int = option(0, "Fixes the result on a device.", least=0)
+    device: str = option("auto", "auto, cpu or cuda.", resume="change")
+
+
+@dataclass(frozen=True)
+class Owned:
+    """An option, and whose it is.
+
+    Attributes:
+        option: as its first owner declares it.
+        owners: in words, such as ``"method dm"``; none for an option of every run.
     """
 
-    method: str = "dm"
-    representation: str = "gaussians"
-    ipc: int = 1
-    gpc: int | None = None
-    coding: str = "none"
-    pixel_bits: int = DEFAULT_PIXEL_BITS
-    downscale: int = 1
-    rate_weight: float = 0.0
-    iterations: int | None = None
-    init: str = "real"
-    network: str | None = None
-    batch_real: int = 256
-    batch_syn: int | None = None
-    learning_rate: float | None = None
-    schedule: str = "constant"
-    fit_steps: int | None = None
-    fit_learning_rate: float | None = None
-    boundary_weight: float = DEFAULT_BOUNDARY_WEIGHT
-    augment: str | None = "dsa"
-    classes_per_pass: int | None = None
-    seed: int = 0
-    device: str = "auto"
+    option: Declared
+    owners: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class ResolvedOptions:
-    """The same with nothing left open. ``gaussians_per_image`` is 0 for pixels."""
+    """The options of a run with nothing left open.
+
+    Attributes:
+        representation_options, method_options: of the representation's and the objective's own dataclass.
+        start: what ``init`` names.
+        storage: what fills the budget.
+        room: what it was planned with.
+    """
 
     method: str
     representation: str
     ipc: int
     gpc: int
-    gaussians_per_image: int
     coding: str
-    pixel_bits: int
-    downscale: int
-    rate_weight: float
     iterations: int
     init: str
     network: str
-    batch_real: int
-    batch_syn: int
     learning_rate: float
     schedule: str
     fit_steps: int
     fit_learning_rate: float
-    boundary_weight: float
     augment: str
-    classes_per_pass: int
     seed: int
     device: str
+    representation_options: Any
+    method_options: Any
+    start: Start
+    storage: Storage
+    room: Room
+
+    @property
+    def objective_type(self) -> type[Objective]:
+        return OBJECTIVES[self.method]
+
+    @property
+    def representation_type(self) -> type[Representation]:
+        return REPRESENTATIONS[self.representation][self.coding]
 
     def as_dict(self) -> dict[str, Any]:
         """The options as JSON values; of the device its kind alone, as every one of a kind does for the same run."""
-        return asdict(self) | {"device": torch.device(self.device).type}
+        common = {one.name: getattr(self, one.name) for one in declared(CommonOptions)}
+        own = asdict(self.representation_options) | asdict(self.method_options)
+        data = self.room.data
+        seen = {"mean": list(data.mean), "std": list(data.std), "zca": data.zca is not None}
+        return common | dict(self.storage.facts) | own | seen | {"device": torch.device(self.device).type}
 
 
-def resolve(options: DistillOptions, data: RealData) -> ResolvedOptions:
+def all_options() -> dict[str, Owned]:
+    """Every option there is, those of every run first, by name."""
+    found = {one.name: Owned(one) for one in declared(CommonOptions)}
+    for owner, options in _owners():
+        for one in options:
+            earlier = found.get(one.name, Owned(one))
+            found[one.name] = Owned(earlier.option, (*earlier.owners, owner))
+    return found
+
+
+def resolve(given: Mapping[str, Any], data: RealData) -> ResolvedOptions:
     """Fills in every default and checks every value against ``data``.
 
+    Args:
+        given: options by name; None stands for a default, but of ``augment`` for none.
+
     Raises:
-        InputError: an unknown name, a number out of range, a budget that does not hold the images, a class
-            with too few real images.
+        InputError: an unknown name, an option of another method or representation, a number out of range, a budget
+            that does not hold the images, a class with too few real images.
     """
-    _check_names(options)
-    _check_numbers(options)
+    chosen = _chosen(given)
+    common = taken(CommonOptions, chosen)
+    representation, objective = REPRESENTATIONS[common.representation][common.coding], OBJECTIVES[common.method]
+    _check_owners(chosen, common, representation, objective)
+    start = start_of(common.init)
+    _check_start(common, representation, start)
+    start.check(data)
     sizes = torch.bincount(data.train_labels, minlength=data.classes).tolist()
-    pixels = options.representation == "pixels"
-    storage = plan_storage(
-        data,
-        representation=options.representation,
-        coding=options.coding,
-        pixel_bits=options.pixel_bits,
-        downscale=options.downscale,
-        ipc=options.ipc,
-        gpc=options.gpc,
-        most=min(sizes) if options.init == "real" else None,
+    room = Room(data, common.ipc, common.gpc, min(sizes) if start.chooses else None)
+    own = taken(representation.Options, chosen)
+    storage = representation.plan(room, own)
+    check_enough(data, sizes, storage.gpc if start.chooses else 1, "init color or random")
+    device = str(resolve_device(common.device))
+    network = networks.chosen(common.network, (data.height, data.width))
+    setting = Setting(data, common.ipc, storage.gpc, device, network)
+    method = objective.settled(taken(objective.Options, chosen), setting)
+    fits = representation.fitted and start.fitted
+    fit_steps = DEFAULT_FIT_STEPS if common.fit_steps is None else common.fit_steps
+    rate = representation.learning_rate if common.learning_rate is None else common.learning_rate
+    iterations = objective.default_iterations(method) if common.iterations is None else common.iterations
+    left = {one.name: getattr(common, one.name) for one in fields(common)}
+    left |= {
+        "gpc": storage.gpc, "init": start.record, "network": network, "device": device, "learning_rate": rate,
+        "iterations": iterations, "fit_steps": fit_steps if fits else 0,
+    }  # fmt: skip
+    return ResolvedOptions(
+        **left, representation_options=own, method_options=method, start=start, storage=storage, room=room
     )
-    gpc = storage.gpc
-    _check_classes(data, sizes, gpc, options.init)
-    fits = not pixels and options.init != "random"
-    batch_syn = gpc if options.batch_syn is None else options.batch_syn
-    if batch_syn > gpc:
-        raise InputError(f"batch_syn is {batch_syn}, more than the {counted(gpc, 'image')} of a class: lower it")
-    known: dict[str, Any] = asdict(options) | {
-        "gpc": gpc,
-        "gaussians_per_image": storage.gaussians_per_image,
-        "batch_syn": batch_syn,
-        "augment": chosen_augmentation(options.augment) or "none",
-        "fit_steps": (DEFAULT_FIT_STEPS if options.fit_steps is None else options.fit_steps) if fits else 0,
-        "device": str(resolve_device(options.device)),
-    }
-    defaults: dict[str, Any] = {
-        "iterations": DEFAULT_ITERATIONS[options.method],
-        "network": networks.chosen(options.network, (data.height, data.width)),
-        "learning_rate": DEFAULT_LEARNING_RATE[options.representation],
-        "fit_learning_rate": DEFAULT_FIT_LEARNING_RATE,
-        "classes_per_pass": default_classes_per_pass(data, options.batch_real + batch_syn, known["device"]),
-    }
-    return ResolvedOptions(**{name: defaults[name] if value is None else value for name, value in known.items()})
 
 
-def default_classes_per_pass(data: RealData, images_per_class: int, device: str) -> int:
-    """As many classes as keep a pass within ``PASS_PIXELS``, at least one."""
-    pixels = images_per_class * data.height * data.width
-    return max(1, min(data.classes, PASS_PIXELS[torch.device(device).type] // pixels))
+def _owners() -> Iterator[tuple[str, tuple[Declared, ...]]]:
+    """Whose the other options are, in words, and which."""
+    for name, codings in REPRESENTATIONS.items():
+        plain = declared(codings[CODINGS[0]].Options)
+        yield f"representation {name}", plain
+        there = {one.name for one in plain}
+        for coding in CODINGS[1:]:
+            more = tuple(one for one in declared(codings[coding].Options) if one.name not in there)
+            yield f"representation {name} with coding {coding}", more
+    for name, objective in OBJECTIVES.items():
+        yield f"method {name}", declared(objective.Options)
 
 
-def check_whole_number(option: str, value: object, least: int) -> None:
-    """Raises InputError unless ``value`` is a whole number of at least ``least``."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InputError(f"{option} must be a whole number of at least {least}, got {value!r}")
+def _chosen(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What was given and is no default."""
+    known = all_options()
+    for name in given:
+        if name not in known:
+            raise InputError(f"option {name!r} is not known: choose one of {', '.join(known)}")
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if "augment" in given:
+        chosen["augment"] = chosen_augmentation(given["augment"]) or "none"
+    return chosen
 
 
-def check_number(option: str, value: object, *, zero: bool = False) -> None:
-    """Raises InputError unless ``value`` is a finite number above 0, or 0 where ``zero``."""
-    if not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
-        raise InputError(f"{option} must be {'0 or ' if zero else ''}a number above 0, got {value!r}")
+def _check_owners(
+    chosen: Mapping[str, Any], common: CommonOptions, representation: type[Representation], objective: type[Objective]
+) -> None:
+    """Refuses an option of another method or representation."""
+    known = all_options()
+    usable = {one.name for options in (CommonOptions, representation.Options, objective.Options)
+              for one in declared(options)}  # fmt: skip
+    for name in chosen:
+        if name in usable:
+            continue
+        owners = known[name].owners
+        of_method = owners[0].startswith("method ")
+        here = f"method {common.method}" if of_method else f"representation {common.representation}"
+        if not of_method and common.coding != CODINGS[0]:
+            here += f" with coding {common.coding}"
+        raise InputError(f"{name} is an option of {' and '.join(owners)}, not of {here}: leave it out")
 
 
-def _check_names(options: DistillOptions) -> None:
-    for option, value, known in (
-        ("method", options.method, OBJECTIVES),
-        ("representation", options.representation, REPRESENTATIONS),
-        ("init", options.init, INITS),
-        ("schedule", options.schedule, SCHEDULES),
-        ("coding", options.coding, CODINGS),
-    ):
-        if not isinstance(value, str) or value not in known:
-            raise InputError(f"{option} {value!r} is not known: choose one of {', '.join(known)}")
-    chosen_augmentation(options.augment)
-    if options.rate_weight and (options.coding, options.representation) != ("entropy", "gaussians"):
-        raise InputError("rate_weight is for coded Gaussians: choose coding entropy, or leave it out")
-    if options.downscale != 1 and options.representation != "pixels":
-        raise InputError("downscale is for pixels: choose representation pixels, or leave it out")
-    if options.representation == "pixels" and options.init == "color":
-        raise InputError("pixels that start from one colour would all stay equal: choose init real or random")
-    if options.representation == "gaussians" and options.init != "random" and options.fit_steps == 0:
+def _check_start(common: CommonOptions, representation: type[Representation], start: Start) -> None:
+    if representation.fitted and start.fitted and common.fit_steps == 0:
         raise InputError(
-            f"with fit_steps 0 Gaussians would not start from init {options.init!r} but at random: "
-            "give fit_steps of at least 1, or choose init random"
+            f"with fit_steps 0 {common.representation.capitalize()} would not start from init {common.init!r} but at "
+            "random: give fit_steps of at least 1, or choose init random"
         )
-
-
-def _check_numbers(options: DistillOptions) -> None:
-    for option, value, least in (
-        ("ipc", options.ipc, 1),
-        ("gpc", options.gpc, 1),
-        ("pixel_bits", options.pixel_bits, 1),
-        ("downscale", options.downscale, 1),
-        ("iterations", options.iterations, 1),
-        ("batch_real", options.batch_real, 1),
-        ("batch_syn", options.batch_syn, 1),
-        ("fit_steps", options.fit_steps, 0),
-        ("classes_per_pass", options.classes_per_pass, 1),
-        ("seed", options.seed, 0),
-    ):
-        if value is not None:
-            check_whole_number(option, value, least)
-    for option, number, zero in (
-        ("learning_rate", options.learning_rate, False),
-        ("fit_learning_rate", options.fit_learning_rate, False),
-        ("boundary_weight", options.boundary_weight, True),
-        ("rate_weight", options.rate_weight, True),
-    ):
-        if number is not None:
-            check_number(option, number, zero=zero)
-
-
-def _check_classes(data: RealData, sizes: list[int], gpc: int, init: str) -> None:
-    for name, size in zip(data.class_names, sizes, strict=True):
-        if size == 0:
-            raise InputError(f"class {name!r} of {data.name} has no training image: leave the class out")
-        if init == "real" and size < gpc:
-            raise InputError(
-                f"class {name!r} of {data.name} has {counted(size, 'training image')}, fewer than the {gpc} that its "
-                "distilled images start from: lower gpc, or choose init color or random"
-            )
+    if not representation.fitted and not start.varied:
+        raise InputError(
+            f"{common.representation} that start from one {common.init} would all stay equal: "
+            "choose another init, such as real or random"
+        )

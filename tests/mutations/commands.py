@@ -17,10 +17,7 @@ COMMANDS = ("test_whole_way.py::test_the_commands_lead_from_a_folder_of_images_t
 SMALL_DEMO = ("test_whole_way.py::test_a_small_demo_runs_to_its_end",)
 
 
-DISTILL_OPTIONS = (
-    "seed", "learning_rate", "schedule", "representation", "method", "ipc", "gpc", "iterations", "init", "network",
-    "batch_real", "batch_syn", "fit_steps", "augment", "device", "checkpoint_interval", "resume", "overwrite",
-)  # fmt: skip
+DISTILL_OPTIONS = ("checkpoint_interval", "checkpoint_seconds", "resume", "overwrite")
 
 
 def dropped(option: str, file: str, *, short: bool = False) -> Mutation:
@@ -31,8 +28,9 @@ def dropped(option: str, file: str, *, short: bool = False) -> Mutation:
 
 
 MUTATIONS = [
-    *(dropped(option, DISTILL, short=option == "seed") for option in DISTILL_OPTIONS),
+    *(dropped(option, DISTILL) for option in DISTILL_OPTIONS),
     *(dropped(option, SHARED) for option in ("test_part", "normalization", "zca")),
+    Mutation("distill drops every declared option", DISTILL, "            **options,\n", "", OPTIONS, short=True),
     Mutation(
         "eval ignores --seed",
         EVALUATE,

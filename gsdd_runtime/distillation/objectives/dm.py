@@ -2,69 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
 import torch
-from torch import Tensor
 
-from gsdd_runtime import networks
-from gsdd_runtime.distillation.batches import ClassBatches
-from gsdd_runtime.seeds import derived_generator, derived_seed
-from gsdd_runtime.training.augmentation import draw_dsa
+from gsdd_runtime.distillation.batches import BatchOptions, ClassBatches
+from gsdd_runtime.distillation.declared import option
+from gsdd_runtime.distillation.objectives.mean_distance import mean_distance
+from gsdd_runtime.distillation.objectives.objective import Loss, Objective
+from gsdd_runtime.distillation.problem import Problem, Setting
+from gsdd_runtime.networks import Network
+
+UPDATES = ("step", "class")
 
 
-class DistributionMatching:
+class DistributionMatching(Objective):
     """The squared distance between mean embeddings of real and of synthetic images, summed over classes.
 
     Each step embeds with a fresh random network; the real and the synthetic images of a class are augmented with
     the same draw.
-
-    Args:
-        network: as ``networks.build`` takes it.
-        channels, classes, size: of the images; size is ``(height, width)``.
-        augment: ``"dsa"`` or ``"none"``.
-        seed: of the run.
-        device: where the images are.
-
-    Raises:
-        InputError: a network that is not known, or that cannot take the images.
     """
 
-    def __init__(
-        self,
-        network: str,
-        channels: int,
-        classes: int,
-        size: tuple[int, int],
-        *,
-        augment: str,
-        seed: int,
-        device: torch.device,
-    ) -> None:
-        self._shape = (network, channels, classes, size)
-        self._augment = augment
-        self._seed = seed
-        self._device = device
-        self.begin(0)
+    @dataclass(frozen=True)
+    class Options(BatchOptions):
+        update: str = option(
+            "step", "Images move once a step, or for each class in turn, as GSDD's code does.", choices=lambda: UPDATES
+        )
 
-    def begin(self, step: int) -> None:
-        """Draws the network of ``step``."""
-        self._step = step
-        network = networks.build(*self._shape, seed=derived_seed(self._seed, "match", step, "network"))
-        network.requires_grad_(False)
-        # Channels last is a third faster on the CPU.
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._network = network.to(self._device)
+    def __init__(self, problem: Problem, options: Options) -> None:
+        super().__init__(problem, options)
+        self.update = "loss" if options.update == "class" else "step"
+        self._per_pass = 1 if options.update == "class" else problem.classes_per_pass(options)
 
-    def loss(self, real: ClassBatches, synthetic: ClassBatches) -> Tensor:
+    @classmethod
+    def settled(cls, options: Any, setting: Setting) -> Any:
+        return options.settled(setting)
+
+    @classmethod
+    def default_iterations(cls, options: Any) -> int:
+        return 20000
+
+    def losses(self, step: int) -> Iterator[Loss]:
+        network = self.problem.network.draw("match", step, "network")
+        for part in self.problem.own_classes().split(self._per_pass):
+            classes = part.tolist()
+            real = self.problem.real(step, classes, self.options.batch_real)
+            yield Loss(self._distance(step, network, real, classes))
+
+    def _distance(self, step: int, network: Network, real: ClassBatches, classes: list[int]) -> torch.Tensor:
+        synthetic = self.problem.synthetic_batches(step, classes, self.options.batch_syn)
         with torch.no_grad():
-            target = real.class_means(self._network.embed(self._augmented(real)))
-        means = synthetic.class_means(self._network.embed(self._augmented(synthetic)))
-        return (means - target).square().sum()
-
-    def _augmented(self, batches: ClassBatches) -> Tensor:
-        if self._augment == "none":
-            return batches.images
-        changed = []
-        for index, images in zip(batches.classes, batches.images.split(batches.sizes), strict=True):
-            generator = derived_generator(self._seed, "match", self._step, "augment", index)
-            changed.append(draw_dsa(generator).apply(images))
-        return torch.cat(changed)
+            target = real.class_means(network.embed(self.problem.augmented(step, real)))
+        means = synthetic.class_means(network.embed(self.problem.augmented(step, synthetic)))
+        return mean_distance(means, target)

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from gsdd_runtime.distillation.declared import option
 from gsdd_runtime.distillation.representations.gaussian import GaussianRepresentation
-from gsdd_runtime.distillation.representations.pixel import PixelRepresentation
+from gsdd_runtime.distillation.representations.pixel import PixelRepresentation, check_downscale, small_values
+from gsdd_runtime.distillation.representations.representation import Representation, Room, Storage
 from gsdd_runtime.distillation.representations.rounding import round_to_levels, round_to_steps
+from gsdd_runtime.distillation.storage import (
+    BITS_PER_GAUSSIAN,
+    HEADER_BYTES,
+    SHARE_OF_PIXEL_BITS,
+    bounded,
+    coded_bits,
+    coded_budget,
+    gaussian_images,
+)
+from gsdd_runtime.errors import InputError
 from gsdd_runtime.sets.coding.coded import encode_images
 from gsdd_runtime.sets.coding.pixels import PixelSteps
 from gsdd_runtime.sets.coding.steps import Steps, estimated_bits
-from gsdd_runtime.sets.compression import DEFAULT_SCALE, SHARES, coarsened, encoded
+from gsdd_runtime.sets.compression import DEFAULT_PIXEL_BITS, DEFAULT_SCALE, SHARES, coarsened, encoded
 from gsdd_runtime.sets.distilled_set import DistilledSet
-from gsdd_runtime.splatting.op import splat
+from gsdd_runtime.wording import counted
 
 # Steps of the optimiser between two looks at the bytes.
 _INTERVAL = 25
@@ -37,6 +50,29 @@ class CodedGaussianRepresentation(GaussianRepresentation):
         budget: bytes of the coded images and labels.
         rate_weight: of a penalty on the bits that a Gaussian takes, per bit.
     """
+
+    @dataclass(frozen=True)
+    class Options(GaussianRepresentation.Options):
+        rate_weight: float = option(0.0, "Of a penalty on the bits of a coded Gaussian, per bit.")
+
+    @classmethod
+    def plan(cls, room: Room, options: Any) -> Storage:
+        held = int(coded_bits(room.data, room.ipc) / BITS_PER_GAUSSIAN[room.data.channels])
+        gpc = gaussian_images(room.data, held, room.ipc, room.most) if room.gpc is None else room.gpc
+        if held < gpc:
+            raise InputError(
+                f"the storage of {counted(room.ipc, 'float32 image')} per class holds "
+                f"{counted(held, 'coded Gaussian')}, fewer than one for each of {counted(gpc, 'image')}: "
+                "lower gpc, or raise ipc"
+            )
+        return Storage(gpc, {"gaussians_per_image": held // gpc})
+
+    @classmethod
+    def _of(cls, gaussians: Tensor, room: Room, options: Any) -> Representation:
+        return cls(
+            gaussians, room.data.height, room.data.width, budget=coded_budget(room.data, room.ipc) - HEADER_BYTES,
+            boundary_weight=options.boundary_weight, rate_weight=options.rate_weight,
+        )  # fmt: skip
 
     def __init__(
         self,
@@ -62,9 +98,8 @@ class CodedGaussianRepresentation(GaussianRepresentation):
     def buffers(self) -> dict[str, Tensor]:
         return {"coding": self._state}
 
-    def render(self, indices: Tensor | None = None) -> Tensor:
-        masters = self.masters if indices is None else self.masters.index_select(0, indices)
-        return splat(round_to_steps(masters, self.height, self.width, self.steps), self.height, self.width)
+    def _stored(self, masters: Tensor) -> Tensor:
+        return round_to_steps(masters, self.height, self.width, self.steps)
 
     def penalty(self) -> Tensor | None:
         boundary = super().penalty()
@@ -98,6 +133,21 @@ class CodedPixelRepresentation(PixelRepresentation):
         pixels, downscale: as of :class:`PixelRepresentation`.
         bits: of a pixel.
     """
+
+    @dataclass(frozen=True)
+    class Options(PixelRepresentation.Options):
+        pixel_bits: int = option(DEFAULT_PIXEL_BITS, "Of a coded pixel.", least=1, most=12)
+
+    @classmethod
+    def plan(cls, room: Room, options: Any) -> Storage:
+        check_downscale(room, options.downscale)
+        bits = SHARE_OF_PIXEL_BITS * options.pixel_bits
+        held = int(coded_bits(room.data, room.ipc) / (small_values(room, options.downscale) * bits))
+        return Storage(bounded(held, room.most) if room.gpc is None else room.gpc)
+
+    @classmethod
+    def _of(cls, pixels: Tensor, options: Any) -> Representation:
+        return cls(pixels, bits=options.pixel_bits, downscale=options.downscale)
 
     def __init__(self, pixels: Tensor, *, bits: int, downscale: int = 1) -> None:
         super().__init__(pixels, downscale=downscale)

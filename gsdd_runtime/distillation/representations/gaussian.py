@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from gsdd_runtime.distillation.declared import option
+from gsdd_runtime.distillation.representations.representation import Representation, Room, Storage
 from gsdd_runtime.distillation.representations.rounding import round_to_bfloat16
+from gsdd_runtime.distillation.storage import gaussian_images
+from gsdd_runtime.seeds import derived_generator
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.splatting.gaussians import (
     BOUNDARY_MARGIN,
@@ -16,6 +22,9 @@ from gsdd_runtime.splatting.gaussians import (
     OPACITY,
     POSITION,
     check_gaussians,
+    initial_gaussians,
+    parameters_per_gaussian,
+    storage_budget,
 )
 from gsdd_runtime.splatting.op import splat
 
@@ -23,9 +32,10 @@ from gsdd_runtime.splatting.op import splat
 LEARNING_RATE_SHARES = {"position": 0.5, "cholesky": 3.0, "color": 0.5, "opacity": 0.5}
 
 BFLOAT16_BYTES = 2
+DEFAULT_BOUNDARY_WEIGHT = 0.1
 
 
-class GaussianRepresentation:
+class GaussianRepresentation(Representation):
     """``M`` images of ``N`` Gaussians each (GSDD, arXiv 2509.26219, section 3).
 
     The four kinds of parameter are separate leaf tensors, so that each has its own learning rate.
@@ -39,7 +49,49 @@ class GaussianRepresentation:
         InputError: gaussians of another shape.
     """
 
-    def __init__(self, gaussians: Tensor, height: int, width: int, *, boundary_weight: float = 0.1) -> None:
+    @dataclass(frozen=True)
+    class Options:
+        boundary_weight: float = option(
+            DEFAULT_BOUNDARY_WEIGHT, "Of the penalty that keeps the centres of Gaussians off the edge."
+        )
+
+    learning_rate: ClassVar[float] = 1e-3
+    fitted: ClassVar[bool] = True
+
+    @classmethod
+    def plan(cls, room: Room, options: Any) -> Storage:
+        data, gpc = room.data, room.gpc
+        if gpc is None:
+            held = data.height * data.width * data.channels * room.ipc * 2 // parameters_per_gaussian(data.channels)
+            gpc = gaussian_images(data, held, room.ipc, room.most)
+        count = storage_budget(data.height, data.width, data.channels, room.ipc, gpc)
+        return Storage(gpc, {"gaussians_per_image": count})
+
+    @classmethod
+    def fresh(
+        cls, room: Room, storage: Storage, options: Any, targets: Tensor | None, seed: int, device: str
+    ) -> Representation:
+        data = room.data
+        start = initial_gaussians(
+            data.classes * storage.gpc, storage.facts["gaussians_per_image"], data.channels, data.height, data.width,
+            derived_generator(seed, "init", "values"),
+        )  # fmt: skip
+        return cls._of(start.to(device), room, options)
+
+    @classmethod
+    def taken_from(cls, room: Room, storage: Storage, options: Any, rows: Tensor, device: str) -> Representation | None:
+        form = (storage.facts["gaussians_per_image"], parameters_per_gaussian(room.data.channels))
+        if rows.shape[1:] != form:
+            return None
+        return cls._of(rows.to(device).float(), room, options)
+
+    @classmethod
+    def _of(cls, gaussians: Tensor, room: Room, options: Any) -> Representation:
+        return cls(gaussians, room.data.height, room.data.width, boundary_weight=options.boundary_weight)
+
+    def __init__(
+        self, gaussians: Tensor, height: int, width: int, *, boundary_weight: float = DEFAULT_BOUNDARY_WEIGHT
+    ) -> None:
         check_gaussians(gaussians)
         self.height = height
         self.width = width
@@ -63,11 +115,23 @@ class GaussianRepresentation:
     @property
     def masters(self) -> Tensor:
         """All parameters as one float32 tensor ``[M, N, 6 + C]``."""
-        return torch.cat(list(self._masters.values()), dim=-1)
+        return _joined(self._masters)
+
+    @property
+    def image_values(self) -> int:
+        return self._masters["color"].shape[-1] * self.height * self.width
 
     def render(self, indices: Tensor | None = None) -> Tensor:
-        masters = self.masters if indices is None else self.masters.index_select(0, indices)
-        return splat(round_to_bfloat16(masters), self.height, self.width)
+        if indices is None:
+            return self.draw(self._masters)
+        return self.draw({name: part.index_select(0, indices) for name, part in self._masters.items()})
+
+    def draw(self, masters: Mapping[str, Tensor]) -> Tensor:
+        return splat(self._stored(_joined(masters)), self.height, self.width)
+
+    def _stored(self, masters: Tensor) -> Tensor:
+        """Gaussians ``[B, N, 6 + C]`` as they will be stored, differentiable."""
+        return round_to_bfloat16(masters)
 
     def parameters(self) -> dict[str, Tensor]:
         return dict(self._masters)
@@ -100,3 +164,7 @@ class GaussianRepresentation:
 
     def to_set(self, labels: Tensor, **metadata: Any) -> DistilledSet:
         return self.plain_set(labels, **metadata)
+
+
+def _joined(masters: Mapping[str, Tensor]) -> Tensor:
+    return torch.cat([masters[name] for name in LEARNING_RATE_SHARES], dim=-1)

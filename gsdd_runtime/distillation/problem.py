@@ -1,0 +1,160 @@
+"""What a method may ask for: real batches, synthetic images, networks, augmentation, its share of the work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gsdd_runtime.datasets import RealData
+from gsdd_runtime.distillation.batches import BatchOptions, ClassBatches, RealImages
+from gsdd_runtime.distillation.drawing import DrawnNetwork
+from gsdd_runtime.distillation.images import SyntheticImages
+from gsdd_runtime.seeds import derived_generator
+from gsdd_runtime.training.augmentation import DsaDraw, draw_dsa
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is known of a run before its method's options are settled.
+
+    Attributes:
+        data: the real images.
+        ipc: the storage, in float32 images a class.
+        gpc: images a class.
+        device: its name.
+        network: its name.
+    """
+
+    data: RealData
+    ipc: int
+    gpc: int
+    device: str
+    network: str
+
+
+class Problem:
+    """The real images, the synthetic ones, and the chance of a run.
+
+    Image ``c * gpc + i`` of the synthetic ones is image ``i`` of class ``c``.
+
+    Args:
+        setting: of the run.
+        real: the real images by class.
+        augment: ``"dsa"`` or ``"none"``.
+        seed: of the run.
+        rank, ranks: which share of the work this process does, of how many.
+
+    Attributes:
+        data, gpc, ipc, device, seed: of the run.
+        images: the synthetic ones, once there are any.
+        labels: of the synthetic images, int64 ``[M]`` on the device.
+        network: whose weights are drawn by key; gradients of weights are not asked for.
+    """
+
+    images: SyntheticImages
+
+    def __init__(
+        self,
+        setting: Setting,
+        real: RealImages,
+        *,
+        augment: str,
+        seed: int,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        self.setting = setting
+        self.data = setting.data
+        self.gpc, self.ipc = setting.gpc, setting.ipc
+        self.device = torch.device(setting.device)
+        self.seed = seed
+        self.rank, self.ranks = rank, ranks
+        self.augment = augment
+        self.real_images = real
+        self.labels = torch.arange(self.data.classes, device=self.device).repeat_interleave(self.gpc)
+        self.network = self.new_network()
+
+    @property
+    def classes(self) -> int:
+        return self.data.classes
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images."""
+        return self.data.height, self.data.width
+
+    def own_classes(self) -> Tensor:
+        """The classes that this rank works on, int64, rising."""
+        return torch.arange(self.rank, self.classes, self.ranks)
+
+    def classes_per_pass(self, options: BatchOptions) -> int:
+        """Classes embedded at once, of settled options."""
+        assert options.classes_per_pass is not None
+        return options.classes_per_pass
+
+    def new_network(self, name: str | None = None, *, trainable: bool = False) -> DrawnNetwork:
+        """A module of its own; the run's network where no name is given.
+
+        Args:
+            name: as ``networks.build`` takes it.
+            trainable: whether its weights ask for gradients.
+        """
+        return DrawnNetwork(
+            name or self.setting.network, self.data.channels, self.classes, self.size,
+            seed=self.seed, device=self.device, trainable=trainable,
+        )  # fmt: skip
+
+    def generator(self, *key: str | int) -> torch.Generator:
+        """A CPU generator that follows from the run's seed and a key, such as ``("match", step, "draw", index)``."""
+        return derived_generator(self.seed, *key)
+
+    def real(self, step: int, classes: Sequence[int], count: int, purpose: str = "real") -> ClassBatches:
+        """``count`` different real images of each of ``classes``, as a network takes them; see ``RealImages``."""
+        return self.real_images.batches(step, classes, count, purpose)
+
+    def synthetic(self, indices: Tensor | None = None) -> Tensor:
+        """Synthetic images as a network takes them, a leaf whose gradient moves them.
+
+        Args:
+            indices: int64 ``[B]``, all different; every image if left out.
+
+        Returns:
+            float32 ``[B, C, H, W]``.
+        """
+        return self.images.leaf(torch.arange(len(self.images)) if indices is None else indices)
+
+    def synthetic_now(self, indices: Tensor | None = None) -> Tensor:
+        """As :meth:`synthetic`, without a gradient: for training a network on the set."""
+        return self.images.now(torch.arange(len(self.images)) if indices is None else indices)
+
+    def synthetic_batches(self, step: int, classes: Sequence[int], count: int) -> ClassBatches:
+        """``count`` different synthetic images of each of ``classes`` for ``step``, leaves."""
+        chosen = []
+        for index in classes:
+            members = torch.arange(self.gpc)
+            if count < self.gpc:
+                generator = self.generator("match", step, "synthetic", index)
+                members = torch.randperm(self.gpc, generator=generator)[:count]
+            chosen.append(index * self.gpc + members)
+        return ClassBatches(self.synthetic(torch.cat(chosen)), tuple(classes), (count,) * len(classes))
+
+    def augmentation(self, *key: str | int, count: int = 1) -> DsaDraw | None:
+        """The draw of a key, for one batch or ``count`` images of their own amounts; None where nothing is augmented.
+
+        The same key gives real and synthetic images the same change.
+        """
+        return None if self.augment == "none" else draw_dsa(self.generator(*key), count)
+
+    def augmented(self, step: int, batches: ClassBatches) -> Tensor:
+        """The images of ``batches``, those of each class changed by the one draw of that class and step."""
+        if self.augment == "none":
+            return batches.images
+        changed = []
+        for index, images in zip(batches.classes, batches.images.split(batches.sizes), strict=True):
+            draw = self.augmentation("match", step, "augment", index)
+            assert draw is not None
+            changed.append(draw.apply(images))
+        return torch.cat(changed)
