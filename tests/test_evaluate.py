@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from gsdd_runtime import evaluate as evaluate_function
 from gsdd_runtime import networks
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.evaluation.accuracy import EvaluationResult, Repeat, evaluate
+from gsdd_runtime.evaluation.accuracy import evaluate
+from gsdd_runtime.evaluation.result import EvaluationResult, Repeat
 from gsdd_runtime.progress import Progress
 from gsdd_runtime.seeds import derived_generator
 from gsdd_runtime.sets.distilled_set import DistilledSet
@@ -129,7 +130,7 @@ def test_the_last_test_is_at_the_end(epochs: int, tests: int, tested: tuple[int,
 
 def test_the_document_holds_what_it_takes_to_do_it_again() -> None:
     distilled = easy_set(DATA, method="dm", ipc=1, gpc=3, seed=9, fingerprint="sha256:00")
-    result = evaluate(distilled, DATA, seed=5, **FAST)
+    result = evaluate(distilled, DATA, seed=5, tests=20, **FAST)
     document = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert document["last_epoch"] == {"mean": result.last_epoch_mean, "std": result.last_epoch_std}
     assert document["best_epoch"]["of_tests"] == 20
@@ -149,13 +150,13 @@ def test_the_document_holds_what_it_takes_to_do_it_again() -> None:
 
 
 def test_one_network_has_no_deviation() -> None:
-    document = evaluate(easy_set(DATA), DATA, **{**FAST, "epochs": 1, "repeats": 1}).to_dict()
+    document = evaluate(easy_set(DATA), DATA, tests=2, **{**FAST, "epochs": 2, "repeats": 1}).to_dict()
     assert document["last_epoch"]["std"] is None
     assert document["best_epoch"]["std"] is None
 
 
 def test_the_document_says_epochs_and_what_chose_the_best() -> None:
-    document = evaluate(easy_set(DATA), DATA, **{**FAST, "epochs": 3}).to_dict()
+    document = evaluate(easy_set(DATA), DATA, tests=20, **{**FAST, "epochs": 3}).to_dict()
     assert document["best_epoch"]["chosen_on"] == "test images"
     assert document["best_epoch"]["of_tests"] == 3
     assert {"last_epoch", "best_epoch"} < set(document["repeats"][0])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gsdd_runtime.errors import InputError, check_type
 from gsdd_runtime.sets import checks
-from gsdd_runtime.sets.coding.coded import CodedImages
+from gsdd_runtime.sets.coding.coded import CodedImages, encode_images
 from gsdd_runtime.sets.cost import check_drawing
 from gsdd_runtime.sets.decoding import Decoding
 from gsdd_runtime.sets.file import check_description, read_set_file, write_set_file
@@ -267,6 +267,34 @@ class DistilledSet:
         result.coded = coded
         result.verify()
         return result
+
+    def changed(self, **changes: Any) -> DistilledSet:
+        """A set in memory with other fields or tensors, by the names of the constructor's arguments.
+
+        One that is coded is coded anew by the same steps where images or labels are given; classes are counted anew
+        where labels or names are.
+
+        Raises:
+            InputError: as the constructor; a name that it does not take.
+        """
+        fields, tensors = self._contents()
+        held = ("gaussians", "pixels", "labels", "zca")
+        for name, value in changes.items():
+            if name not in (*held, *fields) or name in ("channels", "classes"):
+                raise InputError(f"a distilled set has no {name} to change")
+            (tensors if name in held else fields)[name] = value
+        if {"gaussians", "pixels"} & changes.keys():
+            del fields["channels"]
+        if {"labels", "class_names"} & changes.keys():
+            del fields["classes"]
+        result = type(self).__new__(type(self))
+        result._fill("the distilled set", fields, {name: each for name, each in tensors.items() if each is not None})
+        if self.coded is None or not {"gaussians", "pixels", "labels", "height", "width"} & changes.keys():
+            result.coded = self.coded
+            result.verify()
+            return result
+        labels = result.labels if result.labels.dim() == 1 else None
+        return result.with_coded(encode_images(result.rows(), labels, result.height, result.width, self.coded.steps))
 
     def rows(self, indices: Indices = None) -> Tensor:
         """The stored images at ``indices``, checked: bfloat16 ``[B, N, 6 + C]``, or pixels ``[B, C, H, W]``.

@@ -77,6 +77,29 @@ class Preparation:
         mean, std = self.statistics(images.device)
         return (images - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)
 
+    def undo(self, images: Tensor) -> Tensor:
+        """Images in pixel units, float32, of what :meth:`apply` makes: its inverse, whitening as far as it has one.
+
+        Raises:
+            InputError: as ``apply``; or ``zca`` cannot be inverted.
+        """
+        self.for_size(images.shape[2], images.shape[3])
+        if self.zca is None:
+            mean, std = self.statistics(images.device)
+            return images * std.view(1, -1, 1, 1) + mean.view(1, -1, 1, 1)
+        matrix = self.zca.to(images.device).double()
+        try:
+            rows = torch.linalg.solve(matrix[:-1], images.double().flatten(1) - matrix[-1], left=False)
+        except RuntimeError as error:
+            raise InputError(f"{self.where}: its zca cannot be inverted: take plain images") from error
+        return rows.view(images.shape).float()
+
+    def equals(self, other: Preparation) -> bool:
+        """Whether both make the same of every image."""
+        if self.zca is None or other.zca is None:
+            return (self.zca is other.zca) and (self.mean, self.std) == (other.mean, other.std)
+        return torch.equal(self.zca.cpu(), other.zca.cpu())
+
     def _required_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         if self.mean is None or self.std is None:
             raise InputError(

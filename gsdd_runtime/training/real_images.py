@@ -49,15 +49,22 @@ class RealTest:
         self._preparation = preparation.to(device)
         self._images = data.test_images
         self._labels = data.test_labels
+        self._classes = data.classes
         self._device = device
 
-    @torch.no_grad()
     def accuracy(self, network: nn.Module) -> float:
         """The share of the test images, from 0 to 1, that ``network`` gets right."""
+        return self.accuracies(network)[0]
+
+    @torch.no_grad()
+    def accuracies(self, network: nn.Module) -> tuple[float, tuple[float, ...]]:
+        """That share, and that of each class's test images; of a class that has none, 0."""
         network.eval()
-        right = torch.zeros((), dtype=torch.int64, device=self._device)
+        right = torch.zeros(self._classes, dtype=torch.int64, device=self._device)
         pairs = zip(self._images.split(_BATCH), self._labels.split(_BATCH), strict=True)
         for images, labels in pairs:
             prepared = self._preparation.apply(send(images, self._device).float() / 255)
-            right += (network(prepared).argmax(dim=1) == send(labels, self._device)).sum()
-        return int(right) / len(self._labels)
+            expected = send(labels, self._device)
+            right += expected[network(prepared).argmax(dim=1) == expected].bincount(minlength=self._classes)
+        counts = self._labels.bincount(minlength=self._classes).clamp_min(1)
+        return int(right.sum()) / len(self._labels), tuple((right.cpu().double() / counts).tolist())

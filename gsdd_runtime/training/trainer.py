@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -13,12 +12,14 @@ from torch.nn import functional
 
 from gsdd_runtime import networks
 from gsdd_runtime.devices import resolve_device, send
-from gsdd_runtime.errors import InputError
 from gsdd_runtime.networks import Network, Size
 from gsdd_runtime.progress import Progress, Reporter, silent
 from gsdd_runtime.seeds import derived_generator
 from gsdd_runtime.sets.distilled_set import DistilledSet, check_distilled_set
-from gsdd_runtime.training.augmentation import chosen_augmentation, dsa
+from gsdd_runtime.training.augmentation import dsa
+from gsdd_runtime.training.mixing import Mix, cropped, cutmix
+from gsdd_runtime.training.recipe import AS_RECIPE, CUTMIX, Recipe, recipe_for
+from gsdd_runtime.training.teacher import Teacher
 
 # Decoded images up to this many bytes are kept; beyond, each batch is decoded when it comes.
 KEPT_BYTES = 1 << 30
@@ -26,49 +27,6 @@ KEPT_BYTES = 1 << 30
 REPORTS = 200
 # Images that a trained network is shown at once.
 FIT_BATCH = 256
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained: the protocol of the field, unless changed.
-
-    SGD with momentum and weight decay on the cross entropy (with soft labels: between distributions); the
-    learning rate is divided by ten halfway, with a fresh optimiser.
-
-    Attributes:
-        epochs: passes over the set.
-        batch_size: images of a step; the last batch of an epoch may be smaller.
-        learning_rate, momentum, weight_decay: of SGD.
-        augment: ``"dsa"``; ``"none"`` or None, which is kept, for the images as they are.
-
-    Raises:
-        InputError: a number out of range, or another augmentation.
-    """
-
-    epochs: int = 1000
-    batch_size: int = 256
-    learning_rate: float = 0.01
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    augment: str | None = "dsa"
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InputError(f"{name} must be a whole number of at least 1, got {value!r}")
-        if not 0 < self.learning_rate < float("inf"):
-            raise InputError(f"learning_rate must be above 0, got {self.learning_rate}")
-        if not 0 <= self.momentum < 1:
-            raise InputError(f"momentum must be at least 0 and below 1, got {self.momentum}")
-        if not 0 <= self.weight_decay < float("inf"):
-            raise InputError(f"weight_decay must be at least 0, got {self.weight_decay}")
-        object.__setattr__(self, "augment", chosen_augmentation(self.augment))
-
-    def optimiser(self, network: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
-        return torch.optim.SGD(
-            network.parameters(), lr=learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
-        )
 
 
 class Batches(Protocol):
@@ -120,15 +78,17 @@ def train(
     distilled_set: DistilledSet,
     *,
     network: str | None = None,
-    epochs: int = 1000,
+    recipe: str | None = None,
+    epochs: int | None = None,
     seed: int = 0,
     device: str = "auto",
     size: Size | None = None,
-    batch_size: int = 256,
-    learning_rate: float = 0.01,
-    momentum: float = 0.9,
-    weight_decay: float = 5e-4,
-    augment: str | None = "dsa",
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    momentum: float | None = None,
+    weight_decay: float | None = None,
+    augment: str | None = AS_RECIPE,
+    teacher: Teacher | None = None,
     progress: Reporter = silent,
 ) -> Network:
     """A network trained on a distilled set, in evaluation mode, on the device.
@@ -137,7 +97,10 @@ def train(
         distilled_set: with mean and std, or a ``zca``: the network takes images prepared by them.
         network: its name, see :func:`gsdd_runtime.networks.build`; that of ``networks.default_network`` for the size
             if None.
-        epochs, batch_size, learning_rate, momentum, weight_decay, augment: see :class:`Recipe`.
+        recipe: its name, see :func:`gsdd_runtime.training.recipe.choose_recipe`.
+        epochs, batch_size, learning_rate, momentum, weight_decay, augment: as the recipe has them, unless given; see
+            :class:`Recipe`.
+        teacher: that labels every batch as it is augmented, in place of the set's labels.
         seed: fixes the result on a device and a number of threads.
         device: ``auto``, ``cpu`` or ``cuda``.
         size: height and width that the images are decoded at; the set's own if None.
@@ -147,7 +110,10 @@ def train(
         InputError: an unknown network or device, a number out of range, a set that cannot be decoded.
     """
     check_distilled_set(distilled_set)
-    recipe = Recipe(epochs, batch_size, learning_rate, momentum, weight_decay, augment)
+    chosen = recipe_for(
+        recipe, distilled_set, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, momentum=momentum,
+        weight_decay=weight_decay, augment=augment,
+    ).recipe  # fmt: skip
     where = resolve_device(device)
     shape = (distilled_set.height, distilled_set.width) if size is None else size
     name = networks.chosen(network, shape)
@@ -157,10 +123,12 @@ def train(
     examples = Examples(distilled_set, where, shape)
 
     def report(epoch: int, loss: Tensor) -> None:
-        if is_reported(epoch, epochs):
-            progress(Progress("training", epoch, epochs, float(loss)))
+        if is_reported(epoch, chosen.epochs):
+            progress(Progress("training", epoch, chosen.epochs, float(loss)))
 
-    train_network(fresh, examples, recipe, derived_generator(seed, "training"), report)
+    if teacher is not None:
+        teacher = teacher.for_training(distilled_set.preparation, shape).to(where)
+    train_network(fresh, examples, chosen, derived_generator(seed, "training"), report, teacher)
     return fresh.eval()
 
 
@@ -193,6 +161,7 @@ def train_network(
     recipe: Recipe,
     generator: torch.Generator,
     after_epoch: Callable[[int, Tensor], None],
+    teacher: Teacher | None = None,
 ) -> None:
     """Trains ``network`` in place.
 
@@ -202,15 +171,20 @@ def train_network(
         recipe: how.
         generator: on the CPU; orders the examples and draws the augmentation.
         after_epoch: called with the epoch, from 1, and the loss of its last batch, a tensor of no dimension.
+        teacher: that labels every batch as it is augmented; on the device.
     """
-    rate = recipe.learning_rate
+    rate = recipe.rate(1)
     optimiser = recipe.optimiser(network, rate)
     with deterministic_convolutions(next(network.parameters()).device):
         for epoch in range(1, recipe.epochs + 1):
             network.train()
-            loss = train_epoch(network, examples, recipe, optimiser, generator)
-            if epoch == recipe.epochs // 2:
-                optimiser = recipe.optimiser(network, rate / 10)
+            if recipe.rate(epoch) != rate:
+                rate = recipe.rate(epoch)
+                for group in optimiser.param_groups:
+                    group["lr"] = rate
+            loss = train_epoch(network, examples, recipe, optimiser, generator, teacher)
+            if recipe.fresh_optimiser_after(epoch):
+                optimiser = recipe.optimiser(network, rate)
             after_epoch(epoch, loss)
 
 
@@ -227,6 +201,7 @@ def train_epoch(
     recipe: Recipe,
     optimiser: torch.optim.Optimizer,
     generator: torch.Generator,
+    teacher: Teacher | None = None,
 ) -> Tensor:
     """Trains ``network`` in place for one pass over ``examples``; the loss of its last batch, of no dimension.
 
@@ -235,10 +210,32 @@ def train_epoch(
     loss = torch.zeros(())
     for indices in torch.randperm(len(examples), generator=generator).split(recipe.batch_size):
         images, labels = examples.batch(indices)
-        if recipe.augment is not None:
-            images = dsa(images, generator)
-        loss = functional.cross_entropy(network(images), labels)
+        images, mix = augmented(images, recipe, generator)
+        logits = network(images)
+        # The temperature is that of soft labels: those mixed of hard ones have none.
+        temperature = recipe.temperature if labels.dim() == 2 or teacher is not None else 1.0
+        if teacher is not None:
+            labels = teacher.labels(images, recipe.temperature)
+        elif mix is not None:
+            labels = mix.labels(labels, logits.shape[1])
+        loss = loss_of(logits, labels, temperature)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
     return loss.detach()
+
+
+def augmented(images: Tensor, recipe: Recipe, generator: torch.Generator) -> tuple[Tensor, Mix | None]:
+    """A batch as the recipe changes it, and which images it mixed."""
+    if recipe.augment == CUTMIX:
+        return cutmix(cropped(images, generator, recipe.crop_scale), generator)
+    return images if recipe.augment is None else dsa(images, generator), None
+
+
+def loss_of(logits: Tensor, labels: Tensor, temperature: float = 1.0) -> Tensor:
+    """Cross entropy, a tensor of no dimension; between distributions where labels are floats ``[B, classes]``.
+
+    With soft labels, logits are divided by ``temperature``: beside the labels' own entropy, which no weight changes,
+    that is SRe2L's and RDED's divergence.
+    """
+    return functional.cross_entropy(logits if labels.dim() == 1 else logits / temperature, labels)

@@ -1,0 +1,124 @@
+"""A teacher: trained networks that say what images show, as shares of the classes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gsdd_runtime.errors import InputError
+from gsdd_runtime.networks import Size
+from gsdd_runtime.networks.model_file import TrainedModel, load_model
+from gsdd_runtime.sets.preparation import Preparation
+from gsdd_runtime.wording import counted
+
+
+class Teacher:
+    """Networks of one kind, whose answers are averaged.
+
+    Args:
+        name: for messages and records.
+        members: networks that take images as ``preparation`` makes them, in evaluation mode.
+        preparation: of their input, from images in pixel units; it knows the shape of the images.
+        classes: of their answers.
+        class_names: or None where nothing tells them.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        members: Sequence[nn.Module],
+        preparation: Preparation,
+        classes: int,
+        class_names: tuple[str, ...] | None,
+    ) -> None:
+        self.name = name
+        self.classes, self.class_names = classes, class_names
+        self.preparation = preparation
+        self._members = [member.eval().requires_grad_(False) for member in members]
+        # What the images that come in are prepared by, where that is not ``preparation``; None for pixel units.
+        self._given: Preparation | None = None
+        self._prepared = False
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    @property
+    def size(self) -> Size:
+        """Height and width of the images that it takes."""
+        return self.preparation.shape[1], self.preparation.shape[2]
+
+    def to(self, device: torch.device) -> Teacher:
+        """With its networks on ``device``."""
+        result = copy.copy(self)
+        result._members = [member.to(device) for member in self._members]
+        result.preparation = self.preparation.to(device)
+        result._given = None if self._given is None else self._given.to(device)
+        return result
+
+    def for_training(self, given: Preparation, size: Size) -> Teacher:
+        """One that takes images as ``given`` prepares them, as a network in training does.
+
+        Raises:
+            InputError: images of another size or number of channels.
+        """
+        shape = (given.shape[0], *size)
+        if shape != self.preparation.shape:
+            theirs, ours = ("x".join(map(str, each)) for each in (shape, self.preparation.shape))
+            raise InputError(
+                f"the teacher {self.name} takes images of {ours}, not of {theirs}: take another, or that size"
+            )
+        result = copy.copy(self)
+        result._prepared = given.equals(self.preparation)
+        result._given = None if result._prepared else given
+        return result
+
+    @torch.no_grad()
+    def labels(self, images: Tensor, temperature: float = 1.0) -> Tensor:
+        """Shares of the classes, float32 ``[B, classes]`` that sum to 1: softmax at a temperature, averaged.
+
+        Args:
+            images: float32 ``[B, C, H, W]`` in pixel units, or as :meth:`for_training` was told.
+            temperature: that logits are divided by.
+        """
+        if self._given is not None:
+            images = self._given.undo(images)
+        if not self._prepared:
+            images = self.preparation.apply(images)
+        shares = [(member(images) / temperature).softmax(dim=1) for member in self._members]
+        return torch.stack(shares).mean(dim=0)
+
+
+def load_teacher(path: Path) -> Teacher:
+    """The teacher that a path names: a trained network's file.
+
+    Raises:
+        InputError: it cannot be read or is no such file.
+    """
+    return of_model(load_model(path), path.name)
+
+
+def of_model(model: TrainedModel, name: str) -> Teacher:
+    """A trained network as a teacher."""
+    return Teacher(name, [model.network], model.preparation, model.classes, model.class_names)
+
+
+def check_classes(teacher: Teacher, classes: int, class_names: tuple[str, ...] | None) -> None:
+    """Raises InputError unless the teacher knows those classes, in that order."""
+    if teacher.classes != classes:
+        raise InputError(
+            f"the teacher {teacher.name} knows {counted(teacher.classes, 'class')}, the set has {classes}: "
+            "take one that was trained on the same data"
+        )
+    if None in (class_names, teacher.class_names) or class_names == teacher.class_names:
+        return
+    assert class_names is not None
+    assert teacher.class_names is not None
+    first = next(i for i, (a, b) in enumerate(zip(class_names, teacher.class_names, strict=True)) if a != b)
+    raise InputError(
+        f"class {first} is {class_names[first]!r} in the set and {teacher.class_names[first]!r} for the teacher "
+        f"{teacher.name}: take one that was trained on the same data"
+    )
