@@ -18,6 +18,7 @@ SUFFIXES = {
     ".json": "a JSON document",
     ".checkpoint": "an unfinished run",
     ".svg": "a drawing",
+    ".csv": "a table",
     **dict.fromkeys((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"), "a picture"),
     **dict.fromkeys((".gz", ".tar", ".zip"), "an archive"),
 }  # fmt: skip

@@ -69,11 +69,17 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
     results: dict[str, Callable[..., Any]] = {
         "load": gsdd.DistilledSet.load, "save": gsdd.DistilledSet.save, "compress": compress, "examine": list,
-        "claim": outputs.claim, "load_set_or_model": load_set_or_model, "run_decode_bench": lambda **_: {},
+        "claim": outputs.claim, "load_set_or_model": load_set_or_model,
+        "claim_csv": outputs.claim_csv, "comparison_document": lambda *_: {},
+        "compare": lambda sets, data_at, sizes, **_: [data_at(size) for size in sizes],
+        "comparison_text": lambda *_: "", "comparison_csv": lambda *_: "", "per_class_text": lambda *_: "",
+        "run_decode_bench": lambda **_: {},
         "run_train_bench": lambda **_: {}, "run_rate_bench": lambda *_, **__: {},
     }  # fmt: skip
-    for name, module in LIBRARY.items():
-        home = gsdd.DistilledSet if name in ("load", "save") else import_module(module)
+    # All are imported before one is replaced: none keeps another's stand-in.
+    modules = {name: import_module(module) for name, module in LIBRARY.items()}
+    for name, module in modules.items():
+        home = gsdd.DistilledSet if name in ("load", "save") else module
         honest = getattr(home, name)
         result = results.get(name, writes if name.startswith("export_") else lambda *_, **__: made)
         monkeypatch.setattr(home, name, watched(name, honest, result))
@@ -109,6 +115,13 @@ def shown(words: str, paths: dict[str, str], calls: Calls, capsys: pytest.Captur
     return capsys.readouterr().out
 
 
+def filled(value: Any, paths: dict[str, str]) -> Any:
+    """``value`` with paths for what stands in braces, also in a list of names."""
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return [each.format(**paths) for each in value]
+    return value.format(**paths) if isinstance(value, str) else value
+
+
 LINES = [(command, option, reaches) for command, options in OPTIONS.items() for option, reaches in options.items()]
 
 
@@ -117,11 +130,12 @@ def test_an_option_reaches_the_library(
     command: str, option: str, reaches: Reaches, paths: dict[str, str], calls: Calls, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = BASE[command] if reaches.base is None else reaches.base
-    wanted = reaches.value.format(**paths) if isinstance(reaches.value, str) else reaches.value
+    wanted = filled(reaches.value, paths)
 
     def values(words: str) -> list[Any]:
         stdout = shown(f"{command} {words}", paths, calls, capsys)
         found = [at(place, calls, stdout) for place in reaches.all_places]
+        found = [list(value) if isinstance(value, dict) and isinstance(wanted, list) else value for value in found]
         return [str(value) if isinstance(wanted, str) else value for value in found]
 
     assert values(f"{line} {reaches.words}") == [wanted] * len(reaches.all_places)

@@ -42,7 +42,7 @@ class Writing(NamedTuple):
 WRITES: dict[str, list[Writing]] = {
     "distill": [Writing("--out", "--dataset imagefolder:{folder} --size 8", outputs.SET)],
     "experts": [Writing("--out", "--dataset imagefolder:{folder} --size 8", outputs.EXPERTS)],
-    "eval": [],
+    "eval": [Writing("--csv", "{set} --dataset fashion-mnist-sample", outputs.CSV)],
     "train": [Writing("--out", "{set} --epochs 1 --network convnet1-w4", outputs.MODEL, True)],
     "compress": [Writing("--out", "{set}", outputs.SET, True)],
     "export": [
@@ -67,7 +67,7 @@ WRITES: dict[str, list[Writing]] = {
     "doctor": [],
 }
 # Options that name a place to read from.
-READS = {"--data-dir", "--import"}
+READS = {"--data-dir", "--import", "--teacher", "--again"}
 CASES = [
     pytest.param(command, writing, id=f"{command} {writing.option} {writing.kind.suffixes[0]}")
     for command, writings in WRITES.items()

@@ -24,18 +24,22 @@ def arguments(tmp_path: Path) -> list[str]:
     return [str(tmp_path / "set.safetensors"), "--dataset", dataset, *network]
 
 
-def test_it_prints_accuracies_by_epochs(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_prints_one_table(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["eval", *arguments, "--epochs", "2", "--repeats", "2"]) == 0
-    first, last, best = capsys.readouterr().out.splitlines()
-    assert first == f"{arguments[0]}: convnet1-w4, 2 epochs, 2 networks; test accuracy"
-    assert re.fullmatch(r"  last epoch +\d+\.\d\d \+- \d+\.\d\d %", last)
-    assert re.fullmatch(r"  best epoch, chosen on the test images +\d+\.\d\d \+- \d+\.\d\d %", best)
+    title, heads, row, caption = capsys.readouterr().out.splitlines()
+    assert title == (f"test accuracy in %, 2 networks each; recipe dm, 2 epochs; {arguments[2]}, 24 test images")
+    assert heads.split("  ")[-1] == "last epoch"
+    assert re.fullmatch(rf"  {re.escape(arguments[0])}  convnet1-w4 +8x8 +3,264 +\d+\.\d\d \+- \d+\.\d\d", row)
+    assert caption == "Epochs are those of training on the finished set, not steps of distilling it."
 
 
-def test_one_network_is_one_network(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["eval", *arguments, "--epochs", "1", "--repeats", "1"]) == 0
+def test_the_best_epoch_is_told_where_it_is_asked_for(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["eval", *arguments, "--epochs", "4", "--repeats", "1", "--tests", "2", "--accuracy-at", "1,3"]) == 0
     out = capsys.readouterr().out
-    assert "1 epoch, 1 network;" in out
+    heads, row = out.splitlines()[1:3]
+    words = ["last epoch", "best epoch, chosen on the test images", "after 1 epoch", "after 3 epochs"]
+    assert [head for head in re.split(r"  +", heads) if head][-4:] == words
+    assert len([head for head in re.split(r"  +", row) if head]) == 8
     assert "+-" not in out
 
 
@@ -52,16 +56,16 @@ def test_small_pixels_are_tested_at_the_size_of_the_data(
             None, whole.labels, side, side, pixels=pixels, class_names=whole.class_names, mean=whole.mean, std=whole.std
         ).save(arguments[0])
         assert run(["eval", *arguments, *more, "--epochs", "3", "--repeats", "1", "--json"]) == 0
-        results.append(json.loads(capsys.readouterr().out))
+        results.append(json.loads(capsys.readouterr().out)["results"][0])
     assert results[0]["size"] == results[1]["size"] == [8, 8]
     assert results[0]["repeats"] == results[1]["repeats"]
 
 
 def test_json_is_all_there_is_on_stdout(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["eval", *arguments, "--epochs", "1", "--repeats", "1", "--json"]) == 0
-    document = json.loads(capsys.readouterr().out)
-    assert document["network"] == "convnet1-w4"
-    assert document["data"]["test_images"] == 24
+    (result,) = json.loads(capsys.readouterr().out)["results"]
+    assert result["network"] == "convnet1-w4"
+    assert result["data"]["test_images"] == 24
 
 
 def test_data_that_is_split_otherwise_is_told_of(

@@ -56,7 +56,7 @@ def test_distill_ends_on_the_cpu(machine: Path, capsys: pytest.CaptureFixture[st
 def test_eval_ends_on_the_cpu(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["eval", saved_set(machine), *DATA, *NETWORK, "--repeats", "1", "--json"]) == 0
     out, err = capsys.readouterr()
-    assert json.loads(out)["device"] == "cpu"
+    assert json.loads(out)["results"][0]["device"] == "cpu"
     assert err.count("\n") == 1
 
 

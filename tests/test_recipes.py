@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from torch import Tensor
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.evaluation.accuracy import evaluate
 from gsdd_runtime.networks import Network, build
+from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.training.mixing import cropped, cutmix
 from gsdd_runtime.training.recipe import RECIPES, ChosenRecipe, Recipe, choose_recipe
 from gsdd_runtime.training.teacher import Teacher
@@ -60,6 +62,18 @@ def test_mtt_trains_at_the_rate_learned_with_the_set() -> None:
     assert (given.recipe.learning_rate, given.rate_from) == (0.5, "option")
     with pytest.raises(InputError, match="recipe mtt trains at the rate learned with the set"):
         chosen("mtt")
+    with pytest.raises(InputError, match="must be a number above 0, got 'fast'"):
+        chosen("mtt", facts={"learning_rate": "fast"})
+
+
+def test_a_set_is_trained_on_at_the_rate_in_its_file(tmp_path: Path) -> None:
+    easy_set(DATA, training={"learning_rate": 0.0234}).save(tmp_path / "set")
+    document = evaluate(DistilledSet.load(tmp_path / "set"), DATA, **FAST).to_dict()
+    assert (document["recipe"], document["learning_rate"], document["learning_rate_from"]) == ("mtt", 0.0234, "set")
+    options: dict[str, Any] = {"network": "convnet1-w4", "epochs": 3, "device": "cpu"}
+    learned = train(DistilledSet.load(tmp_path / "set"), **options).classifier.weight
+    assert torch.equal(learned, train(easy_set(DATA), learning_rate=0.0234, **options).classifier.weight)
+    assert not torch.equal(learned, train(easy_set(DATA), **options).classifier.weight)
 
 
 def test_a_learned_rate_chooses_mtt_and_no_other_recipe_takes_it() -> None:

@@ -56,7 +56,7 @@ def test_the_commands_lead_from_a_folder_of_images_to_a_network(
     assert "6 images of 3 classes" in capsys.readouterr().out
 
     assert run(["eval", made, *dataset, *training, "--repeats", "2", "--json"]) == 0
-    result = json.loads(capsys.readouterr().out)
+    (result,) = json.loads(capsys.readouterr().out)["results"]
     assert [repeat["last_epoch"] for repeat in result["repeats"]] == [1.0, 1.0]
     assert run(["eval", made, *dataset, *training, "--repeats", "1"]) == 0
     assert "100.0" in capsys.readouterr().out

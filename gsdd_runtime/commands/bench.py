@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gsdd_runtime.commands import outputs
-from gsdd_runtime.commands.evaluate import EPOCHS, REPEATS, SEED
+from gsdd_runtime.commands.protocol import REPEATS, SEED
 from gsdd_runtime.commands.shared import (
     DataOptions,
     DeviceOption,
@@ -61,7 +61,7 @@ def command(
     *,
     data: DataOptions,
     network: NetworkOption = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help=f"Of rate: passes over a set. [default: {EPOCHS}]")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Of rate: passes over a set. [default: 1000]")] = None,
     repeats: Annotated[
         int | None, typer.Option(min=1, help=f"Of rate: networks to train on each set. [default: {REPEATS}]")
     ] = None,
@@ -123,7 +123,7 @@ def _rate(options: Options, progress: Reporter) -> Outcome:
     data = load_data(options["data"], progress=progress)
     for one in sets.values():
         warn_of_other_data(one.fingerprint, (one.height, one.width), data)
-    defaults = {"epochs": EPOCHS, "repeats": REPEATS, "seed": SEED}
+    defaults = {"epochs": 1000, "repeats": REPEATS, "seed": SEED}
     chosen = {name: default if options[name] is None else options[name] for name, default in defaults.items()}
     result = run_rate_bench(
         sets, data, code=options["code"], network=options["network"], device=options["device"], progress=progress,

@@ -1,22 +1,23 @@
-"""``gsdd-rt eval``: test on real images what was trained on a set, or train it first."""
+"""``gsdd-rt eval``: test on real images what was trained on sets, or train it first."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gsdd_runtime.commands import outputs
+from gsdd_runtime.commands import protocol as protocols
+from gsdd_runtime.commands.protocol import CsvOption, PerClassOption, TrainingOptions, takes_training
 from gsdd_runtime.commands.shared import (
     DataOptions,
-    DeviceOption,
     JsonOption,
-    NetworkOption,
-    SetOrModelArgument,
+    OverwriteOption,
     check_own_preparation,
+    given_options,
     load_data,
     load_set_or_model,
-    parse_size,
     print_json,
     progress_bar,
     takes_data,
@@ -29,49 +30,77 @@ if TYPE_CHECKING:
     from gsdd_runtime.networks.model_file import TrainedModel
     from gsdd_runtime.sets.distilled_set import DistilledSet
 
-EPOCHS, REPEATS, SEED = 1000, 5, 0
+
+TestedOption = Annotated[
+    str | None, typer.Option("--dataset", help="Real images to test on; named as for distill. Needed.")
+]
 
 
-@takes_data()
+@takes_data(dataset=TestedOption, without=("size",))
+@takes_training()
 def command(
-    path: SetOrModelArgument,
-    data: DataOptions,
-    network: NetworkOption = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help=f"Passes over a set. [default: {EPOCHS}]")] = None,
-    repeats: Annotated[
-        int | None, typer.Option(min=1, help=f"Networks to train, each from its own seed. [default: {REPEATS}]")
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[SET ...]|MODEL", help="Distilled sets, or a trained network (.safetensors)."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help=f"Fixes the result on a device. [default: {SEED}]")] = None,
-    device: DeviceOption = "auto",
+    *,
+    data: DataOptions,
+    training: TrainingOptions,
+    per_class: PerClassOption = False,
+    again: Annotated[
+        Path | None,
+        typer.Option("--again", metavar="FILE", help="Do what made this document (--json) again, and compare."),
+    ] = None,
     as_json: JsonOption = False,
+    csv: CsvOption = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
-    """Report accuracy on held-out real images: of a trained network, or of fresh ones that are trained on a set."""
+    """Report accuracy on held-out real images: of fresh networks that are trained on sets, or of a trained one."""
     from gsdd_runtime.networks.model_file import TrainedModel
 
-    source = load_set_or_model(path, network)
-    check_own_preparation(source, data, path)
-    training = {"network": network, "epochs": epochs, "repeats": repeats, "seed": seed}
-    if isinstance(source, TrainedModel):
-        named_again = {"network": source.name}
-        given = next((name for name, value in training.items() if value not in (None, named_again.get(name))), None)
-        if given is not None:
-            raise InputError(f"{path} is a trained network and is tested as it is: leave --{given} out")
-        _test(path, source, data, device, as_json)
-        return
-    training |= {"epochs": epochs or EPOCHS, "repeats": repeats or REPEATS, "seed": SEED if seed is None else seed}
-    _train_and_test(path, source, data, training, device, as_json)
+    before = None
+    if again is None:
+        request = protocols.request(paths or [], data, training)
+    else:
+        given = [*(["the sets"] if paths else []), *(["--dataset"] if data.dataset else []), *data.given()]
+        before = protocols.earlier(again, given + given_options(training, "networks"), training.networks)
+        request = protocols.repeated(before)
+    reads = [again, *map(Path, request["sets"]), *protocols.read_by(request)]
+    with outputs.claim_csv(csv, reads=reads, overwrite=overwrite):
+        sources = {path: load_set_or_model(Path(path), training.networks) for path in request["sets"]}
+        if not sources:
+            raise InputError("there is nothing to evaluate: give a set, or --again FILE")
+        path, first = next(iter(sources.items()))
+        if isinstance(first, TrainedModel) and len(sources) == 1:
+            _test(path, first, data, training, as_json)
+            return
+        sets: dict[str, DistilledSet] = {}
+        for path, source in sources.items():
+            if isinstance(source, TrainedModel):
+                raise InputError(f"{path} is a trained network: give it alone")
+            sets[path] = source
+        document = protocols.evaluated(request, sets)
+        if before is not None and again is not None:
+            document["again"] = protocols.compared(again, before, document)
+        protocols.show(document, csv, as_json=as_json, per_class=per_class)
 
 
-def _test(path: Path, model: TrainedModel, options: DataOptions, device: str, as_json: bool) -> None:
+def _test(path: str, model: TrainedModel, options: DataOptions, training: TrainingOptions, as_json: bool) -> None:
     from gsdd_runtime.evaluation.trained import evaluate_model
 
-    if options.size is not None and parse_size(options.size) != model.size:
+    named_again = ("networks",) if training.networks == model.name else ()
+    given = given_options(training, "sizes", "device", *named_again)
+    if given:
+        option = "--network" if given[0] == "--networks" else given[0]
+        raise InputError(f"{path} is a trained network and is tested as it is: leave {option} out")
+    if protocols.parse_sizes(training.sizes) not in ([None], [model.size]):
         own = f"{model.size[0]}x{model.size[1]}"
         raise InputError(f"{path} takes images of {own}: leave --size out, the data is scaled to that")
+    check_own_preparation(model, options, Path(path))
     with progress_bar() as progress:
         data = load_data(options, model.size, progress)
     warn_of_other_data(model.training.get("data_fingerprint"), model.size, data)
-    result = evaluate_model(model, data, device=device)
+    result = evaluate_model(model, data, device=training.device)
     if as_json:
         print_json(result.to_dict())
         return
@@ -79,30 +108,3 @@ def _test(path: Path, model: TrainedModel, options: DataOptions, device: str, as
         f"{path}: {model.name}, {percent(result.accuracy, 0.0, 1)} test accuracy on "
         f"{counted(len(data.test_labels), 'image')} of {data.name}"
     )
-
-
-def _train_and_test(
-    path: Path,
-    distilled: DistilledSet,
-    options: DataOptions,
-    training: dict[str, Any],
-    device: str,
-    as_json: bool,
-) -> None:
-    from gsdd_runtime.evaluation.accuracy import evaluate
-
-    shape = parse_size(options.size)
-    with progress_bar() as progress:
-        data = load_data(options, progress=progress)
-        warn_of_other_data(distilled.fingerprint, (distilled.height, distilled.width), data)
-        result = evaluate(distilled, data, device=device, size=shape, progress=progress, **training)
-    if as_json:
-        print_json(result.to_dict())
-        return
-    repeats = len(result.repeats)
-    print(
-        f"{path}: {result.network}, {counted(result.recipe.epochs, 'epoch')}, {counted(repeats, 'network')}; "
-        "test accuracy"
-    )
-    print(f"  last epoch                            {percent(result.last_epoch_mean, result.last_epoch_std, repeats)}")
-    print(f"  best epoch, chosen on the test images {percent(result.best_epoch_mean, result.best_epoch_std, repeats)}")

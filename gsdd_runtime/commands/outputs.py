@@ -113,6 +113,14 @@ def _check(outputs: list[Output], reads: list[Path | None], overwrite: bool) -> 
         _check_earlier(output, overwrite)
 
 
+@contextmanager
+def claim_csv(path: Path | None, *, reads: Iterable[Path | None], overwrite: bool) -> Iterator[None]:
+    """As :func:`claim`, for a table of ``--csv``; nothing is claimed where there is none."""
+    places = [] if path is None else [Output("--csv", path, CSV)]
+    with claim(places, reads=reads, overwrite=overwrite):
+        yield
+
+
 def kind_of_decoded(path: Path) -> Kind:
     """What decoded images are written as, by the end of the name."""
     return next((kind for kind in (ARRAY, ARRAYS, PICTURE) if path.suffix.lower() in kind.suffixes), PICTURES)
@@ -218,5 +226,7 @@ ARRAYS = Kind(
 )
 PICTURE = Kind("a PNG picture", (".png",), _starts_with(b"\x89PNG\r\n\x1a\n"))
 DRAWING = Kind("an SVG drawing", (".svg",), _is_drawing)
+# Hours of training are in it: it is not replaced either.
+CSV = Kind("a table", (".csv",))
 PICTURES = Kind("a folder of pictures", ("", ".npz", ".npy", ".png"), folder=True)
 EXPERTS = Kind("a folder of experts", ("",), folder=True)

@@ -6,7 +6,7 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -106,14 +106,19 @@ class DataOptions:
 
     def given(self) -> list[str]:
         """The options, besides --dataset, that are not what they are by default."""
-        others = [field for field in fields(self) if field.name != "dataset"]
-        return [_option(field.name) for field in others if getattr(self, field.name) != field.default]
+        return given_options(self, "dataset")
 
     def folders(self) -> list[Path]:
         """What will be read from."""
         from gsdd_runtime.datasets import folders_of
 
         return folders_of(self.dataset or "", self.data_dir)
+
+
+def given_options(options: Any, *but: str) -> list[str]:
+    """The options of a dataclass, besides fields ``but``, that are not what they are by default."""
+    others = [field for field in fields(options) if field.name not in but]
+    return [_option(field.name) for field in others if getattr(options, field.name) != field.default]
 
 
 def takes_data(*, dataset: Any = None, without: Sequence[str] = ()) -> Callable[[Callable[..., Any]], Any]:
@@ -123,29 +128,43 @@ def takes_data(*, dataset: Any = None, without: Sequence[str] = ()) -> Callable[
         dataset: the annotation of an option that may be left out; ``data.dataset`` is None then.
         without: fields that the command has no option for; they keep their defaults.
     """
+    return takes_options("data", DataOptions, {} if dataset is None else {"dataset": dataset}, without)
+
+
+def takes_options(
+    place: str, kind: Any, optional: Mapping[str, Any], without: Sequence[str] = ()
+) -> Callable[[Callable[..., Any]], Any]:
+    """For a command with a parameter ``place``: it gets a ``kind``, and its command line an option for each field.
+
+    Args:
+        place: of the parameter.
+        kind: a dataclass whose fields are annotated as options.
+        optional: other annotations of fields that may be left out, by name; they are None then.
+        without: fields that the command has no option for; they keep their defaults.
+    """
 
     def expand(command: Callable[..., Any]) -> Callable[..., Any]:
         parameters: list[inspect.Parameter] = []
         hints = get_type_hints(command, include_extras=True)
-        ours = get_type_hints(DataOptions, include_extras=True)
-        names = [field.name for field in fields(DataOptions) if field.name not in without]
+        ours = get_type_hints(kind, include_extras=True)
+        names = [field.name for field in fields(kind) if field.name not in without]
         for parameter in inspect.signature(command).parameters.values():
             kept = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints.get(parameter.name))
-            if parameter.name != "data":
+            if parameter.name != place:
                 parameters.append(kept)
                 continue
-            for field in fields(DataOptions):
-                optional = field.name == "dataset" and dataset is not None
+            for field in fields(kind):
                 default = inspect.Parameter.empty if field.default is MISSING else field.default
                 if field.name in names:
-                    annotation = dataset if optional else ours[field.name]
                     parameters.append(kept.replace(
-                        name=field.name, annotation=annotation, default=None if optional else default
+                        name=field.name,
+                        annotation=optional.get(field.name, ours[field.name]),
+                        default=None if field.name in optional else default,
                     ))  # fmt: skip
 
         def call(**arguments: Any) -> Any:
-            data = DataOptions(**{name: arguments.pop(name) for name in names})
-            return command(**arguments, data=data)
+            given = kind(**{name: arguments.pop(name) for name in names})
+            return command(**arguments, **{place: given})
 
         call.__name__, call.__doc__ = command.__name__, command.__doc__
         call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

@@ -280,7 +280,7 @@ class DistilledSet:
         fields, tensors = self._contents()
         held = ("gaussians", "pixels", "labels", "zca")
         for name, value in changes.items():
-            if name not in (*held, *fields) or name in ("channels", "classes"):
+            if name not in (*held, *fields, "training") or name in ("channels", "classes"):
                 raise InputError(f"a distilled set has no {name} to change")
             (tensors if name in held else fields)[name] = value
         if {"gaussians", "pixels"} & changes.keys():

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from gsdd_runtime.errors import InputError, check_type
+from gsdd_runtime.sets.checks import is_number
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.training.augmentation import chosen_augmentation
 
@@ -151,6 +152,8 @@ def choose_recipe(
         InputError: an unknown name, a value out of range; ``mtt`` without a learned rate or one that is given.
     """
     learned = (facts or {}).get(LEARNED_RATE)
+    if learned is not None and not (is_number(learned) and learned > 0):
+        raise InputError(f"the learned rate that the set states must be a number above 0, got {learned!r}")
     if name is None:
         name = "dm" if learned is None else "mtt"
     check_type("recipe", name, str, "a name", f"choose one of {', '.join(RECIPES)}")
@@ -173,5 +176,6 @@ def choose_recipe(
 
 def recipe_for(name: str | None, distilled_set: DistilledSet, **changes: Any) -> ChosenRecipe:
     """As :func:`choose_recipe`, for a set."""
-    facts = getattr(distilled_set, "facts", None)
-    return choose_recipe(name, facts=facts, images=len(distilled_set), classes=distilled_set.classes, **changes)
+    return choose_recipe(
+        name, facts=distilled_set.training, images=len(distilled_set), classes=distilled_set.classes, **changes
+    )

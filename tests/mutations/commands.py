@@ -9,6 +9,7 @@ DEMO = "gsdd_runtime/commands/demo.py"
 DISTILL = "gsdd_runtime/commands/distill.py"
 EVALUATE = "gsdd_runtime/commands/evaluate.py"
 EXPORT = "gsdd_runtime/commands/export.py"
+PROTOCOL = "gsdd_runtime/commands/protocol.py"
 SHARED = "gsdd_runtime/commands/shared.py"
 TRAIN = "gsdd_runtime/commands/train.py"
 
@@ -33,23 +34,23 @@ MUTATIONS = [
     Mutation("distill drops every declared option", DISTILL, "            **options,\n", "", OPTIONS, short=True),
     Mutation(
         "eval ignores --seed",
-        EVALUATE,
-        '"seed": SEED if seed is None else seed',
+        PROTOCOL,
+        '"seed": SEED if training.seed is None else training.seed',
         '"seed": SEED',
         OPTIONS,
     ),
     Mutation(
         "eval ignores --device",
-        EVALUATE,
-        "result = evaluate(distilled, data, device=device, ",
-        "result = evaluate(distilled, data, ",
+        PROTOCOL,
+        '"recipe", "epochs", "learning_rate", "batch_size", "repeats", "seed", "tests", "device")',
+        '"recipe", "epochs", "learning_rate", "batch_size", "repeats", "seed", "tests")',
         OPTIONS,
     ),
     Mutation(
         "eval raises once it has loaded",
         EVALUATE,
-        "        result = evaluate(distilled, data,",
-        '        raise RuntimeError("after loading")\n        result = evaluate(distilled, data,',
+        "        document = protocols.evaluated(request, sets)",
+        '        raise RuntimeError("after loading")\n        document = protocols.evaluated(request, sets)',
         COMMANDS,
         short=True,
     ),

@@ -11,6 +11,11 @@ RATE = "gsdd_runtime/bench/rate.py"
 RATE_CHART = "gsdd_runtime/bench/rate_chart.py"
 REAL_TEST = "gsdd_runtime/training/real_images.py"
 TRAINER = "gsdd_runtime/training/trainer.py"
+RECIPES = "gsdd_runtime/training/recipe.py"
+MIXING = "gsdd_runtime/training/mixing.py"
+TEACHER = "gsdd_runtime/training/teacher.py"
+RESULT = "gsdd_runtime/evaluation/result.py"
+COMPARISON = "gsdd_runtime/evaluation/comparison.py"
 
 RECIPE = ("test_training.py::test_training_is_the_recipe",)
 SEED = ("test_evaluate.py::test_the_seed_fixes_everything",)
@@ -30,15 +35,15 @@ MUTATIONS = [
     Mutation(
         "trains with one amount for a whole batch",
         TRAINER,
-        "images = dsa(images, generator)",
-        "images = dsa(images, generator, shared=True)",
+        "else dsa(images, generator), None",
+        "else dsa(images, generator, shared=True), None",
         RECIPE,
     ),
     Mutation(
         "never augments",
         TRAINER,
-        "        if recipe.augment is not None:\n            images = dsa(images, generator)\n",
-        "",
+        "return images if recipe.augment is None else dsa(images, generator), None",
+        "return images, None",
         RECIPE,
         short=True,
     ),
@@ -51,24 +56,24 @@ MUTATIONS = [
     ),
     Mutation(
         "never lowers the rate",
-        TRAINER,
-        "optimiser = recipe.optimiser(network, rate / 10)",
-        "optimiser = recipe.optimiser(network, rate)",
+        RECIPES,
+        "return self.learning_rate / (10 if 0 < self.epochs // 2 < epoch else 1)",
+        "return self.learning_rate",
         RECIPE,
         short=True,
     ),
     Mutation(
         "keeps the momentum of the first half",
         TRAINER,
-        "                optimiser = recipe.optimiser(network, rate / 10)\n",
-        "                for group in optimiser.param_groups:\n                    group['lr'] = rate / 10\n",
+        "            if recipe.fresh_optimiser_after(epoch):\n",
+        "            if False:\n",
         RECIPE,
     ),
     Mutation(
         "trains without weight decay",
-        TRAINER,
-        "weight_decay=self.weight_decay",
-        "weight_decay=0.0",
+        RECIPES,
+        "momentum=self.momentum, weight_decay=self.weight_decay",
+        "momentum=self.momentum, weight_decay=0.0",
         RECIPE,
     ),
     Mutation(
@@ -96,8 +101,8 @@ MUTATIONS = [
     Mutation(
         "trains from one seed",
         TRAINER,
-        'train_network(fresh, examples, recipe, derived_generator(seed, "training"), report)',
-        'train_network(fresh, examples, recipe, derived_generator(0, "training"), report)',
+        'train_network(fresh, examples, chosen, derived_generator(seed, "training"), report, teacher)',
+        'train_network(fresh, examples, chosen, derived_generator(0, "training"), report, teacher)',
         SEEDED,
     ),
     Mutation(
@@ -146,14 +151,14 @@ MUTATIONS = [
     ),
     Mutation(
         "reports the first test as the last epoch",
-        ACCURACY,
+        RESULT,
         "return self.accuracies[-1]",
         "return self.accuracies[0]",
         ("test_evaluate.py::test_means_and_deviations_are_over_the_repeats",),
     ),
     Mutation(
         "reports the deviation of a sample",
-        ACCURACY,
+        RESULT,
         "return statistics.pstdev(repeat.at_last_epoch for repeat in self.repeats)",
         "return statistics.stdev(repeat.at_last_epoch for repeat in self.repeats)",
         ("test_evaluate.py::test_means_and_deviations_are_over_the_repeats",),
@@ -161,8 +166,8 @@ MUTATIONS = [
     Mutation(
         "trains with the default recipe whatever is asked",
         ACCURACY,
-        "recipe = Recipe(epochs, batch_size, learning_rate, momentum, weight_decay, augment)",
-        "recipe = Recipe(epochs)",
+        "batch_size=batch_size, learning_rate=learning_rate, momentum=momentum,",
+        "",
         REPEAT,
     ),
     Mutation(
@@ -182,8 +187,8 @@ MUTATIONS = [
     Mutation(
         "tests against labels that are turned round",
         REAL_TEST,
-        "== send(labels, self._device)).sum()",
-        "== send(labels, self._device).flip(0)).sum()",
+        "expected = send(labels, self._device)",
+        "expected = send(labels, self._device).flip(0)",
         LEARNS,
     ),
     Mutation(
@@ -220,5 +225,47 @@ MUTATIONS = [
         'point["steps"] is not None',
         'point["steps"] is None',
         ("test_bench_rate.py::test_the_chart_has_a_mark_for_every_point_where_it_belongs",),
+    ),
+    Mutation(
+        "takes a set's learned rate for no recipe",
+        RECIPES,
+        'given["learning_rate"], source = learned, "set"',
+        'source = "set"',
+        ("test_recipes.py::test_mtt_trains_at_the_rate_learned_with_the_set",),
+    ),
+    Mutation(
+        "spares nothing from AdamW's weight decay",
+        RECIPES,
+        '{"params": others, "weight_decay": 0.0}',
+        '{"params": others, "weight_decay": self.weight_decay}',
+        ("test_recipes.py::test_training_with_soft_labels_is_adamw_at_a_temperature",),
+    ),
+    Mutation(
+        "labels the teacher's images before they are mixed",
+        TRAINER,
+        "labels = teacher.labels(images, recipe.temperature)",
+        "labels = teacher.labels(examples.batch(indices)[0], recipe.temperature)",
+        ("test_recipes.py::test_a_teacher_labels_what_the_network_sees",),
+    ),
+    Mutation(
+        "mixes images and not their labels",
+        MIXING,
+        "return self.share * soft + (1 - self.share) * soft[send(self.partners, soft.device)]",
+        "return soft",
+        ("test_mixing.py::test_mixed_labels_go_by_area",),
+    ),
+    Mutation(
+        "tells the deviation over networks as that over sets",
+        COMPARISON,
+        '"last_epoch": figures([result.last_epoch_mean for result in group]),',
+        '"last_epoch": figures([each.at_last_epoch for result in group for each in result.repeats]),',
+        ("test_comparison.py::test_deviations_over_networks_and_over_sets_are_told_apart",),
+    ),
+    Mutation(
+        "compares one size only",
+        COMPARISON,
+        "evaluate(one, data[size], network=kind, size=size,",
+        "evaluate(one, data[size], network=kind,",
+        ("test_comparison.py::test_a_set_is_drawn_at_every_size",),
     ),
 ]

@@ -1,0 +1,350 @@
+"""The options that say how networks are trained and tested, for the commands that do: eval, baseline, verify."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gsdd_runtime.commands.shared import (
+    DataOptions,
+    DeviceOption,
+    check_own_preparation,
+    load_data,
+    parse_size,
+    print_json,
+    progress_bar,
+    takes_options,
+    warn_of_other_data,
+)
+from gsdd_runtime.errors import InputError
+from gsdd_runtime.sets.strict_json import parse_json
+
+if TYPE_CHECKING:
+    from gsdd_runtime.datasets import RealData
+    from gsdd_runtime.networks import Size
+    from gsdd_runtime.progress import Reporter
+    from gsdd_runtime.sets.distilled_set import DistilledSet
+
+NetworksOption = Annotated[
+    str | None,
+    typer.Option(
+        "--networks", "--network", metavar="A,B,...", help="Architectures. [default: a ConvNet by the images' size]"
+    ),
+]
+SizesOption = Annotated[
+    str | None,
+    typer.Option("--sizes", "--size", metavar="HxW,...", help="Draw the sets, and read the data, at these sizes."),
+]
+RecipeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="dm, dc, mtt, sre2l or rded. [default: mtt where the set has a learned rate, else dm]"
+    ),
+]
+EpochsOption = Annotated[int | None, typer.Option(min=1, help="Passes over a set. [default: the recipe's]")]
+RateOption = Annotated[float | None, typer.Option("--learning-rate", help="[default: the set's, or the recipe's]")]
+BatchOption = Annotated[int | None, typer.Option("--batch-size", min=1, help="[default: the recipe's]")]
+AugmentOption = Annotated[str | None, typer.Option("--augment", help="dsa, cutmix or none. [default: the recipe's]")]
+RepeatsOption = Annotated[
+    int | None,
+    typer.Option("--repeats", "--seeds", min=1, help="Networks of each kind, each from its own seed. [default: 5]"),
+]
+SeedsSeedOption = Annotated[
+    int | None, typer.Option("--seed", min=0, help="Fixes the result on a device. [default: 0]")
+]
+TestsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--tests", min=1, help="Tests of a network over its epochs: above 1, the best of them is told too. [default: 1]"
+    ),
+]
+AccuracyAtOption = Annotated[
+    str | None, typer.Option("--accuracy-at", metavar="N,N,...", help="Test after these epochs as well.")
+]
+TeacherOption = Annotated[
+    Path | None,
+    typer.Option("--teacher", metavar="MODEL", help="A trained network that labels every batch as it is augmented."),
+]
+PerClassOption = Annotated[bool, typer.Option("--per-class", help="Print the accuracy of each class too.")]
+CsvOption = Annotated[
+    Path | None, typer.Option("--csv", metavar="FILE", help="Write the table to this file as well (.csv).")
+]
+
+REPEATS, SEED, TESTS = 5, 0, 1
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How networks are trained and tested: declared here alone, see :func:`takes_training`."""
+
+    networks: NetworksOption = None
+    sizes: SizesOption = None
+    recipe: RecipeOption = None
+    epochs: EpochsOption = None
+    learning_rate: RateOption = None
+    batch_size: BatchOption = None
+    augment: AugmentOption = None
+    teacher: TeacherOption = None
+    repeats: RepeatsOption = None
+    seed: SeedsSeedOption = None
+    tests: TestsOption = None
+    accuracy_at: AccuracyAtOption = None
+    device: DeviceOption = "auto"
+
+
+def takes_training(*, without: Sequence[str] = ()) -> Callable[[Callable[..., Any]], Any]:
+    """For a command with a parameter ``training``: it gets TrainingOptions, and its command line an option for each."""
+    return takes_options("training", TrainingOptions, {}, without)
+
+
+# What a request must hold besides the data, and of which types: all of an evaluation but the machine.
+_REQUEST: dict[str, tuple[type, ...]] = {
+    "sets": (list,), "data": (dict,), "sizes": (list,), "networks": (list,), "recipe": (str, type(None)),
+    "epochs": (int, type(None)), "learning_rate": (float, int, type(None)), "batch_size": (int, type(None)),
+    "augment": (str, type(None)), "teacher": (str, type(None)), "repeats": (int,), "seed": (int,), "tests": (int,),
+    "accuracy_at": (list,), "device": (str,),
+}  # fmt: skip
+_REMEDY = "give a document of gsdd-rt eval --json"
+
+
+def request(sets: Sequence[Path], data: DataOptions, training: TrainingOptions) -> dict[str, Any]:
+    """The protocol that the options ask for, JSON values: what a document keeps so that it can be done again.
+
+    Raises:
+        InputError: an option that is no list of what it names, two sets of one name, or no dataset.
+    """
+    if data.dataset is None:
+        raise InputError("give --dataset: the real images to test on")
+    paths = [str(path) for path in sets]
+    twice = next((path for path in paths if paths.count(path) > 1), None)
+    if twice is not None:
+        raise InputError(f"{twice} is given twice: leave one out")
+    return {
+        "sets": paths,
+        "data": {**asdict(data), "data_dir": None if data.data_dir is None else str(data.data_dir)},
+        **asdict(training),
+        "teacher": None if training.teacher is None else str(training.teacher),
+        "sizes": [None if size is None else list(size) for size in parse_sizes(training.sizes)],
+        "networks": parse_names(training.networks),
+        "accuracy_at": list(parse_epochs(training.accuracy_at)),
+        "repeats": training.repeats or REPEATS,
+        "seed": SEED if training.seed is None else training.seed,
+        "tests": training.tests or TESTS,
+        **_sums(paths),
+    }
+
+
+def repeated(before: Mapping[str, Any]) -> dict[str, Any]:
+    """The protocol of an earlier document, of the sets as they are now."""
+    return {**before["protocol"], **_sums(before["protocol"]["sets"])}
+
+
+def earlier(path: Path, given: Sequence[str], networks: str | None) -> dict[str, Any]:
+    """A document of ``gsdd-rt eval --json`` whose protocol can be repeated.
+
+    Args:
+        path: of the document.
+        given: options on the command line that would change the protocol.
+        networks: as on the command line: to name one's own code again.
+
+    Raises:
+        InputError: it cannot be read or is no such document; an option that would change the protocol.
+    """
+    if given:
+        raise InputError(f"--again repeats the protocol of {path}: leave {given[0]} out")
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}): {_REMEDY}") from error
+    document = parse_json(str(path), "the document", text, _REMEDY, controls=True)
+    protocol = document.get("protocol") if isinstance(document, dict) else None
+    if not isinstance(protocol, dict) or not isinstance(document.get("results"), list):
+        raise InputError(f"{path}: has no protocol: {_REMEDY}")
+    for name, types in _REQUEST.items():
+        if not isinstance(protocol.get(name, ...), types) or isinstance(protocol[name], bool):
+            raise InputError(f"{path}: the protocol's {name} is missing or of another type: {_REMEDY}")
+    _check_networks(path, protocol["networks"], networks)
+    data_options(protocol)
+    cells = len(protocol["sets"]) * len(protocol["networks"]) * len(protocol["sizes"])
+    if len(_means(path, document["results"])) != cells:
+        raise InputError(f"{path}: its results are not those of its protocol: {_REMEDY}")
+    return document
+
+
+def _check_networks(path: Path, named: list[Any], networks: str | None) -> None:
+    from gsdd_runtime.networks.outside import is_bound
+
+    if networks is not None and parse_names(networks) != named:
+        raise InputError(f"--again repeats the protocol of {path}: leave --networks out")
+    bound = next((name for name in named if isinstance(name, str) and is_bound(name)), None)
+    if bound is not None and networks is None:
+        raise InputError(
+            f"{path} names the network {bound}, code of your own that is not run because a file names it: give "
+            f"--networks {','.join(map(str, named))} too, if you trust it"
+        )
+
+
+def _means(path: Path, results: list[Any]) -> list[float]:
+    """Last-epoch means of a document's results."""
+    try:
+        return [float(result["last_epoch"]["mean"]) for result in results]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: its results are not those of gsdd-rt eval --json: it was edited") from error
+
+
+def compared(path: Path, before: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
+    """How the results of a repeated protocol differ from those before, JSON values and a sentence."""
+    old = _means(path, before["results"])
+    pairs = list(zip(old, _means(path, document["results"]), strict=True))
+    most = max((abs(now - then) for then, now in pairs), default=0.0)
+    words = "the same to the last digit" if most == 0 else f"up to {100 * most:.2f} points away"
+    if before["results"][0].get("versions") != document["results"][0]["versions"]:
+        words += ", by other versions"
+    same = before["protocol"].get("sha256") == document["protocol"]["sha256"]
+    if not same:
+        words += ", of sets that are other files by now"
+    return {
+        "document": str(path),
+        "last_epoch_means_before": old,
+        "largest_difference": most,
+        "words": f"last-epoch accuracies are {words} to those of {path}",
+        "same_sets": same,
+    }
+
+
+def evaluated(request: Mapping[str, Any], sets: Mapping[str, DistilledSet]) -> dict[str, Any]:
+    """The document of an evaluation by a protocol."""
+    from gsdd_runtime.evaluation.comparison import compare, comparison_document
+
+    with progress_bar() as progress:
+        found = compare(
+            sets,
+            reader(request, sets, progress),
+            architectures=request["networks"],
+            sizes=[None if size is None else (size[0], size[1]) for size in request["sizes"]],
+            progress=progress,
+            **training_of(request),
+        )
+    return comparison_document(found, request)
+
+
+def show(document: dict[str, Any], csv: Path | None, *, as_json: bool, per_class: bool) -> None:
+    """Writes the table to ``csv`` and prints it, or the document."""
+    from gsdd_runtime.evaluation.report import comparison_csv, comparison_text, per_class_text
+
+    if csv is not None:
+        from gsdd_runtime.atomic import atomic_path
+
+        with atomic_path(csv) as temporary:
+            temporary.write_text(comparison_csv(document), encoding="utf-8")
+    if as_json:
+        print_json(document)
+        return
+    print(comparison_text(document))
+    if per_class:
+        print(per_class_text(document))
+    if "again" in document:
+        print(document["again"]["words"])
+
+
+def data_options(protocol: Mapping[str, Any]) -> DataOptions:
+    """The options of real data that a protocol was made by.
+
+    Raises:
+        InputError: one that there is none of, or of another type.
+    """
+    known = {field.name for field in fields(DataOptions)}
+    values = dict(protocol["data"])
+    wrong = next((name for name in values if name not in known), None)
+    if wrong is not None or not isinstance(values.get("dataset"), str):
+        raise InputError(f"the protocol's data has {wrong or 'no dataset'}: {_REMEDY}")
+    if values.get("data_dir") is not None:
+        values["data_dir"] = Path(values["data_dir"])
+    return DataOptions(**values)
+
+
+def reader(
+    protocol: Mapping[str, Any], sets: Mapping[str, DistilledSet], progress: Reporter
+) -> Callable[[Size | None], RealData]:
+    """Reads the real data at a size, and says where sets were made from other data."""
+    options = data_options(protocol)
+    for path, one in sets.items():
+        check_own_preparation(one, options, Path(path))
+
+    def read(size: Size | None) -> RealData:
+        data = load_data(options, size, progress)
+        for one in sets.values():
+            warn_of_other_data(one.fingerprint, (one.height, one.width), data)
+        return data
+
+    return read
+
+
+def read_by(protocol: Mapping[str, Any]) -> list[Path]:
+    """Folders and files that are read, besides the sets."""
+    teacher = [] if protocol["teacher"] is None else [Path(protocol["teacher"])]
+    return [*data_options(protocol).folders(), *teacher]
+
+
+def _sums(sets: Sequence[str]) -> dict[str, Any]:
+    return {"sha256": {path: _sha256(Path(path)) for path in sets}}
+
+
+def _sha256(path: Path) -> str | None:
+    """Of a file; None where there is none to read: whoever loads it says so better."""
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while part := file.read(1 << 20):
+                digest.update(part)
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
+def parse_names(text: str | None) -> list[str | None]:
+    """``"a,b"`` as names; one None where there are none."""
+    names = [name.strip() for name in (text or "").split(",") if name.strip()]
+    return list(dict.fromkeys(names)) or [None]
+
+
+def parse_sizes(text: str | None) -> list[Size | None]:
+    """``"32x32,64"`` as sizes; one None where there are none.
+
+    Raises:
+        InputError: something that is no size.
+    """
+    return [parse_size(name, "--sizes") for name in parse_names(text)]
+
+
+def parse_epochs(text: str | None) -> tuple[int, ...]:
+    """``"30,100"`` as numbers from 1, ascending.
+
+    Raises:
+        InputError: anything else.
+    """
+    if text is None:
+        return ()
+    if not re.fullmatch(r"[1-9]\d{0,8}(,[1-9]\d{0,8})*", text):
+        raise InputError(f"--accuracy-at: {text!r} are no epochs: give numbers from 1, such as 30,100")
+    return tuple(sorted({int(number) for number in text.split(",")}))
+
+
+def training_of(request: Mapping[str, Any]) -> dict[str, Any]:
+    """What :func:`gsdd_runtime.evaluation.accuracy.evaluate` takes, of the protocol of a document."""
+    from gsdd_runtime.training.recipe import AS_RECIPE
+    from gsdd_runtime.training.teacher import load_teacher
+
+    names = ("recipe", "epochs", "learning_rate", "batch_size", "repeats", "seed", "tests", "device")
+    return {
+        **{name: request[name] for name in names},
+        "augment": AS_RECIPE if request["augment"] is None else request["augment"],
+        "accuracy_at": tuple(request["accuracy_at"]),
+        "teacher": None if request["teacher"] is None else load_teacher(Path(request["teacher"])),
+    }
