@@ -188,7 +188,9 @@ def test_the_sample_is_the_first_of_each_class_of_the_whole(sample: RealData) ->
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("mnist", {}, "choose one of"),
+        ("emnist", {}, "choose one of"),
+        ("mnist", {}, "--data-dir"),
+        ("cifar10", {"channels": 1}, "in colour"),
         ("", {}, "choose one of"),
         ("imagefolder:", {}, "imagefolder:DIR"),
         ("imagefolder:x", {"data_dir": "y"}, "leave the data directory out"),

@@ -7,11 +7,16 @@ of images.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from gsdd_runtime.datasets.catalog import DATASETS, FOLDER
+import torch
+
+from gsdd_runtime.datasets.catalog import DATASETS, FOLDER, IMAGENET, Request
+from gsdd_runtime.datasets.class_choice import choose_classes, imagenet_names
 from gsdd_runtime.datasets.image_folder import load_image_folder
+from gsdd_runtime.datasets.images import RESIZES
 from gsdd_runtime.datasets.real_data import RealData
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.progress import Reporter, silent
@@ -29,6 +34,8 @@ def load_dataset(
     *,
     channels: int | None = None,
     test_part: float | None = None,
+    classes: str | Sequence[str] | None = None,
+    resize: str = "cover",
     normalization: str = "computed",
     zca: bool = False,
     progress: Reporter = silent,
@@ -43,6 +50,11 @@ def load_dataset(
         channels: 1 or 3, for ``imagefolder``; left out, 1 if every file is stored as gray, else 3.
         test_part: for ``imagefolder``: the share of each class, from 0 to below 1, that is held out to test on; 0 for
             no test part. Left out, the folder's own test part, or a fifth where it has none.
+        classes: those that are read, in that order: the name of a subset of ImageNet, ``imagenet`` for all classes of a
+            folder by readable names, names with commas between them, a file of names, or a list of names
+            (``gsdd_runtime.datasets.class_choice``). Left out, all by the names of their folders.
+        resize: of pictures of another shape than ``size``: ``cover`` cuts them around their centre, ``squash`` keeps
+            all of them.
         normalization: mean and std that networks take images by: ``computed`` from the training images, or those
             ``published`` for the dataset.
         zca: networks take ZCA-whitened images in place of that, fitted on the training images (eps 0.1).
@@ -57,38 +69,31 @@ def load_dataset(
         raise InputError(f"normalization {normalization!r} is not known: choose one of {', '.join(NORMALIZATIONS)}")
     if zca and normalization != "computed":
         raise InputError("whitening (--zca) takes the place of mean and std: leave --normalization out")
-    if name.startswith(FOLDER):
-        data = _folder(name, data_dir, size, channels, test_part)
-    else:
-        data = _named(name, data_dir, size, channels, test_part, progress)
+    if resize not in RESIZES:
+        raise InputError(f"resize {resize!r} is not known: choose one of {', '.join(RESIZES)}")
+    asked = Request(data_dir, size, progress, classes, resize)
+    data = (
+        _folder(name, asked, channels, test_part)
+        if name.startswith(FOLDER)
+        else _named(name, asked, channels, test_part)
+    )
     if normalization == "published":
         data = _as_published(name, data)
     return data.whitened(progress) if zca else data
 
 
-def _folder(
-    name: str,
-    data_dir: str | os.PathLike[str] | None,
-    size: tuple[int, int] | None,
-    channels: int | None,
-    test_part: float | None,
-) -> RealData:
+def _folder(name: str, asked: Request, channels: int | None, test_part: float | None) -> RealData:
     folder = name.removeprefix(FOLDER)
     if not folder:
         raise InputError("imagefolder: needs a folder: write imagefolder:DIR")
-    if data_dir is not None:
+    if asked.data_dir is not None:
         raise InputError(f"{name} names its folder itself: leave the data directory out")
-    return load_image_folder(folder, size=size, channels=channels, test_part=test_part)
+    return load_image_folder(
+        folder, asked.size, channels, test_part, classes=asked.classes, resize=asked.resize, progress=asked.progress
+    )
 
 
-def _named(
-    name: str,
-    data_dir: str | os.PathLike[str] | None,
-    size: tuple[int, int] | None,
-    channels: int | None,
-    test_part: float | None,
-    progress: Reporter,
-) -> RealData:
+def _named(name: str, asked: Request, channels: int | None, test_part: float | None) -> RealData:
     known = DATASETS.get(name)
     if known is None:
         raise InputError(f"no dataset {name!r}: choose one of {', '.join(DATASETS)}, {FOLDER}DIR")
@@ -96,16 +101,43 @@ def _named(
         raise InputError(f"{name} has its own test part: leave --test-part out")
     if channels is not None and channels != known.channels:
         raise InputError(f"{name} is {'gray' if known.channels == 1 else 'in colour'}: leave channels out")
-    if known.embedded and data_dir is not None:
+    if not known.needs and asked.data_dir is not None:
         raise InputError(f"{name} is part of the package: leave the data directory out, or use another dataset")
-    return known.load(data_dir, size, progress)
+    data = known.load(asked)
+    return data if known.pictures or asked.classes is None else _of_classes(data, asked.classes, asked.progress)
+
+
+def _of_classes(data: RealData, classes: str | Sequence[str], progress: Reporter) -> RealData:
+    """The images of some classes, in the order in which these are asked for."""
+    chosen = choose_classes(classes, data.class_names, data.name)
+    new = torch.full((data.classes,), -1, dtype=torch.int64)
+    for label, one in enumerate(chosen):
+        new[data.class_names.index(one.key)] = label
+    parts = []
+    for images, labels in ((data.train_images, data.train_labels), (data.test_images, data.test_labels)):
+        kept = new[labels] >= 0
+        parts.append((images[kept], new[labels[kept]]))
+    names = tuple(one.name for one in chosen)
+    return RealData.of(data.name, parts[0], parts[1], names, split=data.split, progress=progress)
 
 
 def _as_published(name: str, data: RealData) -> RealData:
     known = DATASETS.get(name)
-    if known is None or known.mean is None or known.std is None:
-        raise InputError(f"{name} has no published mean and std: leave --normalization out, which computes them")
-    return replace(data, mean=known.mean, std=known.std)
+    if known is not None:
+        mean, std = known.published
+    elif data.channels == 3 and _is_of_imagenet(data):
+        mean, std = IMAGENET
+    else:
+        raise InputError(
+            f"{name} has no published mean and std, as the named datasets and folders of ImageNet's classes have: "
+            "leave --normalization out, which computes them"
+        )
+    return replace(data, mean=mean, std=std)
+
+
+def _is_of_imagenet(data: RealData) -> bool:
+    names = imagenet_names()
+    return set(data.class_names) <= {*names, *names.values()}
 
 
 def folders_of(name: str, data_dir: str | os.PathLike[str] | None = None) -> list[Path]:

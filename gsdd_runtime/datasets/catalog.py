@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from gsdd_runtime.datasets import cifar, fashion_mnist
+from gsdd_runtime.datasets.cifar import load_cifar
+from gsdd_runtime.datasets.fashion_mnist import load_fashion_mnist, load_mnist, load_sample
 from gsdd_runtime.datasets.real_data import RealData
+from gsdd_runtime.datasets.svhn import load_svhn
+from gsdd_runtime.datasets.tiny_imagenet import load_tiny_imagenet
+from gsdd_runtime.progress import Reporter
 
 FOLDER = "imagefolder:"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a reader; ``classes`` and ``resize`` of those alone that read pictures."""
+
+    data_dir: str | os.PathLike[str] | None
+    size: tuple[int, int] | None
+    progress: Reporter
+    classes: str | Sequence[str] | None = None
+    resize: str = "cover"
+
+
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -17,56 +35,64 @@ class Dataset:
     """One that is known by name.
 
     Attributes:
-        load: of ``(data_dir, size, progress)``, ``data_dir`` None where it is in the package.
-        needs: what has to be there, in words.
+        load: the reader.
+        needs: what has to be there, in words; empty for what is in the package.
         classes, images, size, channels: of the whole of it; ``images`` to train and to test on.
-        terms: under which it comes.
-        mean, std: a number a channel in pixel units, as the field's repositories print them, whatever the true ones
-            are; None where there are none.
+        terms: under which it comes, as far as its authors say.
+        published: mean and std, a number a channel in pixel units, as the field's repositories print them, whatever the
+            true ones are.
+        pictures: whether it is read from files of pictures.
     """
 
-    load: Callable[..., RealData]
+    load: Callable[[Request], RealData]
     needs: str
     classes: int
     images: tuple[int, int]
     size: tuple[int, int]
     channels: int
     terms: str
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-
-    @property
-    def embedded(self) -> bool:
-        return not self.needs
+    published: Statistics
+    pictures: bool = False
 
 
-def _cifar(name: str) -> Callable[..., RealData]:
-    return lambda data_dir, size, progress: cifar.load_cifar(name, data_dir, size, progress)
+# get_dataset of VICO-UoE/DatasetCondensation (utils.py, 53f63a6), which the others took over.
+_FASHION: Statistics = ((0.2861,), (0.3530,))
+IMAGENET: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_ARCHIVE = "the official archive, binary or Python, packed or unpacked"
+_IDX = "the four official IDX files, packed or not"
+_RESEARCH = "for research; no licence stated"
 
-
-_FASHION_TERMS = "MIT, Zalando SE"
-_FASHION_STATISTICS: dict[str, Any] = {"mean": (0.2861,), "std": (0.3530,)}
-_CIFAR_TERMS = "no licence stated; cite Krizhevsky 2009"
-
-# Statistics: get_dataset of VICO-UoE/DatasetCondensation (utils.py), which the others took over.
 DATASETS: dict[str, Dataset] = {
     "fashion-mnist-sample": Dataset(
-        lambda data_dir, size, progress: fashion_mnist.load_sample(size, progress),
-        "", 10, (6_000, 1_000), (28, 28), 1, _FASHION_TERMS, **_FASHION_STATISTICS,
+        lambda asked: load_sample(asked.size, asked.progress),
+        "", 10, (6_000, 1_000), (28, 28), 1, "MIT, Zalando SE", _FASHION,
     ),
     "fashion-mnist": Dataset(
-        lambda data_dir, size, progress: fashion_mnist.load_fashion_mnist(data_dir, size, progress),
-        "the four official IDX files, packed or not", 10, (60_000, 10_000), (28, 28), 1, _FASHION_TERMS,
-        **_FASHION_STATISTICS,
+        lambda asked: load_fashion_mnist(asked.data_dir, asked.size, asked.progress),
+        _IDX, 10, (60_000, 10_000), (28, 28), 1, "MIT, Zalando SE", _FASHION,
+    ),
+    "mnist": Dataset(
+        lambda asked: load_mnist(asked.data_dir, asked.size, asked.progress),
+        _IDX, 10, (60_000, 10_000), (28, 28), 1, "CC BY-SA 3.0, LeCun and Cortes", ((0.1307,), (0.3081,)),
+    ),
+    "svhn": Dataset(
+        lambda asked: load_svhn(asked.data_dir, asked.size, asked.progress),
+        "train_32x32.mat and test_32x32.mat (format 2)", 10, (73_257, 26_032), (32, 32), 3,
+        "for non-commercial use", ((0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970)),
     ),
     "cifar10": Dataset(
-        _cifar("cifar10"),
-        "the official archive, binary or Python, packed or unpacked", 10, (50_000, 10_000), (32, 32), 3, _CIFAR_TERMS,
-        (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010),
+        lambda asked: load_cifar("cifar10", asked.data_dir, asked.size, asked.progress),
+        _ARCHIVE, 10, (50_000, 10_000), (32, 32), 3, _RESEARCH, ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
     ),
     "cifar100": Dataset(
-        _cifar("cifar100"),
-        "the official archive, binary or Python, packed or unpacked", 100, (50_000, 10_000), (32, 32), 3, _CIFAR_TERMS,
-        (0.5071, 0.4866, 0.4409), (0.2673, 0.2564, 0.2762),
+        lambda asked: load_cifar("cifar100", asked.data_dir, asked.size, asked.progress),
+        _ARCHIVE, 100, (50_000, 10_000), (32, 32), 3, _RESEARCH, ((0.5071, 0.4866, 0.4409), (0.2673, 0.2564, 0.2762)),
+    ),
+    "tiny-imagenet": Dataset(
+        lambda asked: load_tiny_imagenet(
+            asked.data_dir, asked.size, asked.progress, classes=asked.classes, resize=asked.resize
+        ),
+        "tiny-imagenet-200.zip, unpacked", 200, (100_000, 10_000), (64, 64), 3,
+        "ImageNet's: for non-commercial research", IMAGENET, pictures=True,
     ),
 }  # fmt: skip

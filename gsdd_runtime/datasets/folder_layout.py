@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from gsdd_runtime.datasets.class_choice import choose_classes
 from gsdd_runtime.datasets.images import SUFFIXES
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.sets.checks import is_number
@@ -50,13 +51,14 @@ class Layout:
     split: str
 
 
-def find_layout(root: Path, test_part: float | None = None) -> Layout:
+def find_layout(root: Path, test_part: float | None = None, classes: str | Sequence[str] | None = None) -> Layout:
     """Finds ``root/train/<class>/*`` with a test folder beside it or without, or ``root/<class>/*``.
 
     Args:
         root: the folder.
         test_part: the share of each class, from 0 to below 1, that is held out; 0 reads no test folder either. Left
             out, the test folder where there is one, else ``DEFAULT_TEST_PART``.
+        classes: those that are read, see :func:`gsdd_runtime.datasets.class_choice.choose_classes`; all if left out.
 
     Raises:
         InputError: no class, a class without images, parts of different classes, a layout that has two readings.
@@ -65,31 +67,42 @@ def find_layout(root: Path, test_part: float | None = None) -> Layout:
         raise InputError(f"the test part must be a share from 0 to below 1, got {test_part!r}")
     train_root = _part(root, TRAIN_FOLDERS)
     if train_root is None:
-        return _held_out(root, _plain_classes(root), test_part, ())
-    classes = _class_folders(train_root, root)
+        names, folders = _chosen(_plain_classes(root), classes, root)
+        return _held_out(root, names, folders, test_part, ())
+    names, folders = _chosen(_class_folders(train_root, root), classes, train_root)
     test_root = next(filter(None, (_part(root, names) for names in TEST_FOLDERS)), None)
     if test_root is None or test_part == 0:
-        return _held_out(root, classes, test_part, (train_root.name,))
+        return _held_out(root, names, folders, test_part, (train_root.name,))
     if test_part is not None:
         raise InputError(f"{test_root} is the test part: leave --test-part out, or give 0 to read no test part")
     test_classes = _class_folders(test_root, root)
-    if set(test_classes) != set(classes):
-        odd = sorted(set(test_classes) ^ set(classes))[0]
+    if classes is not None:
+        test_classes = {name: path for name, path in test_classes.items() if name in folders}
+    if set(test_classes) != set(folders):
+        odd = sorted(set(test_classes) ^ set(folders))[0]
         parts = (test_root.name, train_root.name)
         here, missing = parts if odd in test_classes else parts[::-1]
         raise InputError(f"{root}: class {odd} is in {here} but not in {missing}: both need the same folders")
-    train = [_images_of(path) for path in classes.values()]
-    test = [_images_of(test_classes[name]) for name in classes]
+    train = [images_of(path) for path in folders.values()]
+    test = [images_of(test_classes[name]) for name in folders]
     unread = _unread(root, (train_root.name, test_root.name))
-    split = (
-        f"{root}: trains on {_count(train)} of {train_root.name}, tests on {_count(test)} of {test_root.name}{unread}"
-    )
-    return Layout(tuple(classes), train, test, split)
+    split = f"{root}: trains on {count_of(train)} of {train_root.name}, tests on {count_of(test)} of {test_root.name}"
+    return Layout(names, train, test, split + unread)
+
+
+def _chosen(
+    there: dict[str, Path], classes: str | Sequence[str] | None, where: Path
+) -> tuple[tuple[str, ...], dict[str, Path]]:
+    """Names of the classes that are read, and their folders by their own names, in order."""
+    if classes is None:
+        return tuple(there), there
+    chosen = choose_classes(classes, tuple(there), str(where))
+    return tuple(one.name for one in chosen), {one.key: there[one.key] for one in chosen}
 
 
 def _part(root: Path, names: Sequence[str]) -> Path | None:
     """The folder of ``names``, in any case, that holds folders of classes."""
-    found = [root / name for name in sorted(_listed(root)) if name.lower() in names]
+    found = [root / name for name in sorted(listed(root)) if name.lower() in names]
     found = [path for path in found if path.is_dir() and _class_folders(path, root)]
     if len(found) > 1:
         raise InputError(f"{root} holds both {found[0].name} and {found[1].name}: leave one of them")
@@ -109,10 +122,12 @@ def _plain_classes(root: Path) -> dict[str, Path]:
     return classes
 
 
-def _held_out(root: Path, classes: dict[str, Path], test_part: float | None, parts: tuple[str, ...]) -> Layout:
+def _held_out(
+    root: Path, names: tuple[str, ...], folders: dict[str, Path], test_part: float | None, parts: tuple[str, ...]
+) -> Layout:
     """The layout where the test part is a share of each class, or nothing."""
     share = Fraction(DEFAULT_TEST_PART if test_part is None else test_part).limit_denominator(1_000_000)
-    files = {name: _images_of(path) for name, path in classes.items()}
+    files = {name: images_of(path) for name, path in folders.items()}
     train, test = [], []
     for name, paths in files.items():
         if share > 0 and len(paths) < 2:
@@ -126,13 +141,13 @@ def _held_out(root: Path, classes: dict[str, Path], test_part: float | None, par
         train.append([path for path in paths if path not in held_out])
         test.append([path for path in paths if path in held_out])
     how = f" of {parts[0]}" if parts else ""
-    split = f"{root}: trains on {_count(train)}{how}, tests on {_count(test)}"
+    split = f"{root}: trains on {count_of(train)}{how}, tests on {count_of(test)}"
     if share > 0:
         split += f" held out of them, {100 * float(share):g} % of each class (--test-part)"
-    return Layout(tuple(files), train, test, split + (_unread(root, parts) if parts else ""))
+    return Layout(names, train, test, split + (_unread(root, parts) if parts else ""))
 
 
-def _count(files: Iterable[Sequence[Path]]) -> str:
+def count_of(files: Iterable[Sequence[Path]]) -> str:
     count = sum(map(len, files))
     return counted(count, "image") if count else "nothing"
 
@@ -147,7 +162,7 @@ def _class_folders(folder: Path, root: Path) -> dict[str, Path]:
     """The folders in ``folder`` by sorted name, without hidden ones, a system's own and links to a folder above."""
     above = {root.resolve(), *root.resolve().parents, folder.resolve()}
     found: dict[str, Path] = {}
-    for name in sorted(_listed(folder)):
+    for name in sorted(listed(folder)):
         path = folder / name
         if _passed_over(name) or not path.is_dir() or (path.is_symlink() and path.resolve() in above):
             continue
@@ -160,7 +175,7 @@ def _passed_over(name: str) -> bool:
     return name.startswith(".") or name.lower() in _NO_CLASSES
 
 
-def _images_of(folder: Path) -> list[Path]:
+def images_of(folder: Path) -> list[Path]:
     """Image files in a class folder and the folders in it, by sorted path. Follows no link to a folder."""
 
     def fail(error: OSError) -> None:
@@ -175,7 +190,7 @@ def _images_of(folder: Path) -> list[Path]:
     return sorted(files, key=lambda path: path.relative_to(folder).as_posix())
 
 
-def _listed(folder: Path) -> list[str]:
+def listed(folder: Path) -> list[str]:
     try:
         return os.listdir(folder)
     except OSError as error:

@@ -25,6 +25,9 @@ _GRAY = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"}
 _SAMPLE_FORMAT, _FLOATS = 339, 3
 _SAVE_AS_BYTES = "scale its values to 0 to 255 and save it with 8 bits a channel"
 _TURNED = (5, 6, 7, 8)
+RESIZES = ("cover", "squash")
+# Times the size wanted that a JPEG is decoded at least: what Pillow takes for its own thumbnails.
+_KEPT = 2
 _ORIENTATION = 0x0112
 
 # Pillow logs some damage beside raising it; without a handler that would be a second line on stderr.
@@ -57,22 +60,35 @@ def read_header(path: Path, *, upright: bool) -> ImageHeader:
         return ImageHeader((height, width), _is_gray(image))
 
 
-def read_image(path: Path, size: tuple[int, int], channels: int) -> Tensor:
+def read_image(path: Path, size: tuple[int, int], channels: int, resize: str = "cover") -> Tensor:
     """The pixels, uint8 ``[channels, height, width]``, upright; of an animation, the first picture.
 
-    A picture of another size is scaled (bilinearly, over the area of a pixel) until it covers ``size``, and
-    cut around its centre. Transparent parts are laid over white. 16-bit gray keeps its upper eight bits.
+    A picture of another size is scaled (bilinearly, over the area of a pixel): until it covers ``size``, and cut around
+    its centre; or to ``size``, whatever its shape is, where ``resize`` is ``"squash"``. A JPEG of four times the size
+    or more is decoded at an eighth to a half of its own, never below twice the size. Transparent parts are laid over
+    white. 16-bit gray keeps its upper eight bits.
 
     Raises:
         InputError: as ``read_header``, or the pixel data is damaged or ends early.
     """
     with _opened(path) as image:
+        _draft(image, size)
         image.load()
         picture = _flat(path, ImageOps.exif_transpose(image), "L" if channels == 1 else "RGB")
-        if picture.size != (size[1], size[0]):
+        if picture.size != (size[1], size[0]) and resize == "squash":
+            picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        elif picture.size != (size[1], size[0]):
             picture = ImageOps.fit(picture, (size[1], size[0]), Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.array(picture))
     return pixels.unsqueeze(0) if channels == 1 else pixels.permute(2, 0, 1)
+
+
+def _draft(image: Image.Image, size: tuple[int, int]) -> None:
+    """Has a JPEG decoded smaller where it is scaled down by far: a part of the work, and hardly another picture."""
+    if image.format != "JPEG":
+        return
+    height, width = size[::-1] if image.getexif().get(_ORIENTATION) in _TURNED else size
+    image.draft(None, (_KEPT * width, _KEPT * height))
 
 
 @contextmanager
