@@ -59,6 +59,7 @@ WRITES: dict[str, list[Writing]] = {
         Writing("--out", "{set}", outputs.PICTURE, True),
     ],
     "info": [],
+    "datasets": [],
     "networks": [],
     "bench": [
         Writing("--chart", "decode", outputs.DRAWING),
@@ -461,6 +462,7 @@ WORK = {
     "export": "gsdd_runtime.export.onnx.export_onnx",
     "decode": "gsdd_runtime.reports.pictures.write_decoded",
     "info": "gsdd_runtime.sets.description.description",
+    "datasets": "gsdd_runtime.datasets.class_choice.imagenet_names",
     "networks": "gsdd_runtime.networks.catalog.listed_names",
     "bench": "gsdd_runtime.bench.run_decode_bench",
     "doctor": "gsdd_runtime.commands.examination.examine",

@@ -18,6 +18,7 @@ from typer.main import get_command
 from gsdd_runtime.commands import (
     bench,
     compress,
+    datasets,
     decode,
     distill,
     doctor,
@@ -93,6 +94,7 @@ for module, name in (
     (export, "export"),
     (decode, "decode"),
     (info, "info"),
+    (datasets, "datasets"),
     (networks, "networks"),
     (bench, "bench"),
     (doctor, "doctor"),

@@ -38,6 +38,17 @@ TestPartOption = Annotated[
         "[default: 0.2]",
     ),
 ]
+ClassesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--classes",
+        help="nette, woof, fruit, yellow, meow, squawk, a to e, imagenet (all, by readable names), names with commas "
+        "between them, or a file of names. [default: all]",
+    ),
+]
+ResizeOption = Annotated[
+    str, typer.Option("--resize", help="To --size: cover (and cut the centre) or squash, of pictures of another shape.")
+]
 NormalizationOption = Annotated[
     str,
     typer.Option("--normalization", help="Mean and deviation: computed from the training images, or published ones."),
@@ -101,6 +112,8 @@ class DataOptions:
     data_dir: DataDirOption = None
     size: SizeOption = None
     test_part: TestPartOption = None
+    classes: ClassesOption = None
+    resize: ResizeOption = "cover"
     normalization: NormalizationOption = "computed"
     zca: ZcaOption = False
 
@@ -112,7 +125,8 @@ class DataOptions:
         """What will be read from."""
         from gsdd_runtime.datasets import folders_of
 
-        return folders_of(self.dataset or "", self.data_dir)
+        listed = Path(self.classes or "")
+        return [*folders_of(self.dataset or "", self.data_dir), *([listed] if listed.is_file() else [])]
 
 
 def given_options(options: Any, *but: str) -> list[str]:
@@ -187,6 +201,8 @@ def load_data(options: DataOptions, size: tuple[int, int] | None = None, progres
         data_dir=options.data_dir,
         size=parse_size(options.size) if size is None else size,
         test_part=options.test_part,
+        classes=options.classes,
+        resize=options.resize,
         normalization=options.normalization,
         zca=options.zca,
         progress=progress,
