@@ -57,6 +57,10 @@ ZcaOption = Annotated[
     bool, typer.Option("--zca", help="Networks take ZCA-whitened images, fitted on the training images.")
 ]
 SizeOption = Annotated[str | None, typer.Option("--size", metavar="HxW", help="Size of the images, in pixels.")]
+MeanOption = Annotated[
+    str | None, typer.Option("--mean", metavar="R,G,B", help="A number a channel, in pixel units 0 to 1.")
+]
+StdOption = Annotated[str | None, typer.Option("--std", metavar="R,G,B", help="The deviation likewise.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Fixes the result on a device.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
@@ -84,6 +88,20 @@ def parse_size(text: str | None, option: str = "--size") -> tuple[int, int] | No
     if match is None or int(match[1]) == 0 or int(match[2] or match[1]) == 0:
         raise InputError(f"{option}: {text!r} is not a size: give HxW in pixels, such as 32x32")
     return int(match[1]), int(match[2] or match[1])
+
+
+def parse_numbers(option: str, text: str | None) -> list[float] | None:
+    """``"0.5,0.25"`` as numbers; None for None.
+
+    Raises:
+        InputError: anything else.
+    """
+    if text is None:
+        return None
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"{option}: {text!r} are no numbers: give one a channel, such as 0.49,0.48,0.45") from error
 
 
 def parse_range(text: str | None, length: int) -> range:
