@@ -5,9 +5,13 @@ docs/adding-an-objective.md adds one.
 
 from __future__ import annotations
 
+from gsdd_runtime.distillation.objectives.dc import GradientMatching
 from gsdd_runtime.distillation.objectives.dm import DistributionMatching
 from gsdd_runtime.distillation.objectives.objective import Learned, Loss, Objective
 
-OBJECTIVES: dict[str, type[Objective]] = {"dm": DistributionMatching}
+OBJECTIVES: dict[str, type[Objective]] = {
+    "dm": DistributionMatching,
+    "dc": GradientMatching,
+}
 
-__all__ = ["OBJECTIVES", "DistributionMatching", "Learned", "Loss", "Objective"]
+__all__ = ["OBJECTIVES", "DistributionMatching", "GradientMatching", "Learned", "Loss", "Objective"]
