@@ -112,6 +112,7 @@ def of_data(base: str | None = None, without: tuple[str, ...] = ()) -> dict[str,
         "resize": Reaches("--resize squash", "load_dataset.resize", "squash", base),
         "normalization": Reaches("--normalization published", "load_dataset.normalization", "published", base),
         "zca": Reaches("--zca", "load_dataset.zca", True, base),
+        "cache": Reaches("--no-cache", "load_dataset.cache", False, base),
     }
     return {name: line for name, line in lines.items() if name not in without}
 

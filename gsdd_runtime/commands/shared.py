@@ -56,6 +56,13 @@ NormalizationOption = Annotated[
 ZcaOption = Annotated[
     bool, typer.Option("--zca", help="Networks take ZCA-whitened images, fitted on the training images.")
 ]
+CacheOption = Annotated[
+    bool,
+    typer.Option(
+        "--cache/--no-cache",
+        help="Keep the decoded pictures of a folder, to start in seconds the next time (GSDD_CACHE, GSDD_CACHE_LIMIT).",
+    ),
+]
 SizeOption = Annotated[str | None, typer.Option("--size", metavar="HxW", help="Size of the images, in pixels.")]
 MeanOption = Annotated[
     str | None, typer.Option("--mean", metavar="R,G,B", help="A number a channel, in pixel units 0 to 1.")
@@ -134,6 +141,7 @@ class DataOptions:
     resize: ResizeOption = "cover"
     normalization: NormalizationOption = "computed"
     zca: ZcaOption = False
+    cache: CacheOption = True
 
     def given(self) -> list[str]:
         """The options, besides --dataset, that are not what they are by default."""
@@ -223,6 +231,7 @@ def load_data(options: DataOptions, size: tuple[int, int] | None = None, progres
         resize=options.resize,
         normalization=options.normalization,
         zca=options.zca,
+        cache=options.cache,
         progress=progress,
     )
     if data.split is not None:
