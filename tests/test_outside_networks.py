@@ -58,6 +58,15 @@ class Wide(Small):
         super().__init__(channels, classes + 1, size)
 
 
+class Normed(Small):
+    def __init__(self, channels, classes, size):
+        super().__init__(channels, classes, size)
+        self.norm = torch.nn.BatchNorm1d(classes)
+
+    def forward(self, images):
+        return self.norm(super().forward(images))
+
+
 class Broken(Small):
     def __init__(self, channels, classes, size):
         raise KeyError("no such thing")
@@ -155,6 +164,14 @@ def test_what_is_no_network_is_refused(name: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         own(name)
     assert "\n" not in str(caught.value)
+
+
+def test_one_image_alone_is_too_few_for_batch_norm() -> None:
+    network = own("own_network:Normed")
+    assert network(torch.rand(2, 1, 8, 8)).shape == (2, 3)
+    with pytest.raises(InputError, match=r"own_network:Normed cannot be trained on one image of 8x8 alone"):
+        network(torch.rand(1, 1, 8, 8))
+    assert network.eval()(torch.rand(1, 1, 8, 8)).shape == (1, 3)
 
 
 def test_distilling_by_features_needs_them() -> None:

@@ -57,7 +57,21 @@ class OutsideNetwork(Network):
         return embedded.flatten(1)
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.body(x)
+        """Logits ``[batch, classes]`` of normalised images ``[batch, C, H, W]``.
+
+        Raises:
+            InputError: one image alone to train on, where batch norm has a single pixel of it left.
+        """
+        try:
+            logits: Tensor = self.body(x)
+        except ValueError as error:
+            if "Expected more than 1 value per channel" in str(error):
+                height, width = x.shape[2:]
+                raise InputError(
+                    f"network {self._name} cannot be trained on one image of {height}x{width} alone, which a batch "
+                    "here is: choose another batch size, larger images, or another network"
+                ) from error
+            raise
         return logits
 
 
