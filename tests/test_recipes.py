@@ -26,7 +26,7 @@ FAST: dict[str, Any] = {"network": "convnet1-w4", "epochs": 2, "repeats": 1, "de
 
 
 def chosen(name: str | None, images: int = 100, classes: int = 10, **changes: Any) -> ChosenRecipe:
-    return choose_recipe(name, images=images, classes=classes, **changes)
+    return choose_recipe(name, images=images, classes=classes, **{"network": "convnet3", **changes})
 
 
 @pytest.mark.parametrize(
@@ -222,4 +222,25 @@ def test_a_recipe_of_teachers_learns_what_the_teacher_knows() -> None:
 
 
 def test_every_recipe_is_in_the_table_once() -> None:
-    assert list(RECIPES) == ["dm", "dc", "mtt", "sre2l", "rded"]
+    assert list(RECIPES) == ["dm", "dc", "mtt", "sre2l", "rded", "cross"]
+
+
+@pytest.mark.parametrize(
+    ("network", "rate"), [("alexnet", 1e-3), ("vit", 5e-5), ("vgg11", 1e-2), ("resnet18", 1e-2), ("convnet3", 1e-2)]
+)
+def test_across_architectures_each_trains_at_its_published_rate_by_a_cosine(network: str, rate: float) -> None:
+    cross = chosen("cross", network=network, epochs=4)
+    assert cross.recipe == Recipe(epochs=4, learning_rate=rate, schedule="cosine")
+    assert cross.rate_from == "network"
+    # GSDD's scheduler: from the rate to 0, a step an epoch.
+    assert [cross.recipe.rate(epoch) for epoch in (1, 3)] == pytest.approx([rate, rate / 2])
+    given = chosen("cross", network=network, learning_rate=0.5)
+    assert (given.recipe.learning_rate, given.recipe.schedule, given.rate_from) == (0.5, "cosine", "option")
+
+
+@pytest.mark.parametrize(("network", "rate"), [("alexnet", 1e-3), ("mlp", 1e-2)])
+def test_the_result_across_architectures_says_the_rate_of_its_network(network: str, rate: float) -> None:
+    options: dict[str, Any] = {"epochs": 1, "repeats": 1, "device": "cpu"}
+    document = evaluate(easy_set(DATA), DATA, recipe="cross", network=network, **options).to_dict()
+    assert (document["learning_rate"], document["schedule"]) == (rate, "cosine")
+    assert (document["recipe"], document["learning_rate_from"]) == ("cross", "network")

@@ -44,7 +44,9 @@ SizesOption = Annotated[
 RecipeOption = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="dm, dc, mtt, sre2l or rded. [default: mtt where the set has a learned rate, else dm]"
+        metavar="NAME",
+        help="dm, dc, mtt, sre2l, rded, or cross: a rate for each network. [default: mtt where the set has a learned "
+        "rate, else dm]",
     ),
 ]
 EpochsOption = Annotated[int | None, typer.Option(min=1, help="Passes over a set. [default: the recipe's]")]

@@ -83,18 +83,18 @@ def evaluate(
     """
     check_distilled_set(distilled_set)
     check_real_data(data)
+    shape = (distilled_set.height, distilled_set.width) if size is None else size
+    network = networks.chosen(network, shape)
     chosen = recipe_for(
-        recipe, distilled_set, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, momentum=momentum,
-        weight_decay=weight_decay, augment=augment,
+        recipe, distilled_set, network=network, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
+        momentum=momentum, weight_decay=weight_decay, augment=augment,
     )  # fmt: skip
     for name, value in (("repeats", repeats), ("tests", tests)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise InputError(f"{name} must be a whole number of at least 1, got {value!r}")
     tested = _tested_epochs(chosen.recipe.epochs, tests, accuracy_at)
     where = resolve_device(device)
-    shape = (distilled_set.height, distilled_set.width) if size is None else size
     check_fit(distilled_set, data, shape)
-    network = networks.chosen(network, shape)
     distilled_set = with_statistics(distilled_set, data)
     examples = Examples(distilled_set, where, shape)
     test = RealTest(distilled_set.preparation, data, where)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from gsdd_runtime.errors import check_type
 from gsdd_runtime.networks.network import Size
 
 # The longer side up to which the tables of CIFAR are repeated, in pixels; beyond, those of the ImageNet subsets.
@@ -45,6 +46,7 @@ _TABLE = {
 
 def published_training(name: str) -> PublishedTraining:
     """Of the network of this name, whatever its norm: the rate is the architecture's."""
+    check_type("network", name, str, "a name", "choose one that `gsdd-rt networks` lists")
     return _TABLE.get(name.removesuffix("-batch"), _OTHERS)
 
 

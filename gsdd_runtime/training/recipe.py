@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from gsdd_runtime.errors import InputError, check_type
+from gsdd_runtime.networks.published import published_training
 from gsdd_runtime.sets.checks import is_number
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.training.augmentation import chosen_augmentation
@@ -111,12 +112,14 @@ _TEACHERS = Recipe(
 # - mtt: GeorgeCazenavette/mtt-distillation: DM's with the learned rate.
 # - sre2l: VILA-Lab/SRe2L, validate/train_FKD.sh, without its stored label of every view.
 # - rded: LINs-lab/RDED, argument.py, without its shuffling of patches; the batch goes by the images a class.
+# - cross: GSDD's evaluate_cross_arch.py: DM's with a cosine, at the rate of each network (``networks.published``).
 RECIPES: dict[str, Recipe] = {
     "dm": Recipe(),
     "dc": Recipe(epochs=300, augment=None),
     "mtt": Recipe(),
     "sre2l": _TEACHERS,
     "rded": replace(_TEACHERS, batch_size=100, schedule="half-cosine", crop_scale=0.5),
+    "cross": Recipe(schedule="cosine"),
 }
 # RDED's batches by the least images a class; twice as large from 100 classes on.
 _RDED_BATCHES = ((50, 100), (10, 50), (0, 10))
@@ -129,7 +132,7 @@ class ChosenRecipe:
     Attributes:
         name: in ``RECIPES``.
         recipe: with all that was changed.
-        rate_from: ``"recipe"``, ``"set"`` (learned with it) or ``"option"``.
+        rate_from: ``"recipe"``, ``"set"`` (learned with it), ``"network"`` (published for it) or ``"option"``.
     """
 
     name: str
@@ -138,7 +141,13 @@ class ChosenRecipe:
 
 
 def choose_recipe(
-    name: str | None, *, facts: dict[str, Any] | None = None, images: int, classes: int, **changes: Any
+    name: str | None,
+    *,
+    facts: dict[str, Any] | None = None,
+    images: int,
+    classes: int,
+    network: str,
+    **changes: Any,
 ) -> ChosenRecipe:
     """The recipe of that name with changes.
 
@@ -146,6 +155,7 @@ def choose_recipe(
         name: in ``RECIPES``; left out, ``mtt`` where a learning rate was learned with the set, else ``dm``.
         facts: what the set says that training on it needs: under ``learning_rate``, the learned one.
         images, classes: of what is trained on.
+        network: that is trained: ``cross`` has a rate for each.
         changes: attributes of :class:`Recipe`; None (for ``augment``: ``AS_RECIPE``) leaves one as it is.
 
     Raises:
@@ -171,6 +181,11 @@ def choose_recipe(
         if learned is None:
             raise InputError("recipe mtt trains at the rate learned with the set, and none is stated: give a rate")
         given["learning_rate"], source = learned, "set"
+    if name == "cross":
+        published = published_training(network)
+        recipe = replace(recipe, schedule=published.schedule)
+        if source == "recipe":
+            given["learning_rate"], source = published.learning_rate, "network"
     return ChosenRecipe(name, replace(recipe, **given), source)
 
 

@@ -110,13 +110,13 @@ def train(
         InputError: an unknown network or device, a number out of range, a set that cannot be decoded.
     """
     check_distilled_set(distilled_set)
-    chosen = recipe_for(
-        recipe, distilled_set, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, momentum=momentum,
-        weight_decay=weight_decay, augment=augment,
-    ).recipe  # fmt: skip
-    where = resolve_device(device)
     shape = (distilled_set.height, distilled_set.width) if size is None else size
     name = networks.chosen(network, shape)
+    chosen = recipe_for(
+        recipe, distilled_set, network=name, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
+        momentum=momentum, weight_decay=weight_decay, augment=augment,
+    ).recipe  # fmt: skip
+    where = resolve_device(device)
     fresh = networks.build(
         name, distilled_set.channels, distilled_set.classes, shape, derived_generator(seed, "network")
     ).to(where)

@@ -166,7 +166,7 @@ MUTATIONS = [
     Mutation(
         "trains with the default recipe whatever is asked",
         ACCURACY,
-        "batch_size=batch_size, learning_rate=learning_rate, momentum=momentum,",
+        "batch_size=batch_size, learning_rate=learning_rate,\n        momentum=momentum,",
         "",
         REPEAT,
     ),
@@ -232,6 +232,21 @@ MUTATIONS = [
         'given["learning_rate"], source = learned, "set"',
         'source = "set"',
         ("test_recipes.py::test_mtt_trains_at_the_rate_learned_with_the_set",),
+    ),
+    Mutation(
+        "trains every network across architectures at one rate",
+        RECIPES,
+        'given["learning_rate"], source = published.learning_rate, "network"',
+        'source = "network"',
+        ("test_recipes.py::test_the_result_across_architectures_says_the_rate_of_its_network",),
+    ),
+    Mutation(
+        "takes the rate of the default network across architectures",
+        ACCURACY,
+        "recipe, distilled_set, network=network, epochs=epochs",
+        'recipe, distilled_set, network="convnet3", epochs=epochs',
+        ("test_recipes.py::test_the_result_across_architectures_says_the_rate_of_its_network[alexnet-0.001]",),
+        short=True,
     ),
     Mutation(
         "spares nothing from AdamW's weight decay",
