@@ -34,7 +34,8 @@ def command(
 
     # What an earlier run left there is for the library to judge where this one goes on.
     place = outputs.Output("--out", out, outputs.SET)
-    outputs.check([place], reads=data.folders(), overwrite=overwrite or resume)
+    reads = [*data.folders(), *(Path(options[name]) for name in ("experts",) if name in options)]
+    outputs.check([place], reads=reads, overwrite=overwrite or resume)
     with progress_bar() as progress:
         distilled = distill(
             load_data(data, progress=progress),

@@ -18,14 +18,13 @@ FOLDER = "imagefolder:"
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of a reader; what follows ``progress`` of those alone that read pictures."""
+    """What is asked of a reader; ``classes`` and ``resize`` of those alone that read pictures."""
 
     data_dir: str | os.PathLike[str] | None
     size: tuple[int, int] | None
     progress: Reporter
     classes: str | Sequence[str] | None = None
     resize: str = "cover"
-    cache: bool = True
 
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
@@ -91,8 +90,7 @@ DATASETS: dict[str, Dataset] = {
     ),
     "tiny-imagenet": Dataset(
         lambda asked: load_tiny_imagenet(
-            asked.data_dir, asked.size, asked.progress,
-            classes=asked.classes, resize=asked.resize, cache=asked.cache,
+            asked.data_dir, asked.size, asked.progress, classes=asked.classes, resize=asked.resize
         ),
         "tiny-imagenet-200.zip, unpacked", 200, (100_000, 10_000), (64, 64), 3,
         "ImageNet's: for non-commercial research", IMAGENET, pictures=True,

@@ -29,6 +29,7 @@ class Declared:
         choices: what a text may be.
         shown: the default in words, where it is None.
         resume: what a resumed run may do to it, as :func:`option` says; None where it decides the result.
+        place: it names a place of this machine, which is no part of a run's record.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Declared:
     choices: Callable[[], tuple[str, ...]] | None = None
     shown: str | None = None
     resume: str | None = None
+    place: bool = False
 
     @property
     def flag(self) -> str:
@@ -83,6 +85,7 @@ def option(
     choices: Callable[[], tuple[str, ...]] | None = None,
     shown: str | None = None,
     resume: str | None = None,
+    place: bool = False,
 ) -> Any:
     """A dataclass field that is an option.
 
@@ -94,6 +97,7 @@ def option(
         choices: gives what a text may be. A function, as registries are filled after this file is read.
         shown: the default in words.
         resume: ``"change"``, ``"raise"`` or ``"lower"``, where a resumed run may do so.
+        place: it names a place of this machine: what is there decides the result, and is recorded in its stead.
     """
     told = {
         "help": help,
@@ -103,6 +107,7 @@ def option(
         "choices": choices,
         "shown": shown,
         "resume": resume,
+        "place": place,
     }
     return field(default=default, metadata={_KEY: told})
 

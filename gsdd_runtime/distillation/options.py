@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -112,6 +112,9 @@ class ResolvedOptions:
         """The options as JSON values; of the device its kind alone, as every one of a kind does for the same run."""
         common = {one.name: getattr(self, one.name) for one in declared(CommonOptions)}
         own = asdict(self.representation_options) | asdict(self.method_options)
+        for one in declared(type(self.method_options)):
+            if one.place:
+                own.pop(one.name)
         data = self.room.data
         seen = {"mean": list(data.mean), "std": list(data.std), "zca": data.zca is not None}
         return common | dict(self.storage.facts) | own | seen | {"device": torch.device(self.device).type}
@@ -123,7 +126,10 @@ def all_options() -> dict[str, Owned]:
     for owner, options in _owners():
         for one in options:
             earlier = found.get(one.name, Owned(one))
-            found[one.name] = Owned(earlier.option, (*earlier.owners, owner))
+            told = earlier.option
+            if one.help != told.help:
+                told = replace(told, help=f"{told.help} For {owner}: {one.help} Default: {one.default_text}.")
+            found[one.name] = Owned(told, (*earlier.owners, owner))
     return found
 
 

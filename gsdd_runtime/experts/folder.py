@@ -101,8 +101,10 @@ class ExpertFolder:
 
     def check_fits(self, network: str, data: RealData) -> None:
         """Raises InputError unless the experts are of ``network`` and were trained on ``data``, prepared alike."""
-        remedy = f"make others with {experts_command(Path('DIR'), data.name, network)}"
-        self.subject.check_same(Subject.of(network, data), str(self.path), remedy)
+        command = experts_command(Path("DIR"), data.name, network)
+        other_network = f"give --network {self.subject.network}, or make others with {command}"
+        self.subject.check_network(network, (data.height, data.width), str(self.path), other_network)
+        self.subject.check_same(Subject.of(network, data), str(self.path), f"make others with {command}")
 
     def check_preparation(self, preparation: Preparation) -> None:
         """Raises InputError unless the experts take images as ``preparation`` makes them, for a set's, say."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -34,7 +34,8 @@ from gsdd_runtime.networks.outside import without_file
 from gsdd_runtime.progress import Progress, Reporter, silent
 from gsdd_runtime.seeds import derived_generator, derived_seed
 from gsdd_runtime.training.real_images import RealExamples, RealTest
-from gsdd_runtime.training.trainer import Recipe, deterministic_convolutions, train_epoch
+from gsdd_runtime.training.recipe import Recipe
+from gsdd_runtime.training.trainer import deterministic_convolutions, train_epoch
 from gsdd_runtime.versions import VERSION
 from gsdd_runtime.wording import counted
 
@@ -43,6 +44,8 @@ TESTS = 5
 # Seconds between two savings of the epochs of an expert that are done.
 SAVING_INTERVAL = 30.0
 _FLOAT32_BYTES = 4
+# Of a recipe, what a file says; of the rest nothing is asked.
+_PROTOCOL = ("epochs", "batch_size", "learning_rate", "momentum", "weight_decay")
 
 
 def make_experts(
@@ -78,7 +81,7 @@ def make_experts(
         epochs: passes over the training images of each.
         seed: fixes all of them.
         device: ``auto``, ``cpu`` or ``cuda``.
-        batch_size, learning_rate, momentum, weight_decay, augment: see :class:`gsdd_runtime.training.trainer.Recipe`;
+        batch_size, learning_rate, momentum, weight_decay, augment: see :class:`gsdd_runtime.training.recipe.Recipe`;
             the rate stays as it is.
         resume: go on with what the folder holds.
         overwrite: remove the experts that are there first.
@@ -103,7 +106,7 @@ def make_experts(
     name = networks.chosen(network, (data.height, data.width))
     subject = Subject.of(without_file(name), data)
     folder = Path(out)
-    protocol = {**asdict(recipe), "augment": recipe.augment or "none"}
+    protocol = {name: getattr(recipe, name) for name in _PROTOCOL} | {"augment": recipe.augment or "none"}
     about = About(subject, protocol, seed, 0, (), versions_of(where))
     prepare_folder(folder, about, resume=resume, overwrite=overwrite)
     missing = [number for number in range(count) if not trajectory_path(folder, number).exists()]

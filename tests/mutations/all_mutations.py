@@ -9,12 +9,14 @@ import evaluating
 import experts
 import loading
 import splatting
+import trajectories
 
 MUTATIONS = [
     *architectures.MUTATIONS,
     *distilling.MUTATIONS,
     *evaluating.MUTATIONS,
     *experts.MUTATIONS,
+    *trajectories.MUTATIONS,
     *loading.MUTATIONS,
     *commands.MUTATIONS,
     *splatting.MUTATIONS,

@@ -5,13 +5,10 @@ docs/adding-an-objective.md adds one.
 
 from __future__ import annotations
 
-from gsdd_runtime.distillation.objectives.dc import GradientMatching
 from gsdd_runtime.distillation.objectives.dm import DistributionMatching
 from gsdd_runtime.distillation.objectives.objective import Learned, Loss, Objective
+from gsdd_runtime.distillation.objectives.tm import TrajectoryMatching
 
-OBJECTIVES: dict[str, type[Objective]] = {
-    "dm": DistributionMatching,
-    "dc": GradientMatching,
-}
+OBJECTIVES: dict[str, type[Objective]] = {"dm": DistributionMatching, "tm": TrajectoryMatching}
 
-__all__ = ["OBJECTIVES", "DistributionMatching", "GradientMatching", "Learned", "Loss", "Objective"]
+__all__ = ["OBJECTIVES", "DistributionMatching", "Learned", "Loss", "Objective", "TrajectoryMatching"]

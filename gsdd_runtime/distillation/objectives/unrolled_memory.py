@@ -1,0 +1,105 @@
+"""What a step of trajectory matching will take, found out before the first one."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import torch
+from torch import Tensor
+
+from gsdd_runtime.distillation.objectives.trajectory_distance import StepLoss
+from gsdd_runtime.errors import InputError
+from gsdd_runtime.memory import check_memory
+from gsdd_runtime.progress import say_once
+from gsdd_runtime.wording import bytes_in_words, counted
+
+_FLOAT32_BYTES = 4
+# What is worked with beside the tensors that a graph keeps, measured (docs/distilling.md).
+_WORKING_SHARE = 0.25
+_REMEDY = "lower --batch-syn"
+
+
+def check_step_memory(
+    step_loss: StepLoss, length: int, batch: tuple[int, ...], classes: int, steps: int, device: torch.device
+) -> int:
+    """Says on stderr what a step of matching takes, and refuses it where there is less.
+
+    Args:
+        step_loss: of an unrolled step.
+        length: parameters of the network.
+        batch: shape of the images of an unrolled step, ``(B, C, H, W)``.
+        classes: of the labels.
+        steps: that are unrolled.
+        device: that they run on.
+
+    Returns:
+        Bytes, estimated.
+
+    Raises:
+        InputError: more than there is; it names the option that lowers it.
+    """
+    needed = step_bytes(step_loss, length, batch, classes, steps, device)
+    what = f"a step of trajectory matching on {counted(batch[0], 'image')} at once"
+    if device.type == "cpu":
+        check_memory(needed, what, _REMEDY)
+    elif needed > (total := torch.cuda.get_device_properties(device).total_memory):
+        raise InputError(f"{what} would take {bytes_in_words(needed)}, {device} has {bytes_in_words(total)}: {_REMEDY}")
+    weights = bytes_in_words(steps * length * _FLOAT32_BYTES)
+    say_once(
+        f"{what} takes about {bytes_in_words(needed)}: one unrolled step's graph, and {weights} for the weights of all "
+        f"{steps}"
+    )
+    return needed
+
+
+def step_bytes(
+    step_loss: StepLoss, length: int, batch: tuple[int, ...], classes: int, steps: int, device: torch.device
+) -> int:
+    """The estimate: what the graph of one image and that of two keep, and the weights of every step."""
+    one, two = (_kept_bytes(step_loss, length, (count, *batch[1:]), classes, device) for count in (1, 2))
+    graph = one + (two - one) * (batch[0] - 1)
+    # The weights of each step; besides, the expert's, and a few vectors as long.
+    vectors = (steps + 8) * length * _FLOAT32_BYTES
+    return int(graph * (1 + _WORKING_SHARE)) + vectors
+
+
+def _kept_bytes(step_loss: StepLoss, length: int, batch: tuple[int, ...], classes: int, device: torch.device) -> int:
+    """Bytes that the graph of a step keeps at most while it is derived twice."""
+    generator = torch.Generator().manual_seed(0)
+    weights = (0.05 * torch.randn(length, generator=generator)).to(device).requires_grad_()
+    images = torch.randn(batch, generator=generator).to(device).requires_grad_()
+    labels = (torch.arange(batch[0]) % classes).to(device)
+    count = _Count()
+    with torch.autograd.graph.saved_tensors_hooks(count.keep, lambda kept: kept.tensor):
+        (gradient,) = torch.autograd.grad(step_loss(0, weights, images, labels), weights, create_graph=True)
+        torch.autograd.grad(gradient.sum(), [weights, images])
+    return count.peak
+
+
+class _Count:
+    """Bytes of the storages that are kept, each counted once."""
+
+    def __init__(self) -> None:
+        self.now = self.peak = 0
+        self.users: Counter[int] = Counter()
+
+    def keep(self, tensor: Tensor) -> _Kept:
+        return _Kept(tensor, self)
+
+
+class _Kept:
+    def __init__(self, tensor: Tensor, count: _Count) -> None:
+        # Detached: with its graph it would keep itself.
+        self.tensor = tensor.detach()
+        self._count = count
+        self._place = tensor.untyped_storage().data_ptr()
+        count.users[self._place] += 1
+        if count.users[self._place] == 1:
+            count.now += tensor.untyped_storage().nbytes()
+            count.peak = max(count.peak, count.now)
+
+    def __del__(self) -> None:
+        count = self._count
+        count.users[self._place] -= 1
+        if count.users[self._place] == 0:
+            count.now -= self.tensor.untyped_storage().nbytes()

@@ -1,0 +1,292 @@
+"""Trajectory matching: its steps against their formulas, its draws, its learned values, its refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from easy_data import easy_data, easy_images
+from torch import Tensor
+from torch.nn import functional
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+import gsdd_runtime as gsdd
+from gsdd_runtime import networks
+from gsdd_runtime.distillation.objectives.tm import TrajectoryMatching, chunks_of_permutations
+from gsdd_runtime.errors import InputError
+from gsdd_runtime.experts import ExpertFolder, make_experts
+from gsdd_runtime.progress import Progress, say_once
+from gsdd_runtime.seeds import derived_generator
+from gsdd_runtime.training.augmentation import draw_dsa
+
+NETWORK, SEED, GPC = "convnet1-w4", 3, 2
+DATA = easy_data()
+COUNT = GPC * len(DATA.class_names)
+OPTIONS: dict[str, Any] = {
+    "method": "tm", "representation": "pixels", "network": NETWORK, "gpc": GPC, "iterations": 3, "syn_steps": 5,
+    "batch_syn": 4, "max_start_epoch": 3, "start_rate": 0.05, "lr_lr": 1e-3, "learning_rate": 0.01, "seed": SEED,
+    "device": "cpu",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def experts(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Three experts of five epochs."""
+    folder = tmp_path_factory.mktemp("tm") / "experts"
+    make_experts(DATA, folder, network=NETWORK, count=3, epochs=5, batch_size=8, learning_rate=0.05, device="cpu")
+    return str(folder)
+
+
+def distilled(experts: str | None, **changes: Any) -> gsdd.DistilledSet:
+    return gsdd.distill(changes.pop("data", DATA), **{**OPTIONS, "experts": experts, **changes})
+
+
+@dataclass
+class Moved:
+    """A tensor that an optimiser is about to move, and by what gradient."""
+
+    value: Tensor
+    gradient: Tensor
+    group: dict[str, Any]
+
+
+@pytest.fixture
+def moves() -> Iterator[list[Moved]]:
+    """Everything that the optimisers of a test move, in their order: the images first, then what is learned."""
+    seen: list[Moved] = []
+
+    def note(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        for group in optimizer.param_groups:
+            settings = {key: value for key, value in group.items() if key != "params"}
+            seen.extend(Moved(p.detach().clone(), p.grad.clone(), settings) for p in group["params"])
+
+    hook = register_optimizer_step_pre_hook(note)
+    yield seen
+    hook.remove()
+
+
+def by_hand(
+    folder: str, step: int, pixels: Tensor, labels: Tensor, rate: Tensor, *, augment: str, start_before: int
+) -> Tensor:
+    """The loss of a step from the experts' weights and the images in pixel units, with the graph of all its steps."""
+    generator = derived_generator(SEED, "match", step, "expert")
+    expert = int(torch.randint(3, (), generator=generator))
+    epoch = int(torch.randint(0, start_before, (), generator=generator))
+    files = ExpertFolder(folder)
+    start, target = files.parameters(expert, epoch), files.parameters(expert, epoch + 2)
+    network = networks.build(NETWORK, 1, 3, (8, 8), seed=0)
+    images = (pixels - DATA.mean[0]) / DATA.std[0]
+    generator = derived_generator(SEED, "match", step, "batches")
+    orders = [torch.randperm(COUNT, generator=generator) for _ in range(3)]
+    # Six images in chunks of four: the two that are left over come first.
+    batches = [part for order in orders for part in (order[4:], order[:4])][:5]
+    weights = start.clone().requires_grad_()
+    for inner, batch in enumerate(batches):
+        chosen = images[batch]
+        if augment == "dsa":
+            chosen = draw_dsa(derived_generator(SEED, "match", step, "augment", inner), len(batch)).apply(chosen)
+        parts, place = {}, 0
+        for name, part in network.named_parameters():
+            parts[name] = weights[place : place + part.numel()].view(part.shape)
+            place += part.numel()
+        loss = functional.cross_entropy(torch.func.functional_call(network, parts, (chosen,)), labels[batch])
+        weights = weights - rate * torch.autograd.grad(loss, weights, create_graph=True)[0]
+    return (weights - target).square().sum() / (start - target).square().sum()
+
+
+@pytest.mark.parametrize("augment", ["dsa", "none"])
+@pytest.mark.parametrize("learn_labels", [False, True])
+def test_a_step_is_its_formula(augment: str, learn_labels: bool, experts: str, moves: list[Moved]) -> None:
+    reports: list[Progress] = []
+    distilled(experts, augment=augment, learn_labels=learn_labels, progress=reports.append)
+    per_step = 3 if learn_labels else 2
+    assert len(moves) == 3 * per_step
+    for step, report in enumerate(reports):
+        pixels, rate, *logits = moves[step * per_step : (step + 1) * per_step]
+        # What is drawn is what is stored; the gradient goes through the rounding.
+        leaf = pixels.value.bfloat16().float().requires_grad_()
+        learned = rate.value.clone().requires_grad_()
+        labels = torch.arange(3).repeat_interleave(GPC)
+        leaves = [leaf, learned]
+        if learn_labels:
+            leaves.append(logits[0].value.clone().requires_grad_())
+            labels = leaves[2].softmax(dim=1)
+        loss = by_hand(experts, step, leaf, labels, learned, augment=augment, start_before=3)
+        assert report.loss == pytest.approx(loss.item(), rel=1e-4)
+        for expected, found in zip(torch.autograd.grad(loss, leaves), (pixels, rate, *logits), strict=True):
+            torch.testing.assert_close(found.gradient, expected, rtol=2e-3, atol=2e-5 * float(expected.abs().max()))
+        assert pixels.gradient.abs().sum() > 0
+
+
+def test_the_rate_is_learned_by_its_own_sgd_and_told(experts: str, moves: list[Moved]) -> None:
+    made = distilled(experts)
+    rates = moves[1::2]
+    assert (rates[0].group["lr"], rates[0].group["momentum"]) == (1e-3, 0.5)
+    assert rates[0].value == torch.tensor(0.05)
+    value, speed = 0.05, 0.0
+    for move in rates:
+        assert move.value.item() == pytest.approx(value, rel=1e-6)
+        speed = 0.5 * speed + move.gradient.item()
+        value -= 1e-3 * speed
+    assert made.training == {"learning_rate": pytest.approx(value, rel=1e-6)}
+    assert value != 0.05
+
+
+def test_the_rate_is_kept_above_its_bound_and_that_is_said(experts: str, capsys: pytest.CaptureFixture[str]) -> None:
+    say_once.cache_clear()
+    for sign in (1, -1):
+        # From far above what is right, the rate would go far below 0.
+        made = distilled(experts, start_rate=5.0, lr_lr=1e3, iterations=1)
+        assert made.training["learning_rate"] == pytest.approx(1e-3)
+        assert sign
+    assert capsys.readouterr().err.count("learning_rate reached its bound 0.001 and is kept there") == 1
+
+
+def test_chunks_use_up_a_permutation_the_short_remainder_first() -> None:
+    chunks = chunks_of_permutations(7, 3, 8, torch.Generator().manual_seed(1))
+    assert [len(chunk) for chunk in chunks] == [1, 3, 3, 1, 3, 3, 1, 3]
+    for first in (0, 3):
+        assert sorted(torch.cat(chunks[first : first + 3]).tolist()) == list(range(7))
+    assert not torch.equal(torch.cat(chunks[:3]), torch.cat(chunks[3:6]))
+    assert [len(chunk) for chunk in chunks_of_permutations(4, 4, 3, torch.Generator())] == [4, 4, 4]
+
+
+def epochs_entered(experts: str, **changes: Any) -> list[int]:
+    entered: list[int] = []
+    distilled(experts, progress=lambda report: entered.append(int(report.parts["start_epoch"])), **changes)
+    return entered
+
+
+def test_experts_are_entered_at_epochs_of_the_range(experts: str) -> None:
+    quick = {"syn_steps": 1, "iterations": 30}
+    assert set(epochs_entered(experts, **quick)) == {0, 1, 2}
+    assert set(epochs_entered(experts, min_start_epoch=2, max_start_epoch=4, **quick)) == {2, 3}
+
+
+def test_the_range_of_epochs_rises(experts: str) -> None:
+    options = {"first_max_start_epoch": 1, "max_start_epoch": 3, "expansion_steps": 20, "syn_steps": 1}
+    entered = epochs_entered(experts, iterations=60, **options)
+    assert set(entered[:10]) == {0}
+    assert 1 in entered[10:20]
+    assert max(entered[10:20]) == 1
+    assert set(entered[20:]) == {0, 1, 2}
+
+
+def test_learned_labels_begin_with_the_experts_that_are_right(experts: str, moves: list[Moved]) -> None:
+    made = distilled(experts, learn_labels=True, augment="none")
+    files = ExpertFolder(experts)
+    images = (moves[0].value.bfloat16().float() - DATA.mean[0]) / DATA.std[0]
+    said = torch.stack([files.network(number)(images) for number in range(3)]).detach()
+    for index, logits in enumerate(moves[2].value):
+        right = [each[index] for each in said if int(each[index].argmax()) == index // GPC]
+        assert right
+        torch.testing.assert_close(logits, torch.stack(right).mean(dim=0))
+    # Then they are learned, and are the set's labels, counted in its bytes.
+    assert (moves[2].group["lr"], moves[2].group["momentum"]) == (2.0, 0.9)
+    assert not torch.equal(moves[2].value, moves[-1].value)
+    assert made.labels.dtype == torch.float16
+    assert made.labels.shape == (COUNT, 3)
+    torch.testing.assert_close(made.labels.float().sum(dim=1), torch.ones(COUNT), rtol=0, atol=2e-3)
+    hard = distilled(experts)
+    assert hard.labels.dtype == torch.int64
+    assert made.nbytes - made.image_nbytes == COUNT * 3 * 2
+
+
+def test_labels_of_images_that_no_expert_gets_right_begin_with_their_class(
+    experts: str, moves: list[Moved], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = ExpertFolder(experts)
+    zeros = files.subject.build(torch.zeros(files.subject.length))
+    monkeypatch.setattr(ExpertFolder, "network", lambda *_: zeros)
+    distilled(experts, learn_labels=True, iterations=1)
+    labels = torch.arange(3).repeat_interleave(GPC)
+    # A network of zeros says nothing, which by its order is the first class.
+    assert torch.equal(moves[2].value, functional.one_hot(labels, 3).float() * (labels > 0).unsqueeze(1))
+
+
+class StopError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stop", [1, 4])
+def test_a_stopped_run_ends_in_the_same_bytes(stop: int, experts: str, tmp_path: Path) -> None:
+    options = {"iterations": 6, "learn_labels": True, "representation": "gaussians", "fit_steps": 2}
+    whole, out = tmp_path / "whole.safetensors", tmp_path / "set.safetensors"
+    distilled(experts, out=whole, **options)
+
+    def stopping(progress: Progress) -> None:
+        if (progress.phase, progress.step) == ("match", stop):
+            raise StopError
+
+    with pytest.raises(StopError):
+        distilled(experts, out=out, checkpoint_interval=1, progress=stopping, **options)
+    # Wherever the experts stand by now.
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for file in Path(experts).iterdir():
+        (moved / file.name).write_bytes(file.read_bytes())
+    distilled(str(moved), out=out, resume=True, **options)
+    assert out.read_bytes() == whole.read_bytes()
+
+
+def test_a_run_goes_on_with_its_own_experts_alone(experts: str, tmp_path: Path) -> None:
+    out, fewer = tmp_path / "set.safetensors", tmp_path / "fewer"
+    distilled(experts, out=out)
+    fewer.mkdir()
+    for number in range(2):
+        name = f"trajectory-{number:04}.safetensors"
+        (fewer / name).write_bytes((Path(experts) / name).read_bytes())
+    with pytest.raises(InputError, match="of a run with experts_fingerprint 'sha256:"):
+        distilled(str(fewer), out=out, resume=True)
+    assert experts not in str(gsdd.DistilledSet.load(out).options)
+
+
+OTHERS = easy_data(name="others", train=easy_images(30, 1, 9))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"experts": None},
+            "method tm needs experts: make them with `gsdd-rt experts --dataset easy ",
+        ),
+        ({"experts": "/nowhere"}, "cannot read the folder of experts /nowhere: No such file"),
+        ({"network": "convnet1-w8"}, "not of convnet1-w8 for 8x8: give --network convnet1-w4, or make others"),
+        ({"data": OTHERS}, "is of experts on other real data (easy, "),
+        ({"max_start_epoch": 5}, "max_start_epoch 5 and expert_epochs 2 reach epoch 6, the experts in "),
+        ({"expert_epochs": 4}, "max_start_epoch 3 and expert_epochs 4 reach epoch 6, the experts in "),
+        ({"min_start_epoch": 3}, "min_start_epoch 3 must be below first_max_start_epoch 3"),
+        ({"first_max_start_epoch": 4}, "first_max_start_epoch 4, and that at most max_start_epoch 3"),
+        ({"batch_syn": 7}, "batch_syn is 7, more than the 6 images of the set: lower it"),
+        ({"batch_real": 4}, "batch_real is an option of method dm"),
+        ({"start_rate": 0.0}, "start_rate must be a number above 0"),
+    ],
+)
+def test_what_cannot_be_matched_is_refused_first(changes: dict[str, Any], words: str, experts: str) -> None:
+    with pytest.raises(InputError) as caught:
+        distilled(**{"experts": experts, **changes, "progress": pytest.fail})
+    assert words in str(caught.value)
+
+
+def test_memory_is_estimated_before_the_first_step(
+    experts: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say_once.cache_clear()
+    distilled(experts, iterations=1)
+    assert "gsdd-rt: a step of trajectory matching on 4 images at once takes about 8" in capsys.readouterr().err
+    monkeypatch.setattr("gsdd_runtime.memory.UNASKED_BYTES", 0)
+    monkeypatch.setattr("gsdd_runtime.memory.available_memory", lambda: 10_000)
+    with pytest.raises(InputError, match=r"would take .* 10.0 kB of memory are free: lower --batch-syn"):
+        distilled(experts, progress=pytest.fail)
+
+
+def test_the_paper_is_the_default() -> None:
+    options = TrajectoryMatching.Options()
+    assert (options.syn_steps, options.expert_epochs, options.max_start_epoch) == (20, 2, 30)
+    assert (options.start_rate, options.lr_lr, options.learn_labels) == (1e-2, 1e-5, False)
+    assert TrajectoryMatching.default_iterations(options) == 15000
