@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.training import augmentation
-from gsdd_runtime.training.augmentation import DEFAULT_STRATEGY, DsaDraw, draw_dsa, dsa
+from gsdd_runtime.training.augmentation import DEFAULT_STRATEGY, DsaDraw, augmented_together, draw_dsa, dsa
 
 KINDS = DEFAULT_STRATEGY.split("_")
 SHAPES = [(2, 1, 28, 28), (2, 3, 16, 16), (2, 3, 9, 14), (2, 2, 7, 5), (3, 4, 1, 1)]
@@ -236,3 +236,13 @@ def test_cuda_changes_images_as_the_cpu_does_and_the_same_every_time(kind: str) 
     gradients = [torch.autograd.grad(draw.apply(on_cuda), on_cuda, cotangent.cuda())[0] for _ in range(3)]
     torch.testing.assert_close(gradients[0].cpu(), expected, rtol=0, atol=1e-12)
     assert all(torch.equal(gradient, gradients[0]) for gradient in gradients)
+
+
+def test_batches_that_are_changed_together_are_changed_as_each_alone() -> None:
+    sizes = (3, 1, 4, 2, 2, 3, 1, 2)
+    images = torch.randn(sum(sizes), 3, 9, 12, generator=torch.Generator().manual_seed(0))
+    # Seeds whose kinds come twice and in no order.
+    draws = [draw_dsa(torch.Generator().manual_seed(seed)) for seed in range(len(sizes))]
+    assert 1 < len({draw.kind for draw in draws}) < len(draws)
+    alone = torch.cat([draw.apply(part) for draw, part in zip(draws, images.split(sizes), strict=True)])
+    assert torch.equal(augmented_together(draws, images, sizes), alone)

@@ -13,7 +13,7 @@ from gsdd_runtime.distillation.batches import BatchOptions, ClassBatches, RealIm
 from gsdd_runtime.distillation.drawing import DrawnNetwork
 from gsdd_runtime.distillation.images import SyntheticImages
 from gsdd_runtime.seeds import derived_generator
-from gsdd_runtime.training.augmentation import DsaDraw, draw_dsa
+from gsdd_runtime.training.augmentation import DsaDraw, augmented_together, draw_dsa
 
 
 @dataclass(frozen=True)
@@ -152,9 +152,5 @@ class Problem:
         """The images of ``batches``, those of each class changed by the one draw of that class and step."""
         if self.augment == "none":
             return batches.images
-        changed = []
-        for index, images in zip(batches.classes, batches.images.split(batches.sizes), strict=True):
-            draw = self.augmentation("match", step, "augment", index)
-            assert draw is not None
-            changed.append(draw.apply(images))
-        return torch.cat(changed)
+        draws = [draw_dsa(self.generator("match", step, "augment", index)) for index in batches.classes]
+        return augmented_together(draws, batches.images, batches.sizes)

@@ -12,7 +12,7 @@ the images.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -88,6 +88,29 @@ def draw_dsa(generator: torch.Generator, count: int = 1, *, strategy: str = DEFA
     device = generator.device
     kind = kinds[int(torch.randint(len(kinds), (1,), generator=generator, device=device).item())]
     return DsaDraw(kind, torch.rand(3, count, generator=generator, dtype=torch.float64, device=device))
+
+
+def augmented_together(draws: Sequence[DsaDraw], images: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Several batches, each changed by a draw of its own, one call for all that drew the same kind.
+
+    Args:
+        draws: one a batch, of one amount each.
+        images: the batches one after the other, ``[sum(sizes), C, H, W]``.
+        sizes: images of each.
+    """
+    if len(draws) == 1:
+        return draws[0].apply(images)
+    counts = torch.tensor(sizes)
+    owner = torch.arange(len(draws)).repeat_interleave(counts)
+    amounts = torch.cat([draw.amounts for draw in draws], dim=1)
+    places, changed = [], []
+    for kind in dict.fromkeys(draw.kind for draw in draws):
+        those = torch.tensor([draw.kind == kind for draw in draws])[owner].nonzero().flatten()
+        drawn = DsaDraw(kind, amounts[:, owner[those]])
+        places.append(those)
+        changed.append(drawn.apply(images.index_select(0, send(those, images.device))))
+    back = torch.cat(places).argsort()
+    return torch.cat(changed).index_select(0, send(back, images.device))
 
 
 def dsa(
