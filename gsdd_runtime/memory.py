@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from gsdd_runtime.errors import InputError
@@ -11,6 +13,27 @@ from gsdd_runtime.wording import bytes_in_words
 
 # Less is not worth asking for, which takes up to a millisecond.
 UNASKED_BYTES = 1 << 26
+
+
+# What is freed stays with the process up to this much, for tensors of up to 32 MB each: more glibc does not allow.
+KEPT_BYTES = 1 << 30
+KEPT_BLOCK_BYTES = 32 << 20
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Keeps freed main memory for this process, where its C library is glibc.
+
+    Otherwise each tensor of a few megabytes goes back to the system when it is freed, and the next one is of pages that
+    have to be cleared first, which takes longer than filling them.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h.
+    mallopt(-1, KEPT_BYTES)
+    mallopt(-3, KEPT_BLOCK_BYTES)
 
 
 def check_memory(needed: int, what: str, remedy: str) -> None:

@@ -22,6 +22,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 import gsdd_runtime as gsdd
 from gsdd_runtime import networks, reference
 from gsdd_runtime.datasets import RealData
+from gsdd_runtime.distillation.objectives import dm
 from gsdd_runtime.distillation.representations import REPRESENTATIONS
 from gsdd_runtime.progress import Progress
 from gsdd_runtime.seeds import derived_generator, derived_seed
@@ -301,12 +302,12 @@ def test_every_kind_of_parameter_moves_and_the_last_step_is_kept(representation:
 
 def test_a_part_of_the_real_images_is_as_large_as_asked(steps: list[Step], monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    honest = networks.Network.embed
+    honest = dm.embedded
 
-    def counting(self: networks.Network, images: Tensor) -> Tensor:
+    def counting(network: networks.Network, images: Tensor) -> Tensor:
         sizes.append(len(images))
-        return honest(self, images)
+        return honest(network, images)
 
-    monkeypatch.setattr(networks.Network, "embed", counting)
+    monkeypatch.setattr(dm, "embedded", counting)
     run(data(), steps, init="random", iterations=1, batch_real=5, batch_syn=1, classes_per_pass=3)
     assert sorted(sizes) == [CLASSES, 5 * CLASSES]

@@ -26,6 +26,7 @@ from gsdd_runtime.distillation.resuming import HISTORY, check_resumable, check_s
 from gsdd_runtime.distillation.starts import Source
 from gsdd_runtime.distillation.stopping import StopRequest, stop_on_signal
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.memory import keep_freed_memory
 from gsdd_runtime.progress import Reporter
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.versions import VERSION
@@ -97,6 +98,8 @@ class _Run:
         self._options = options
         self._history = history or []
         data, device = options.room.data, torch.device(options.device)
+        if device.type == "cpu":
+            keep_freed_memory()
         real = RealImages(data, options.seed, device)
         setting = Setting(data, options.ipc, options.gpc, options.device, options.network)
         self._problem = Problem(setting, real, augment=options.augment, seed=options.seed)

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from mutation import Mutation
 
+AUGMENTATION = "gsdd_runtime/training/augmentation.py"
+EMBEDDING = "gsdd_runtime/networks/embedding.py"
+NORM_RELU_POOL = "gsdd_runtime/networks/norm_relu_pool.py"
+WINOGRAD = "gsdd_runtime/networks/winograd.py"
+FEATURES = ("test_embedding.py::test_features_and_gradients_are_those_of_the_network",)
 BATCHES = "gsdd_runtime/distillation/batches.py"
 CODED = "gsdd_runtime/distillation/representations/coded.py"
 CHECKPOINT = "gsdd_runtime/distillation/checkpoint.py"
@@ -115,24 +120,60 @@ MUTATIONS = [
     Mutation(
         "draws the same augmentation for every class",
         PROBLEM,
-        'draw = self.augmentation("match", step, "augment", index)',
-        'draw = self.augmentation("match", step, "augment", 0)',
+        'draw_dsa(self.generator("match", step, "augment", index)) for index',
+        'draw_dsa(self.generator("match", step, "augment", 0)) for index',
         MATCHING_STEP,
     ),
     Mutation(
-        "augments with an amount for each image, unlike for the real ones",
+        "augments the synthetic images by other draws than the real ones",
         PROBLEM,
-        'draw = self.augmentation("match", step, "augment", index)',
-        'draw = self.augmentation("match", step, "augment", index, count=len(images))',
+        'draw_dsa(self.generator("match", step, "augment", index)) for index',
+        'draw_dsa(self.generator("match", step, "augment", index, *batches.sizes)) for index',
         MATCHING_STEP,
     ),
     Mutation(
         "does not augment the synthetic images",
         DM,
-        "network.embed(self.problem.augmented(step, synthetic))",
-        "network.embed(synthetic.images)",
+        "embedded(network, self.problem.augmented(step, synthetic))",
+        "embedded(network, synthetic.images)",
         MATCHING_STEP,
         short=True,
+    ),
+    Mutation(
+        "gives images that were augmented together back in the order of their kinds",
+        AUGMENTATION,
+        "back = torch.cat(places).argsort()",
+        "back = torch.cat(places)",
+        ("test_augmentation.py::test_batches_that_are_changed_together_are_changed_as_each_alone",),
+    ),
+    Mutation(
+        "leaves the variance out of the gradient of the norm in one with its pool",
+        NORM_RELU_POOL,
+        ".addcmul_(centered, slope, value=-1)",
+        "",
+        FEATURES,
+        short=True,
+    ),
+    Mutation(
+        "shows what lies below 0 in a norm of trained weights",
+        NORM_RELU_POOL,
+        "plain = not bool(bias.any()) and bool((weight > 0).all())",
+        "plain = not bool(bias.any())",
+        FEATURES,
+    ),
+    Mutation(
+        "keeps the first weights of a network for Winograd's products",
+        WINOGRAD,
+        "if kept is None or kept[0] != weight._version:",
+        "if kept is None:",
+        ("test_embedding.py::test_winograd_gives_what_the_convolution_gives_and_follows_its_weights",),
+    ),
+    Mutation(
+        "takes the statistics of a batch from each of its pieces",
+        EMBEDDING,
+        "joint = (_BatchNorm, Dropout, nn.Dropout)",
+        "joint = (Dropout, nn.Dropout)",
+        ("test_embedding.py::test_statistics_of_a_batch_are_those_of_the_whole",),
     ),
     Mutation(
         "averages over classes instead of adding",

@@ -14,6 +14,7 @@ from gsdd_runtime.distillation.objectives.mean_distance import mean_distance
 from gsdd_runtime.distillation.objectives.objective import Loss, Objective
 from gsdd_runtime.distillation.problem import Problem, Setting
 from gsdd_runtime.networks import Network
+from gsdd_runtime.networks.embedding import embedded
 
 UPDATES = ("step", "class")
 
@@ -54,6 +55,6 @@ class DistributionMatching(Objective):
     def _distance(self, step: int, network: Network, real: ClassBatches, classes: list[int]) -> torch.Tensor:
         synthetic = self.problem.synthetic_batches(step, classes, self.options.batch_syn)
         with torch.no_grad():
-            target = real.class_means(network.embed(self.problem.augmented(step, real)))
-        means = synthetic.class_means(network.embed(self.problem.augmented(step, synthetic)))
+            target = real.class_means(embedded(network, self.problem.augmented(step, real)))
+        means = synthetic.class_means(embedded(network, self.problem.augmented(step, synthetic)))
         return mean_distance(means, target)

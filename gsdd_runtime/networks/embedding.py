@@ -1,0 +1,95 @@
+"""Embedding many images with a network whose weights stay: in pieces that a cache holds, with a bounded graph."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from gsdd_runtime.networks import winograd
+from gsdd_runtime.networks.dropout import Dropout
+from gsdd_runtime.networks.network import Network
+from gsdd_runtime.networks.norm_relu_pool import fits, norm_relu_pool
+
+# Bytes of the largest map of a piece, for each thread of the CPU: what its cache keeps from one layer to the next.
+CACHED_BYTES = 2 * 2**20
+# The same on other devices: 1024 images of 32 x 32 with 128 filters.
+DEVICE_BYTES = 512 * 2**20
+# Bytes of the largest maps of all images up to which a graph keeps what it needs; it keeps about three times as much.
+GRAPH_BYTES = 512 * 2**20
+
+
+def embedded(network: Network, images: Tensor) -> Tensor:
+    """``network.embed(images)``, piece by piece where what it makes of an image depends on no other.
+
+    Where the images ask for a gradient and are many, a piece is embedded anew for its gradient, and its graph freed
+    before the next one's.
+
+    Args:
+        network: whose weights are left alone.
+        images: as it takes them, float32 ``[B, C, H, W]``.
+
+    Returns:
+        ``[B, F]``, differentiable in the images.
+    """
+    if not _apart(network):
+        return network.embed(images)
+    largest = 4 * _largest_map(network, images)
+    again = torch.is_grad_enabled() and images.requires_grad and len(images) * largest > GRAPH_BYTES
+    room = CACHED_BYTES * torch.get_num_threads() if images.device.type == "cpu" else DEVICE_BYTES
+    features = []
+    for piece in images.split(max(1, room // largest)):
+        if again:
+            features.append(checkpoint(_embed, network, piece, use_reentrant=False, preserve_rng_state=False))
+        else:
+            features.append(_embed(network, piece))
+    return features[0] if len(features) == 1 else torch.cat(features)
+
+
+def _embed(network: Network, images: Tensor) -> Tensor:
+    """``network.embed(images)``, on the CPU by faster steps of the same arithmetic where there are some."""
+    on_cpu = images.device.type == "cpu" and images.dtype == torch.float32
+    layers = list(network.features) if isinstance(network.features, nn.Sequential) else []
+    if not on_cpu or not any(fits(layers[at : at + 3]) for at in range(len(layers))):
+        return network.embed(images)
+    x, at = images.contiguous(memory_format=torch.channels_last), 0
+    while at < len(layers):
+        layer, after = layers[at], layers[at + 1 : at + 4]
+        if fits(layers[at : at + 3]) and x.shape[2] % 2 == x.shape[3] % 2 == 0:
+            x = norm_relu_pool(x, cast(nn.GroupNorm, layer))
+            at += 3
+            continue
+        # An instance norm takes away the bias that comes before it.
+        if not torch.is_grad_enabled() and fits(after) and winograd.takes(layer, x):
+            x = winograd.convolved(cast(nn.Conv2d, layer), x)
+        else:
+            x = layer(x)
+        at += 1
+    return x.flatten(1)
+
+
+def _apart(network: Network) -> bool:
+    """Whether each image is embedded by itself: no statistics of a batch, no masks that go on from call to call."""
+    joint = (_BatchNorm, Dropout, nn.Dropout)
+    return not any(isinstance(layer, joint) and layer.training for layer in network.modules())
+
+
+def _largest_map(network: Network, images: Tensor) -> int:
+    """Numbers in the largest map that a convolution makes of one image; kept with the network."""
+    known: dict[torch.Size, int] = network.__dict__.setdefault("largest_maps", {})
+    if images.shape[1:] not in known:
+        sizes = [images.shape[1:].numel()]
+        watches = [
+            layer.register_forward_hook(lambda _, __, result: sizes.append(result.numel()))
+            for layer in network.modules()
+            if isinstance(layer, nn.Conv2d)
+        ]
+        with torch.no_grad():
+            network.embed(images[:1])
+        for watch in watches:
+            watch.remove()
+        known[images.shape[1:]] = max(sizes)
+    return known[images.shape[1:]]
