@@ -241,11 +241,10 @@ def _targets(graph: Graph, distilled_set: DistilledSet) -> str:
 def _network(graph: Graph, net: Network, x: str, size: tuple[int, int]) -> tuple[str, Any]:
     """Logits, and a function that writes the backward nodes: from the gradient of the logits to that of ``x``, if that
     is wanted, and those of all parameters."""
-    features = getattr(net, "features", None)
-    if not isinstance(features, nn.Sequential):
-        raise InputError(f"a training step cannot be made of {type(features or net).__name__}: choose a ConvNet")
+    if not isinstance(net.features, nn.Sequential):
+        raise InputError(f"a training step cannot be made of {type(net.features).__name__}: choose a ConvNet")
     steps: list[Backward] = []
-    for name, layer in features.named_children():
+    for name, layer in net.features.named_children():
         x, step = emit(graph, layer, f"features.{name}", x, size)
         steps.append(step)
         if isinstance(layer, nn.Conv2d):

@@ -30,31 +30,41 @@ _OWN = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)")
 _permitted: set[str] = set()
 
 
-class OutsideNetwork(Network):
-    """A network that others wrote, as ``body``, with the face of ours."""
+class _Body(nn.Module):
+    """A network that others wrote; called, it gives its features before the classifier, ``[batch, ...]``."""
 
     def __init__(self, name: str, body: nn.Module) -> None:
-        nn.Module.__init__(self)
+        super().__init__()
         self.body = body
-        self._name = name
+        self.name = name
 
-    def embed(self, x: Tensor) -> Tensor:
-        """Features before the classifier, ``[batch, features]``.
-
-        Raises:
-            InputError: the class has no method of that name.
-        """
-        if self._name.startswith(TIMM):
+    def forward(self, x: Tensor) -> Tensor:
+        if self.name.startswith(TIMM):
             features: Tensor = self.body.forward_head(self.body.forward_features(x), pre_logits=True)  # type: ignore[operator]
-            return features.flatten(1)
+            return features
         embed = getattr(self.body, "embed", None)
         if embed is None:
             raise InputError(
-                f"network {self._name} has no method embed(images), which distilling by features asks for: "
+                f"network {self.name} has no method embed(images), which distilling by features asks for: "
                 "let it return what the last layer takes, [batch, features]"
             )
         embedded: Tensor = embed(x)
-        return embedded.flatten(1)
+        return embedded
+
+
+class OutsideNetwork(Network):
+    """A network that others wrote, with the face of ours; its ``embed`` raises InputError where the class has none."""
+
+    features: _Body
+
+    def __init__(self, name: str, body: nn.Module) -> None:
+        nn.Module.__init__(self)
+        self.features = _Body(name, body)
+
+    @property
+    def body(self) -> nn.Module:
+        """As its author made it."""
+        return self.features.body
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits ``[batch, classes]`` of normalised images ``[batch, C, H, W]``.
@@ -68,8 +78,8 @@ class OutsideNetwork(Network):
             if "Expected more than 1 value per channel" in str(error):
                 height, width = x.shape[2:]
                 raise InputError(
-                    f"network {self._name} cannot be trained on one image of {height}x{width} alone, which a batch "
-                    "here is: choose another batch size, larger images, or another network"
+                    f"network {self.features.name} cannot be trained on one image of {height}x{width} alone, which a "
+                    "batch here is: choose another batch size, larger images, or another network"
                 ) from error
             raise
         return logits
