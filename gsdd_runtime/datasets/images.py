@@ -57,7 +57,7 @@ def read_header(path: Path, *, upright: bool) -> ImageHeader:
         width, height = image.size
         if upright and image.getexif().get(_ORIENTATION) in _TURNED:
             width, height = height, width
-        return ImageHeader((height, width), _is_gray(image))
+        return ImageHeader((height, width), is_gray(image))
 
 
 def read_image(path: Path, size: tuple[int, int], channels: int, resize: str = "cover") -> Tensor:
@@ -74,12 +74,23 @@ def read_image(path: Path, size: tuple[int, int], channels: int, resize: str = "
     with _opened(path) as image:
         _draft(image, size)
         image.load()
-        picture = _flat(path, ImageOps.exif_transpose(image), "L" if channels == 1 else "RGB")
-        if picture.size != (size[1], size[0]) and resize == "squash":
-            picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-        elif picture.size != (size[1], size[0]):
-            picture = ImageOps.fit(picture, (size[1], size[0]), Image.Resampling.BILINEAR)
-        pixels = torch.from_numpy(np.array(picture))
+        return as_shown(image, str(path), size, channels, resize)
+
+
+def as_shown(image: Image.Image, where: str, size: tuple[int, int], channels: int, resize: str = "cover") -> Tensor:
+    """The pixels of an open picture called ``where``, as :func:`read_image` gives them.
+
+    Raises:
+        InputError: floating-point values, or gray values beyond 16 bits.
+    """
+    if image.mode == "F":
+        raise _float_image(where)
+    picture = _flat(where, ImageOps.exif_transpose(image), "L" if channels == 1 else "RGB")
+    if picture.size != (size[1], size[0]) and resize == "squash":
+        picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    elif picture.size != (size[1], size[0]):
+        picture = ImageOps.fit(picture, (size[1], size[0]), Image.Resampling.BILINEAR)
+    pixels = torch.from_numpy(np.array(picture))
     return pixels.unsqueeze(0) if channels == 1 else pixels.permute(2, 0, 1)
 
 
@@ -120,7 +131,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         ) from error
 
 
-def _float_image(path: Path) -> InputError:
+def _float_image(path: Path | str) -> InputError:
     return InputError(f"{path} is a floating-point image, which does not say its range: {_SAVE_AS_BYTES}")
 
 
@@ -137,14 +148,15 @@ def _is_float_tiff(path: Path) -> bool:
         return False
 
 
-def _is_gray(image: Image.Image) -> bool:
+def is_gray(image: Image.Image) -> bool:
+    """Whether a picture is stored as gray: of one channel, or with a palette of grays alone."""
     if image.mode != "P":
         return image.mode in _GRAY
     palette = np.array(image.getpalette("RGB") or [0, 0, 0]).reshape(-1, 3)
     return bool((palette == palette[:, :1]).all())
 
 
-def _flat(path: Path, image: Image.Image, mode: str) -> Image.Image:
+def _flat(path: str, image: Image.Image, mode: str) -> Image.Image:
     """``image`` in ``mode``, ``L`` or ``RGB``, without transparency."""
     if image.mode.startswith("I"):
         values = np.asarray(image)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from gsdd_runtime.datasets import arrays, items
 from gsdd_runtime.datasets.statistics import ORDERED_KIND, ordered_fingerprint, scanned
 from gsdd_runtime.datasets.whitening import fit_zca
 from gsdd_runtime.errors import InputError, check_type
@@ -82,6 +85,122 @@ class RealData:
         mean, std = scan.statistics()
         digest = scan.fingerprint(class_names, train[0].shape[1:])
         return cls(name, *train, *test, class_names, mean, std, digest, split)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        images: Any,
+        labels: Any,
+        test_images: Any = None,
+        test_labels: Any = None,
+        *,
+        class_names: Sequence[str] | None = None,
+        channels_last: bool | None = None,
+        name: str = "arrays",
+        progress: Reporter = silent,
+    ) -> RealData:
+        """Real data from arrays or tensors, which are copied.
+
+        Args:
+            images, test_images: uint8, or floats from 0 to 1: ``[M, H, W]``, ``[M, C, H, W]`` or ``[M, H, W, C]``.
+            labels, test_labels: whole numbers ``[M]``, from 0. No test part will do for distilling.
+            class_names: one a class; their numbers if left out.
+            channels_last: whether channels come last; left out, where the sides tell.
+            name: for messages.
+            progress: told of the images that were copied.
+
+        Raises:
+            InputError: another type, shape or range; a class without a training image.
+        """
+        if (test_images is None) != (test_labels is None):
+            raise InputError(f"{name}: give both test_images and test_labels, or neither")
+        train = arrays.part_of_arrays(images, labels, f"{name}: training", channels_last, progress)
+        test = None
+        if test_images is not None:
+            test = arrays.part_of_arrays(test_images, test_labels, f"{name}: test", channels_last, progress)
+        return cls.of(name, train, test, arrays.names_for(train[1], class_names, name), progress=progress)
+
+    @classmethod
+    def from_torch(
+        cls,
+        dataset: Any,
+        test: Any = None,
+        *,
+        class_names: Sequence[str] | None = None,
+        size: tuple[int, int] | None = None,
+        channels: int | None = None,
+        resize: str = "cover",
+        name: str = "dataset",
+        progress: Reporter = silent,
+    ) -> RealData:
+        """Real data from a ``torch.utils.data.Dataset`` of ``(image, label)``, each item of which is asked for once.
+
+        Give it without random transforms and without normalisation: both belong to training.
+
+        Args:
+            dataset: with ``len`` and ``[index]``. An image is a picture of Pillow, or uint8 or floats from 0 to 1 as a
+                tensor ``[C, H, W]`` or an array ``[H, W, C]``.
+            test: the same; none will do for distilling.
+            class_names: one a class; left out, ``dataset.classes`` where there is that, else their numbers.
+            size: ``(height, width)`` that images are scaled to, by ``resize``: ``cover`` or ``squash``.
+            channels: 1 or 3 for pictures; left out, as the first one is.
+            name: for messages.
+            progress: told of the items that were copied.
+
+        Raises:
+            InputError: a stream, other items, images of different shapes, a label that is no whole number.
+        """
+        shape = items.Shape(size, channels, resize)
+        if class_names is None and isinstance(getattr(dataset, "classes", None), (list, tuple)):
+            class_names = [str(one) for one in dataset.classes]
+        train = items.part_of_items(
+            *items.items_of_torch(dataset, f"{name}: training"), f"{name}: training", shape, progress
+        )
+        tested = None
+        if test is not None:
+            pairs = items.items_of_torch(test, f"{name}: test")
+            tested = items.part_of_items(*pairs, f"{name}: test", shape.like(train[0]), progress)
+        return cls.of(name, train, tested, arrays.names_for(train[1], class_names, name), progress=progress)
+
+    @classmethod
+    def from_huggingface(
+        cls,
+        dataset: Any,
+        test: Any = None,
+        *,
+        image: str = "image",
+        label: str = "label",
+        class_names: Sequence[str] | None = None,
+        size: tuple[int, int] | None = None,
+        channels: int | None = None,
+        resize: str = "cover",
+        name: str = "dataset",
+        progress: Reporter = silent,
+    ) -> RealData:
+        """Real data from Hugging Face's ``datasets`` (the extra ``datasets``): a split, or a dictionary of them.
+
+        Args:
+            dataset: one split to train on; or several by name: ``train``, and ``test`` or ``validation``.
+            test: a split to test on, in place of that.
+            image, label: the columns.
+            class_names: one a class; left out, those of the column of labels, else their numbers.
+            size, channels, resize, name, progress: as ``from_torch`` takes them.
+
+        Raises:
+            InputError: a stream, no such column, or as for ``from_torch``.
+        """
+        shape = items.Shape(size, channels, resize)
+        training, split = items.splits_of(dataset)
+        test = split if test is None else test
+        if class_names is None:
+            class_names = items.class_names_of(training, label)
+        pairs = items.items_of_huggingface(training, image, label, f"{name}: training")
+        train = items.part_of_items(*pairs, f"{name}: training", shape, progress)
+        tested = None
+        if test is not None:
+            pairs = items.items_of_huggingface(test, image, label, f"{name}: test")
+            tested = items.part_of_items(*pairs, f"{name}: test", shape.like(train[0]), progress)
+        return cls.of(name, train, tested, arrays.names_for(train[1], class_names, name), progress=progress)
 
     @property
     def channels(self) -> int:
