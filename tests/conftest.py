@@ -57,6 +57,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_configure() -> None:
+    # Folders of images that tests make leave nothing outside them; the tests of the cache name a place of their own.
+    os.environ["GSDD_CACHE"] = "off"
     # The tests' images are so small that two threads only wait for one another.
     torch.set_num_threads(1)
 

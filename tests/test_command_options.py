@@ -22,6 +22,7 @@ from gsdd_runtime.commands import outputs
 from gsdd_runtime.commands.cli import app, run
 from gsdd_runtime.commands.shared import load_set_or_model
 from gsdd_runtime.sets.compression import compress
+from gsdd_runtime.sets.selection import select_classes
 
 GROUP = get_command(app)
 COMMANDS: dict[str, Any] = {"": GROUP, **GROUP.commands}  # type: ignore[attr-defined]
@@ -74,6 +75,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         "compare": lambda sets, data_at, sizes, **_: [data_at(size) for size in sizes],
         "comparison_text": lambda *_: "", "comparison_csv": lambda *_: "", "per_class_text": lambda *_: "",
         "run_decode_bench": lambda **_: {},
+        "select_classes": select_classes, "merge_sets": lambda sets, **_: next(iter(sets.values())),
+        "images_and_labels": lambda *_: (torch.zeros(4, 1, 8, 8), torch.zeros(4)),
         "run_train_bench": lambda **_: {}, "run_rate_bench": lambda *_, **__: {},
     }  # fmt: skip
     # All are imported before one is replaced: none keeps another's stand-in.
@@ -101,7 +104,10 @@ def at(place: str, calls: Calls, stdout: str) -> Any:
         return function in calls
     value: Any = calls[function]
     for key in keys:
-        value = value[int(key) if isinstance(value, list) else key]
+        if isinstance(value, list):
+            value = value[int(key)]
+        else:
+            value = value[key] if isinstance(value, dict) else getattr(value, key, None)
     return value
 
 

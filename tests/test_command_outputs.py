@@ -45,6 +45,10 @@ WRITES: dict[str, list[Writing]] = {
     "eval": [Writing("--csv", "{set} --dataset fashion-mnist-sample", outputs.CSV)],
     "train": [Writing("--out", "{set} --epochs 1 --network convnet1-w4", outputs.MODEL, True)],
     "compress": [Writing("--out", "{set}", outputs.SET, True)],
+    "fit": [Writing("--out", "{set} --gaussians 2 --steps 1", outputs.SET, True)],
+    "import": [Writing("--out", "{set}", outputs.SET)],
+    "select": [Writing("--out", "{set} --classes 0", outputs.SET, True)],
+    "merge": [Writing("--out", "{set} {set}.missing", outputs.SET)],
     "export": [
         Writing("--onnx", "{set}", outputs.ONNX, True),
         Writing("--onnx-train-step", "{set}", outputs.ONNX),
@@ -68,7 +72,7 @@ WRITES: dict[str, list[Writing]] = {
     "doctor": [],
 }
 # Options that name a place to read from.
-READS = {"--data-dir", "--import", "--teacher", "--again"}
+READS = {"--data-dir", "--import", "--teacher", "--again", "--labels", "--whitened-by"}
 CASES = [
     pytest.param(command, writing, id=f"{command} {writing.option} {writing.kind.suffixes[0]}")
     for command, writings in WRITES.items()
@@ -459,6 +463,10 @@ WORK = {
     "eval": "gsdd_runtime.datasets.load_dataset",
     "train": "gsdd_runtime.training.trainer.train",
     "compress": "gsdd_runtime.sets.compression.compress",
+    "fit": "gsdd_runtime.distillation.fitted_set.fit_set",
+    "import": "gsdd_runtime.sets.foreign.images_and_labels",
+    "select": "gsdd_runtime.sets.selection.select_classes",
+    "merge": "gsdd_runtime.sets.selection.merge_sets",
     "export": "gsdd_runtime.export.onnx.export_onnx",
     "decode": "gsdd_runtime.reports.pictures.write_decoded",
     "info": "gsdd_runtime.sets.description.description",
@@ -483,6 +491,10 @@ def test_ctrl_c_ends_every_command_alike(
         "eval": "{set} --dataset fashion-mnist-sample",
         "train": "{set} --out {out}.safetensors",
         "compress": "{set} --out {out}.safetensors",
+        "fit": "{set} --ipc 1 --out {out}.safetensors",
+        "import": "{set} --out {out}.safetensors",
+        "select": "{set} --classes 0 --out {out}.safetensors",
+        "merge": "{set} --out {out}.safetensors",
         "export": "{set} --onnx {out}.onnx",
         "decode": "{set} --out {out}",
         "info": "{set}",

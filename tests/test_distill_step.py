@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 import gsdd_runtime as gsdd
 from gsdd_runtime import networks, reference
 from gsdd_runtime.datasets import RealData
-from gsdd_runtime.distillation.objectives import dm
+from gsdd_runtime.distillation.objectives import OBJECTIVES, dm
 from gsdd_runtime.distillation.representations import REPRESENTATIONS
 from gsdd_runtime.progress import Progress
 from gsdd_runtime.seeds import derived_generator, derived_seed
@@ -59,13 +60,17 @@ def steps() -> Iterator[list[Step]]:
         return [part for group in optimizer.param_groups for part in group["params"]]
 
     def before(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        # Not those that networks are trained by.
+        if not isinstance(optimizer, torch.optim.Adam):
+            return
         parts = parts_of(optimizer)
         gradients = [torch.zeros_like(part) if part.grad is None else part.grad.clone() for part in parts]
         rates = [group["lr"] for group in optimizer.param_groups]
         recorded.append(Step([part.detach().clone() for part in parts], gradients, rates, []))
 
     def after(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        recorded[-1].after = [part.detach().clone() for part in parts_of(optimizer)]
+        if isinstance(optimizer, torch.optim.Adam):
+            recorded[-1].after = [part.detach().clone() for part in parts_of(optimizer)]
 
     hooks = [register_optimizer_step_pre_hook(before), register_optimizer_step_post_hook(after)]
     yield recorded
@@ -174,6 +179,15 @@ FORMS = {
 }  # fmt: skip
 
 
+# The files that write out the steps of each objective.
+WRITTEN_OUT = {"dm": "test_distill_step.py", "dc": "test_distill_dc.py"}
+
+
+def test_the_steps_of_every_objective_are_written_out() -> None:
+    assert WRITTEN_OUT.keys() == OBJECTIVES.keys()
+    assert all((Path(__file__).parent / name).is_file() for name in WRITTEN_OUT.values())
+
+
 def test_there_is_a_form_of_every_representation() -> None:
     assert {form.options.get("representation", "gaussians") for form in FORMS.values()} == set(REPRESENTATIONS)
 
@@ -195,7 +209,7 @@ def expected(form: Form, step: Step, first: Step, loss_of: Callable[[Tensor], Te
     return (loss + penalty).item(), [a if b is None else a + b for a, b in zip(gradients, more, strict=True)]
 
 
-def matching_loss(real: RealData, step: int, augment: str, images: Tensor) -> Tensor:
+def matching_loss(real: RealData, step: int, augment: str, images: Tensor, classes: list[int] | None = None) -> Tensor:
     """Sum over classes of the squared distance between mean embeddings (arXiv 2110.04181), in float64."""
     pixels = real.train_images.double() / 255
     mean = pixels.mean(dim=(0, 2, 3)).view(1, -1, 1, 1)
@@ -203,7 +217,7 @@ def matching_loss(real: RealData, step: int, augment: str, images: Tensor) -> Te
     seed = derived_seed(SEED, "match", step, "network")
     network = networks.build(NETWORK, CHANNELS, CLASSES, (HEIGHT, WIDTH), seed=seed).double()
     total = torch.zeros((), dtype=torch.float64)
-    for index in range(CLASSES):
+    for index in range(CLASSES) if classes is None else classes:
         theirs = (pixels[real.train_labels == index] - mean) / std
         ours = (images[index * GPC : (index + 1) * GPC] - mean) / std
         if augment == "dsa":
@@ -211,6 +225,10 @@ def matching_loss(real: RealData, step: int, augment: str, images: Tensor) -> Te
             theirs, ours = draw.apply(theirs), draw.apply(ours)
         total = total + (network.embed(theirs).mean(dim=0) - network.embed(ours).mean(dim=0)).square().sum()
     return total
+
+
+def class_loss(real: RealData, step: int, index: int, images: Tensor) -> Tensor:
+    return matching_loss(real, step, "dsa", images, [index])
 
 
 def check(step: Step, loss: float, gradients: list[Tensor], tolerance: float) -> None:
@@ -232,6 +250,28 @@ def test_a_step_of_matching_is_its_formula(form: Form, augment: str, steps: list
         loss_of = partial(matching_loss, real, number, augment)
         check(step, *expected(form, step, phases["match"][0], loss_of), 2e-4)
     assert made.hard_labels.tolist() == [0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("form", ["gaussians", "pixels"])
+def test_by_class_there_is_an_update_for_each_class_with_the_penalty_in_each(form: str, steps: list[Step]) -> None:
+    real, shape, seen = data(), FORMS[form], []
+    settings: dict[str, Any] = {
+        "network": NETWORK, "gpc": GPC, "batch_real": PER_CLASS, "seed": SEED, "device": "cpu", "learning_rate": 0.01,
+        "init": "random", "iterations": 2, "update": "class",
+    }  # fmt: skip
+    gsdd.distill(real, progress=seen.append, **settings, **shape.options)
+    assert len(steps) == 2 * CLASSES
+    assert len(seen) == 2
+    for number, report in enumerate(seen):
+        losses = []
+        for index in range(CLASSES):
+            step = steps[number * CLASSES + index]
+            loss_of = partial(class_loss, real, number, index)
+            loss, gradients = expected(shape, step, steps[0], loss_of)
+            losses.append(loss)
+            for ours, theirs in zip(step.gradients, gradients, strict=True):
+                assert (ours - theirs).norm() <= 2e-4 * theirs.norm()
+        assert report.loss == pytest.approx(sum(losses), rel=2e-4)
 
 
 @pytest.mark.parametrize("init", ["real", "color"])

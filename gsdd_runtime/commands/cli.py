@@ -25,8 +25,12 @@ from gsdd_runtime.commands import (
     evaluate,
     experts,
     export,
+    fit,
+    importing,
     info,
+    merge,
     networks,
+    select,
     train,
 )
 from gsdd_runtime.commands.exits import exit_code, fail, why
@@ -91,6 +95,10 @@ for module, name in (
     (evaluate, "eval"),
     (train, "train"),
     (compress, "compress"),
+    (fit, "fit"),
+    (importing, "import"),
+    (select, "select"),
+    (merge, "merge"),
     (export, "export"),
     (decode, "decode"),
     (info, "info"),

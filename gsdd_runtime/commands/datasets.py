@@ -5,19 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from gsdd_runtime.commands.shared import JsonOption, print_json
+from gsdd_runtime.wording import bytes_in_words
 
 
 def command(as_json: JsonOption = False) -> None:
     """List the datasets: classes, images, size, what has to be there, terms; and the named subsets of ImageNet."""
+    from gsdd_runtime.datasets.cache import LIMIT_VARIABLE, PLACE_VARIABLE, cache_folder, cache_limit, cache_size
     from gsdd_runtime.datasets.catalog import DATASETS, FOLDER
     from gsdd_runtime.datasets.class_choice import SUBSETS, imagenet_names
 
     rows = [_facts(name, dataset) for name, dataset in DATASETS.items()]
     wordnet = list(imagenet_names().items())
     subsets = {name: [wordnet[number] for number in numbers] for name, numbers in SUBSETS.items()}
+    folder = cache_folder()
     if as_json:
         print_json({
             "datasets": rows,
+            "cache": {
+                "folder": None if folder is None else str(folder), "bytes": cache_size(), "limit": cache_limit(),
+            },
             "subsets": {
                 name: [{"wordnet": key, "name": readable} for key, readable in held] for name, held in subsets.items()
             },
@@ -38,6 +44,11 @@ def command(as_json: JsonOption = False) -> None:
     print("\nSubsets of ImageNet (--classes, of a folder with a folder for each WordNet id or readable name):")
     for name, held in subsets.items():
         print(f"  {name:<7}  {', '.join(readable for _, readable in held)}")
+    if folder is None:
+        print(f"\nDecoded pictures are not kept ({PLACE_VARIABLE} is off).")
+        return
+    used = f"{bytes_in_words(cache_size())} of {bytes_in_words(cache_limit())}"
+    print(f"\nDecoded pictures are kept in {folder} ({used}; {PLACE_VARIABLE}, {LIMIT_VARIABLE}).")
 
 
 def _facts(name: str, dataset: Any) -> dict[str, Any]:

@@ -56,7 +56,18 @@ NormalizationOption = Annotated[
 ZcaOption = Annotated[
     bool, typer.Option("--zca", help="Networks take ZCA-whitened images, fitted on the training images.")
 ]
+CacheOption = Annotated[
+    bool,
+    typer.Option(
+        "--cache/--no-cache",
+        help="Keep the decoded pictures of a folder, to start in seconds the next time (GSDD_CACHE, GSDD_CACHE_LIMIT).",
+    ),
+]
 SizeOption = Annotated[str | None, typer.Option("--size", metavar="HxW", help="Size of the images, in pixels.")]
+MeanOption = Annotated[
+    str | None, typer.Option("--mean", metavar="R,G,B", help="A number a channel, in pixel units 0 to 1.")
+]
+StdOption = Annotated[str | None, typer.Option("--std", metavar="R,G,B", help="The deviation likewise.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Fixes the result on a device.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
@@ -84,6 +95,20 @@ def parse_size(text: str | None, option: str = "--size") -> tuple[int, int] | No
     if match is None or int(match[1]) == 0 or int(match[2] or match[1]) == 0:
         raise InputError(f"{option}: {text!r} is not a size: give HxW in pixels, such as 32x32")
     return int(match[1]), int(match[2] or match[1])
+
+
+def parse_numbers(option: str, text: str | None) -> list[float] | None:
+    """``"0.5,0.25"`` as numbers; None for None.
+
+    Raises:
+        InputError: anything else.
+    """
+    if text is None:
+        return None
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"{option}: {text!r} are no numbers: give one a channel, such as 0.49,0.48,0.45") from error
 
 
 def parse_range(text: str | None, length: int) -> range:
@@ -116,6 +141,7 @@ class DataOptions:
     resize: ResizeOption = "cover"
     normalization: NormalizationOption = "computed"
     zca: ZcaOption = False
+    cache: CacheOption = True
 
     def given(self) -> list[str]:
         """The options, besides --dataset, that are not what they are by default."""
@@ -205,6 +231,7 @@ def load_data(options: DataOptions, size: tuple[int, int] | None = None, progres
         resize=options.resize,
         normalization=options.normalization,
         zca=options.zca,
+        cache=options.cache,
         progress=progress,
     )
     if data.split is not None:

@@ -38,9 +38,10 @@ def load_dataset(
     resize: str = "cover",
     normalization: str = "computed",
     zca: bool = False,
+    cache: bool = True,
     progress: Reporter = silent,
 ) -> RealData:
-    """Reads real data, one byte a pixel and channel.
+    """Reads real data, one byte a pixel and channel: into memory, or mapped where decoded pictures are kept.
 
     Args:
         name: one of ``gsdd_runtime.datasets.DATASETS``, or ``imagefolder:DIR``.
@@ -58,6 +59,8 @@ def load_dataset(
         normalization: mean and std that networks take images by: ``computed`` from the training images, or those
             ``published`` for the dataset.
         zca: networks take ZCA-whitened images in place of that, fitted on the training images (eps 0.1).
+        cache: keep the decoded pictures of a folder outside it, and take those that were kept
+            (``gsdd_runtime.datasets.cache``).
         progress: told of the files and images that were read.
 
     Raises:
@@ -71,7 +74,7 @@ def load_dataset(
         raise InputError("whitening (--zca) takes the place of mean and std: leave --normalization out")
     if resize not in RESIZES:
         raise InputError(f"resize {resize!r} is not known: choose one of {', '.join(RESIZES)}")
-    asked = Request(data_dir, size, progress, classes, resize)
+    asked = Request(data_dir, size, progress, classes, resize, cache)
     data = (
         _folder(name, asked, channels, test_part)
         if name.startswith(FOLDER)
@@ -89,7 +92,14 @@ def _folder(name: str, asked: Request, channels: int | None, test_part: float | 
     if asked.data_dir is not None:
         raise InputError(f"{name} names its folder itself: leave the data directory out")
     return load_image_folder(
-        folder, asked.size, channels, test_part, classes=asked.classes, resize=asked.resize, progress=asked.progress
+        folder,
+        asked.size,
+        channels,
+        test_part,
+        classes=asked.classes,
+        resize=asked.resize,
+        cache=asked.cache,
+        progress=asked.progress,
     )
 
 

@@ -18,13 +18,14 @@ FOLDER = "imagefolder:"
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of a reader; ``classes`` and ``resize`` of those alone that read pictures."""
+    """What is asked of a reader; what follows ``progress`` of those alone that read pictures."""
 
     data_dir: str | os.PathLike[str] | None
     size: tuple[int, int] | None
     progress: Reporter
     classes: str | Sequence[str] | None = None
     resize: str = "cover"
+    cache: bool = True
 
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
@@ -90,7 +91,8 @@ DATASETS: dict[str, Dataset] = {
     ),
     "tiny-imagenet": Dataset(
         lambda asked: load_tiny_imagenet(
-            asked.data_dir, asked.size, asked.progress, classes=asked.classes, resize=asked.resize
+            asked.data_dir, asked.size, asked.progress,
+            classes=asked.classes, resize=asked.resize, cache=asked.cache,
         ),
         "tiny-imagenet-200.zip, unpacked", 200, (100_000, 10_000), (64, 64), 3,
         "ImageNet's: for non-commercial research", IMAGENET, pictures=True,

@@ -27,12 +27,14 @@ def load_tiny_imagenet(
     *,
     classes: str | Sequence[str] | None = None,
     resize: str = "cover",
+    cache: bool = True,
 ) -> RealData:
     """Reads ``train/<id>/images`` and ``val/images`` with ``val_annotations.txt``; classes by id, named in words.
 
     Args:
         data_dir: the folder ``tiny-imagenet-200``, or the one that it is in.
-        size, classes, resize, progress: as :func:`gsdd_runtime.datasets.image_folder.load_image_folder` takes them.
+        size, classes, resize, cache, progress: as
+            :func:`gsdd_runtime.datasets.image_folder.load_image_folder` takes them.
 
     Raises:
         InputError: no folder given, a missing or broken file, lists that do not fit the folders.
@@ -54,7 +56,9 @@ def load_tiny_imagenet(
         train.append(images_of(folder))
     test = _test_files(root, ids)
     split = f"{root}: trains on {count_of(train)} of train, tests on {count_of(test)} of val"
-    return read_layout("tiny-imagenet", Layout(names, train, test, split), size, 3, resize=resize, progress=progress)
+    return read_layout(
+        "tiny-imagenet", Layout(names, train, test, split), size, 3, resize=resize, cache=cache, progress=progress
+    )
 
 
 def _root(data_dir: str | os.PathLike[str] | None) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -30,12 +30,8 @@ class BatchOptions:
 
     batch_real: int = option(256, "Real images per class and step; a class that has fewer gives all.", least=1)
     batch_syn: int | None = option(None, "Distilled images per class and step.", least=1, shown="all")
-    classes_per_pass: int | None = option(
-        None, "Classes embedded at once; lower it to save memory.", least=1, shown="by the size of a batch",
-        resume="change",
-    )  # fmt: skip
 
-    def settled(self, setting: Setting) -> BatchOptions:
+    def settled(self, setting: Setting) -> Any:
         """With nothing left open.
 
         Raises:
@@ -46,10 +42,25 @@ class BatchOptions:
             raise InputError(
                 f"batch_syn is {count}, more than the {counted(setting.gpc, 'image')} of a class: lower it"
             )
-        passes = self.classes_per_pass
-        if passes is None:
-            passes = default_classes_per_pass(setting.data, self.batch_real + count, setting.device)
-        return replace(self, batch_syn=count, classes_per_pass=passes)
+        return replace(self, batch_syn=count)
+
+
+@dataclass(frozen=True)
+class PassOptions(BatchOptions):
+    """Of one that embeds several classes at once."""
+
+    classes_per_pass: int | None = option(
+        None, "Classes embedded at once; lower it to save memory.", least=1, shown="by the size of a batch",
+        resume="change",
+    )  # fmt: skip
+
+    def settled(self, setting: Setting) -> Any:
+        """As of :class:`BatchOptions`."""
+        settled = super().settled(setting)
+        if self.classes_per_pass is not None:
+            return settled
+        images = self.batch_real + settled.batch_syn
+        return replace(settled, classes_per_pass=default_classes_per_pass(setting.data, images, setting.device))
 
 
 def default_classes_per_pass(data: RealData, images_per_class: int, device: str) -> int:

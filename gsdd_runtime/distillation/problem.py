@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gsdd_runtime.datasets import RealData
-from gsdd_runtime.distillation.batches import BatchOptions, ClassBatches, RealImages
+from gsdd_runtime.distillation.batches import ClassBatches, RealImages
 from gsdd_runtime.distillation.drawing import DrawnNetwork
 from gsdd_runtime.distillation.images import SyntheticImages
 from gsdd_runtime.seeds import derived_generator
@@ -90,11 +90,6 @@ class Problem:
         """The classes that this rank works on, int64, rising."""
         return torch.arange(self.rank, self.classes, self.ranks)
 
-    def classes_per_pass(self, options: BatchOptions) -> int:
-        """Classes embedded at once, of settled options."""
-        assert options.classes_per_pass is not None
-        return options.classes_per_pass
-
     def new_network(self, name: str | None = None, *, trainable: bool = False) -> DrawnNetwork:
         """A module of its own; the run's network where no name is given.
 
@@ -115,6 +110,10 @@ class Problem:
         """``count`` different real images of each of ``classes``, as a network takes them; see ``RealImages``."""
         return self.real_images.batches(step, classes, count, purpose)
 
+    def real_positions(self, step: int, index: int, count: int, purpose: str = "real") -> Tensor:
+        """Which training images of class ``index`` :meth:`real` takes, for ``real_images.inputs`` part by part."""
+        return self.real_images.drawn(index, count, "match", step, purpose)
+
     def synthetic(self, indices: Tensor | None = None) -> Tensor:
         """Synthetic images as a network takes them, a leaf whose gradient moves them.
 
@@ -132,14 +131,16 @@ class Problem:
 
     def synthetic_batches(self, step: int, classes: Sequence[int], count: int) -> ClassBatches:
         """``count`` different synthetic images of each of ``classes`` for ``step``, leaves."""
-        chosen = []
-        for index in classes:
-            members = torch.arange(self.gpc)
-            if count < self.gpc:
-                generator = self.generator("match", step, "synthetic", index)
-                members = torch.randperm(self.gpc, generator=generator)[:count]
-            chosen.append(index * self.gpc + members)
+        chosen = [self.synthetic_indices(step, index, count) for index in classes]
         return ClassBatches(self.synthetic(torch.cat(chosen)), tuple(classes), (count,) * len(classes))
+
+    def synthetic_indices(self, step: int, index: int, count: int) -> Tensor:
+        """Which synthetic images of class ``index`` those of a step are, int64 ``[count]``."""
+        members = torch.arange(self.gpc)
+        if count < self.gpc:
+            generator = self.generator("match", step, "synthetic", index)
+            members = torch.randperm(self.gpc, generator=generator)[:count]
+        return index * self.gpc + members
 
     def augmentation(self, *key: str | int, count: int = 1) -> DsaDraw | None:
         """The draw of a key, for one batch or ``count`` images of their own amounts; None where nothing is augmented.

@@ -271,8 +271,8 @@ class DistilledSet:
     def changed(self, **changes: Any) -> DistilledSet:
         """A set in memory with other fields or tensors, by the names of the constructor's arguments.
 
-        One that is coded is coded anew by the same steps where images or labels are given; classes are counted anew
-        where labels or names are.
+        One that is coded is coded anew by the same steps where images or labels are given, unless they are no longer
+        Gaussians, or pixels; classes are counted anew where labels or names are given.
 
         Raises:
             InputError: as the constructor; a name that it does not take.
@@ -289,6 +289,9 @@ class DistilledSet:
             del fields["classes"]
         result = type(self).__new__(type(self))
         result._fill("the distilled set", fields, {name: each for name, each in tensors.items() if each is not None})
+        if self.coded is not None and self.coded.representation != result.representation:
+            result.verify()
+            return result
         if self.coded is None or not {"gaussians", "pixels", "labels", "height", "width"} & changes.keys():
             result.coded = self.coded
             result.verify()

@@ -10,12 +10,14 @@ from gsdd_runtime.devices import send
 from gsdd_runtime.sets.preparation import Preparation
 
 _BATCH = 256
+# Images of more bytes stay where they are, which may be mapped from a file, and go to the device batch by batch.
+ON_DEVICE_BYTES = 1 << 32
 
 
 class RealExamples:
     """The training images of real data, for :func:`gsdd_runtime.training.trainer.train_epoch`.
 
-    Images stay bytes on the device that trains and are prepared when their batch comes.
+    Images stay bytes, on the device that trains unless there are too many, and are prepared when their batch comes.
 
     Args:
         data: its training part, prepared as ``data.preparation`` says.
@@ -24,7 +26,8 @@ class RealExamples:
 
     def __init__(self, data: RealData, device: torch.device) -> None:
         self._preparation = data.preparation.to(device)
-        self._images = data.train_images.to(device)
+        few = data.train_images.numel() <= ON_DEVICE_BYTES
+        self._images = data.train_images.to(device) if few else data.train_images
         self._labels = data.train_labels.to(device)
 
     def __len__(self) -> int:
@@ -32,8 +35,10 @@ class RealExamples:
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Images float32 ``[B, C, H, W]``, prepared, and labels int64 ``[B]``."""
-        chosen = send(indices, self._labels.device)
-        return self._preparation.apply(self._images[chosen].float() / 255), self._labels[chosen]
+        device = self._labels.device
+        chosen = send(indices, device)
+        images = self._images[chosen.to(self._images.device)]
+        return self._preparation.apply(send(images, device).float() / 255), self._labels[chosen]
 
 
 class RealTest:

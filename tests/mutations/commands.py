@@ -30,7 +30,7 @@ def dropped(option: str, file: str, *, short: bool = False) -> Mutation:
 
 MUTATIONS = [
     *(dropped(option, DISTILL) for option in DISTILL_OPTIONS),
-    *(dropped(option, SHARED) for option in ("test_part", "classes", "resize", "normalization", "zca")),
+    *(dropped(option, SHARED) for option in ("test_part", "classes", "resize", "normalization", "zca", "cache")),
     Mutation("distill drops every declared option", DISTILL, "            **options,\n", "", OPTIONS, short=True),
     Mutation(
         "eval ignores --seed",

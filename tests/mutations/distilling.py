@@ -12,6 +12,7 @@ FEATURES = ("test_embedding.py::test_features_and_gradients_are_those_of_the_net
 BATCHES = "gsdd_runtime/distillation/batches.py"
 CODED = "gsdd_runtime/distillation/representations/coded.py"
 CHECKPOINT = "gsdd_runtime/distillation/checkpoint.py"
+DC = "gsdd_runtime/distillation/objectives/dc.py"
 DM = "gsdd_runtime/distillation/objectives/dm.py"
 ENGINE = "gsdd_runtime/distillation/engine.py"
 FIT = "gsdd_runtime/distillation/fit.py"
@@ -33,6 +34,8 @@ RATES = ("test_distill_step.py::test_learning_rates_are_those_of_schedule_and_ki
 LINEAR = ("test_distill_engine.py::test_a_linear_loss_moves_each_kind_by_its_rate",)
 KEPT = ("test_distill_step.py::test_every_kind_of_parameter_moves_and_the_last_step_is_kept",)
 SIZES = ("test_distill_step.py::test_a_part_of_the_real_images_is_as_large_as_asked",)
+DC_STEP = ("test_distill_dc.py::test_a_step_of_gradient_matching_is_its_formula",)
+DC_RESUMED = ("test_distill_objectives.py::test_killed_and_resumed_is_the_same_file[dc]",)
 RESUMED = ("test_distill_resume.py::test_killed_and_resumed_is_the_same_file[match 11]",)
 
 MUTATIONS = [
@@ -98,8 +101,8 @@ MUTATIONS = [
     Mutation(
         "takes the synthetic images of one class for all",
         PROBLEM,
-        "chosen.append(index * self.gpc + members)",
-        "chosen.append(classes[0] * self.gpc + members)",
+        "return index * self.gpc + members",
+        "return members",
         MATCHING_STEP,
     ),
     Mutation(
@@ -506,5 +509,50 @@ MUTATIONS = [
             "test_distill.py::test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_checkpoint",
             "test_distill.py::test_a_gradient_that_is_not_finite_is_noticed_before_it_does_harm",
         ),
+    ),
+    Mutation(
+        "draws a network at every step of gradient matching",
+        DC,
+        "if step % self.options.outer_loops == 0:",
+        "if True:",
+        DC_STEP,
+    ),
+    Mutation(
+        "never trains gradient matching's network",
+        DC,
+        "            self._train(step)\n",
+        "            pass\n",
+        DC_STEP,
+        short=True,
+    ),
+    Mutation(
+        "forgets what gradient matching's network has learned when a run is resumed",
+        DC,
+        "                kept.copy_(state[name])\n",
+        "                pass\n",
+        DC_RESUMED,
+        short=True,
+    ),
+    Mutation(
+        "counts the gradients of the last real images alone",
+        DC,
+        "        total += part\n",
+        "        total.copy_(part)\n",
+        DC_STEP,
+    ),
+    Mutation(
+        "takes the distance of each part of the synthetic images for that of all",
+        DC,
+        "slopes = torch.autograd.grad(distance, total)",
+        "slopes = [torch.ones_like(one) for one in total]",
+        DC_STEP,
+    ),
+    Mutation(
+        "moves all classes at once where they are to move in turn",
+        DM,
+        'self.update = "loss" if options.update == "class" else "step"',
+        'self.update = "step"',
+        ("test_distill_step.py::test_by_class_there_is_an_update_for_each_class_with_the_penalty_in_each",),
+        short=True,
     ),
 ]

@@ -5,10 +5,23 @@ docs/adding-an-objective.md adds one.
 
 from __future__ import annotations
 
+from gsdd_runtime.distillation.objectives.dc import GradientMatching
 from gsdd_runtime.distillation.objectives.dm import DistributionMatching
 from gsdd_runtime.distillation.objectives.objective import Learned, Loss, Objective
 from gsdd_runtime.distillation.objectives.tm import TrajectoryMatching
 
-OBJECTIVES: dict[str, type[Objective]] = {"dm": DistributionMatching, "tm": TrajectoryMatching}
+OBJECTIVES: dict[str, type[Objective]] = {
+    "dm": DistributionMatching,
+    "dc": GradientMatching,
+    "tm": TrajectoryMatching,
+}
 
-__all__ = ["OBJECTIVES", "DistributionMatching", "Learned", "Loss", "Objective", "TrajectoryMatching"]
+__all__ = [
+    "OBJECTIVES",
+    "DistributionMatching",
+    "GradientMatching",
+    "Learned",
+    "Loss",
+    "Objective",
+    "TrajectoryMatching",
+]

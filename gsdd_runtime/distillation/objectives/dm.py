@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from gsdd_runtime.distillation.batches import BatchOptions, ClassBatches
+from gsdd_runtime.distillation.batches import ClassBatches, PassOptions
 from gsdd_runtime.distillation.declared import option
 from gsdd_runtime.distillation.objectives.mean_distance import mean_distance
 from gsdd_runtime.distillation.objectives.objective import Loss, Objective
@@ -27,7 +27,7 @@ class DistributionMatching(Objective):
     """
 
     @dataclass(frozen=True)
-    class Options(BatchOptions):
+    class Options(PassOptions):
         update: str = option(
             "step", "Images move once a step, or for each class in turn, as GSDD's code does.", choices=lambda: UPDATES
         )
@@ -35,7 +35,7 @@ class DistributionMatching(Objective):
     def __init__(self, problem: Problem, options: Options) -> None:
         super().__init__(problem, options)
         self.update = "loss" if options.update == "class" else "step"
-        self._per_pass = 1 if options.update == "class" else problem.classes_per_pass(options)
+        self._per_pass = 1 if options.update == "class" else int(options.classes_per_pass or 1)
 
     @classmethod
     def settled(cls, options: Any, setting: Setting) -> Any:

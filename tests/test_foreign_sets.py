@@ -1,0 +1,224 @@
+"""Sets of other repositories: every published form is read, what they were normalised by is undone, code is not run."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from easy_data import easy_data, easy_set, folder_of
+from set_files import some_zca
+from torch.nn import functional
+
+import gsdd_runtime as gsdd
+from gsdd_runtime.commands.cli import run
+from gsdd_runtime.errors import InputError
+from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.sets.foreign import foreign_set, images_and_labels
+from gsdd_runtime.sets.preparation import Preparation
+
+DATA = easy_data()
+PIXELS = DATA.train_images[:9].float() / 255
+LABELS = DATA.train_labels[:9]
+
+
+class Hostile:
+    """Runs code where it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return (pytest.fail, ("code of the file was run",))
+
+
+def numbers(values: Any) -> str:
+    return ",".join(str(value) for value in values)
+
+
+FORMS = {
+    "MTT": lambda folder: (saved_as(folder / "images_best.pt", PIXELS), saved_as(folder / "labels_best.pt", LABELS)),
+    "DM": lambda folder: (
+        saved_as(folder / "res.pt", {"data": [[PIXELS * 0, LABELS], [PIXELS, LABELS]], "accs_all_exps": {"a": []}}),
+        None,
+    ),
+    "NCFM": lambda folder: (saved_as(folder / "data_20000.pt", [PIXELS, LABELS]), None),
+    "dict": lambda folder: (saved_as(folder / "set.pth", {"images": PIXELS, "labels": LABELS}), None),
+    "arrays": lambda folder: (arrays(folder / "set.npz", images=PIXELS, labels=LABELS), None),
+    "array": lambda folder: (arrays(folder / "x.npy", PIXELS), arrays(folder / "y.npy", LABELS)),
+}
+
+
+def saved_as(path: Path, content: Any) -> Path:
+    torch.save(content, path)
+    return path
+
+
+def arrays(path: Path, *positional: torch.Tensor, **named: torch.Tensor) -> Path:
+    if positional:
+        np.save(path, positional[0].numpy())
+    else:
+        np.savez(path, **{name: tensor.numpy() for name, tensor in named.items()})
+    return path
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_published_form_is_read(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, labels = FORMS[form](tmp_path)
+    out = tmp_path / "set.safetensors"
+    more = [] if labels is None else ["--labels", str(labels)]
+    assert run(["import", str(path), *more, "--out", str(out)]) == 0
+    assert capsys.readouterr().out.startswith(f"{out}: 9 images of 3 classes, 8x8\n")
+    made = DistilledSet.load(out)
+    order = LABELS.argsort(stable=True)
+    assert torch.equal(made.labels, LABELS[order])
+    assert made.pixels is not None
+    assert torch.equal(made.pixels, PIXELS[order].bfloat16())
+    assert (made.method, made.options["source"]) == ("imported", path.name)
+
+
+def test_a_set_of_another_repository_trains_as_it_did_there(tmp_path: Path) -> None:
+    """Normalised tensors: a network takes of the imported set what it took of them, but for bfloat16."""
+    normalised = (PIXELS - DATA.mean[0]) / DATA.std[0]
+    path = saved_as(tmp_path / "images.pt", [normalised, LABELS])
+    out = tmp_path / "set.safetensors"
+    line = ["import", str(path), "--out", str(out), "--mean", numbers(DATA.mean), "--std", numbers(DATA.std)]
+    assert run([*line, "--class-names", "top,middle,bottom", "--learning-rate", "0.02"]) == 0
+    made = DistilledSet.load(out)
+    order = LABELS.argsort(stable=True)
+    torch.testing.assert_close(made.decode(normalize=True), normalised[order], rtol=0, atol=2 / 256 / DATA.std[0])
+    assert (made.mean, made.std) == (DATA.mean, DATA.std)
+    assert made.training == {"learning_rate": 0.02}
+    options: dict[str, Any] = {"network": "convnet1-w8", "epochs": 40, "repeats": 1, "augment": None, "device": "cpu"}
+    assert gsdd.evaluate(made, DATA, **options).last_epoch_mean == 1.0
+
+
+def test_published_statistics_go_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)))
+    colour = torch.rand(9, 3, 8, 8)
+    path = saved_as(tmp_path / "images.pt", [(colour - mean) / std, LABELS])
+    line = ["import", str(path), "--out", str(tmp_path / "set.safetensors")]
+    assert run([*line, "--normalized-by", "cifar10"]) == 0
+    made = DistilledSet.load(tmp_path / "set.safetensors")
+    torch.testing.assert_close(made.decode(), colour[LABELS.argsort(stable=True)], rtol=0, atol=1 / 256)
+    assert made.mean == (0.4914, 0.4822, 0.4465)
+    capsys.readouterr()
+    assert run([*line, "--normalized-by", "cifar11", "--overwrite"]) == 2
+    assert "no published mean and std of 'cifar11', but of fashion-mnist" in capsys.readouterr().err
+    assert run([*line, "--normalized-by", "cifar10", "--mean", "0,0,0", "--overwrite"]) == 2
+    assert "leave --mean and --std out" in capsys.readouterr().err
+
+
+def test_whitening_is_undone_by_the_matrix_of_a_set(tmp_path: Path) -> None:
+    zca = some_zca(1, 8, 8)
+    easy_set(DATA, zca=zca).save(tmp_path / "whitens.safetensors")
+    whitened = torch.cat([PIXELS.flatten(1), torch.ones(9, 1)], dim=1) @ zca
+    path = saved_as(tmp_path / "images.pt", [whitened.view(9, 1, 8, 8), LABELS])
+    line = ["import", str(path), "--whitened-by", str(tmp_path / "whitens.safetensors")]
+    assert run([*line, "--out", str(tmp_path / "set.safetensors")]) == 0
+    made = DistilledSet.load(tmp_path / "set.safetensors")
+    order = LABELS.argsort(stable=True)
+    torch.testing.assert_close(made.decode(), PIXELS[order], rtol=0, atol=1 / 256)
+    assert made.zca is not None
+    assert torch.equal(made.zca, zca)
+
+
+def test_images_that_look_normalised_are_refused_without_their_statistics(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = saved_as(tmp_path / "images.pt", [(PIXELS - 0.5) / 0.1, LABELS])
+    line = ["import", str(path), "--out", str(tmp_path / "set.safetensors")]
+    assert run(line) == 2
+    err = capsys.readouterr().err
+    assert "which are no pixel units, 0 to 1: say what they were normalised by (--mean and --std" in err
+    assert run([*line, "--mean", "0", "--std", "1"]) == 0
+
+
+def test_images_formed_together_are_cut_apart() -> None:
+    """IDC's multi-formation: four images in one, each drawn at the size of the whole by bilinear scaling."""
+    whole = torch.rand(3, 3, 8, 12, generator=torch.Generator().manual_seed(1))
+    made = foreign_set(whole, torch.tensor([0, 1, 2]), formation=2)
+    assert made.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert (made.height, made.width) == (8, 12)
+    quarters = [whole[1, :, i : i + 4, j : j + 6] for i in (0, 4) for j in (0, 6)]
+    expected = functional.interpolate(torch.stack(quarters).bfloat16().float(), (8, 12), mode="bilinear")
+    torch.testing.assert_close(made.decode(slice(4, 8)), expected)
+    with pytest.raises(InputError, match="cannot hold 3 by 3 images"):
+        foreign_set(whole, torch.tensor([0, 1, 2]), formation=3)
+
+
+def test_bytes_soft_labels_and_channels_last_are_known() -> None:
+    soft = torch.tensor([[0.75, 0.25], [0.125, 0.875]])
+    levels = torch.randint(0, 256, (2, 8, 9, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+    made = foreign_set(levels, soft)
+    assert torch.equal(made.labels, soft.half())
+    assert made.pixels is not None
+    assert torch.equal(made.pixels, (levels.permute(0, 3, 1, 2).float() / 255).bfloat16())
+    assert foreign_set(torch.zeros(2, 8, 9), torch.tensor([[0], [1]])).labels.tolist() == [0, 1]
+
+
+def test_a_folder_of_pictures_is_a_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = easy_data(class_names=("a", "b", "c"))
+    folder_of(data, tmp_path / "pictures")
+    out = tmp_path / "set.safetensors"
+    line = ["import", str(tmp_path / "pictures" / "train"), "--out", str(out), "--mean", "0.25", "--std", "0.5"]
+    assert run(line) == 0
+    made = DistilledSet.load(out)
+    assert (made.class_names, made.mean, len(made)) == (("a", "b", "c"), (0.25,), 30)
+    order = data.train_labels.argsort(stable=True)
+    torch.testing.assert_close(made.decode(), data.train_images[order] / 255, rtol=0, atol=1 / 256)
+    assert run([*line, "--formation", "2", "--overwrite"]) == 2
+    assert "is a folder of pictures" in capsys.readouterr().err
+
+
+def test_no_code_of_a_file_is_run(tmp_path: Path) -> None:
+    saved_as(tmp_path / "hostile.pt", [PIXELS, Hostile()])
+    (tmp_path / "plain.pt").write_bytes(pickle.dumps(Hostile()))
+    np.savez(tmp_path / "hostile.npz", images=np.array([Hostile()], dtype=object))
+    for name in ("hostile.pt", "plain.pt", "hostile.npz"):
+        with pytest.raises(InputError, match="holds more than tensors and plain values, or is damaged"):
+            images_and_labels(tmp_path / name, None)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (PIXELS, "has images alone: give the file of their labels"),
+        ({"state": PIXELS}, "no tensor of images in it"),
+        ([PIXELS, PIXELS, LABELS], "no tensor of images in it"),
+    ],
+    ids=["no labels", "other names", "three"],
+)
+def test_what_has_no_images_and_labels_is_refused(content: Any, words: str, tmp_path: Path) -> None:
+    path = saved_as(tmp_path / "set.pt", content)
+    with pytest.raises(InputError, match=words):
+        images_and_labels(path, None)
+
+
+def test_labels_are_given_once(tmp_path: Path) -> None:
+    path, labels = saved_as(tmp_path / "set.pt", [PIXELS, LABELS]), saved_as(tmp_path / "labels.pt", LABELS)
+    with pytest.raises(InputError, match="has labels with its images: leave --labels out"):
+        images_and_labels(path, labels)
+    with pytest.raises(InputError, match="8 labels for 9 images"):
+        foreign_set(PIXELS, LABELS[:8])
+    with pytest.raises(InputError, match=r"give a \.pt, \.pth, \.npz or \.npy"):
+        images_and_labels(tmp_path / "set.pkl", None)
+    with pytest.raises(InputError, match="cannot be read"):
+        images_and_labels(tmp_path / "missing.pt", None)
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (torch.zeros(9), "images must be"),
+        (torch.zeros(9, 1, 8, 8).long(), "images must be bytes or floats, got int64"),
+        (torch.full((9, 1, 8, 8), float("nan")), "no pixel units"),
+    ],
+    ids=["one dimension", "whole numbers", "NaN"],
+)
+def test_tensors_that_are_no_images_are_refused(images: torch.Tensor, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        foreign_set(images, LABELS)
+    given = Preparation("the images", (1, 8, 8), (0.5,), (0.5,))
+    with pytest.raises(InputError, match="NaN or an infinity"):
+        foreign_set(torch.full((9, 1, 8, 8), float("inf")), LABELS, given=given)
