@@ -33,7 +33,8 @@ LIBRARY = {
     "foreign_set": "gsdd_runtime.sets.foreign",
     "select_classes": "gsdd_runtime.sets.selection",
     "merge_sets": "gsdd_runtime.sets.selection",
-    "load_teacher": "gsdd_runtime.training.teacher",
+    "relabel": "gsdd_runtime.training.relabeling",
+    "load_teacher": "gsdd_runtime.experts.teaching",
     "earlier": "gsdd_runtime.commands.protocol",
     "claim_csv": "gsdd_runtime.commands.outputs",
     "train": "gsdd_runtime.training.trainer",
@@ -87,6 +88,7 @@ BASE = {
     "import": "{folder}/images.pt --out {out}.safetensors",
     "select": "{set} --classes 3,1 --out {out}.safetensors",
     "merge": "{set} {other} --out {out}.safetensors",
+    "relabel": "{set} --teacher {folder} --out {out}.safetensors",
     "export": "{set} --onnx {out}.onnx --onnx-train-step {out}.step.onnx --torchscript {out}.pt --pt2 {out}.pt2 "
     "--aot-inductor {out}.aot.pt2 --tensorrt {out}.engine",
     "decode": "{set} --out {out}.npy",
@@ -213,7 +215,12 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "path": Reaches("", "load.path", "{other}", base="{other} --out {out}.safetensors"),
         "out": Reaches("--out {folder}/another.safetensors", "save_model.path", "{folder}/another.safetensors"),
         "network": Reaches("--network mlp", ("train.network", "save_model.network"), "mlp"),
+        "recipe": Reaches("--recipe dc", ("train.recipe", "save_model.training.recipe"), "dc"),
         "epochs": Reaches("--epochs 123", ("train.epochs", "save_model.training.epochs"), 123),
+        "learning_rate": Reaches(
+            "--learning-rate 0.125", ("train.learning_rate", "save_model.training.learning_rate"), 0.125
+        ),
+        "teacher": Reaches("--teacher {folder}/teacher", "load_teacher.path", "{folder}/teacher"),
         "dataset": Reaches("--dataset imagefolder:photos", "load_dataset.name", "imagefolder:photos"),
         **of_data(TESTED, without=("size",)),
         "seed": Reaches("--seed 99", ("train.seed", "save_model.training.seed"), 99),
@@ -270,6 +277,14 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "out": Reaches("--out {folder}/another.safetensors", "save.path", "{folder}/another.safetensors"),
         "mean": Reaches("--mean 0.5,0.25", "merge_sets.mean", [0.5, 0.25]),
         "std": Reaches("--std 0.5,0.25", "merge_sets.std", [0.5, 0.25]),
+        "overwrite": Reaches("--overwrite", "claim.overwrite", True),
+    },
+    "relabel": {
+        "path": Reaches("", "load.path", "{other}", base="{other} --teacher {folder} --out {out}.safetensors"),
+        "teacher": Reaches("--teacher {folder}/other", "load_teacher.path", "{folder}/other"),
+        "out": Reaches("--out {folder}/another.safetensors", "claim.outputs.0.path", "{folder}/another.safetensors"),
+        "temperature": Reaches("--temperature 4", "relabel.temperature", 4.0),
+        "device": Reaches("--device cuda", "relabel.device", "cuda"),
         "overwrite": Reaches("--overwrite", "claim.overwrite", True),
     },
     "export": {

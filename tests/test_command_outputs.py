@@ -49,6 +49,7 @@ WRITES: dict[str, list[Writing]] = {
     "import": [Writing("--out", "{set}", outputs.SET)],
     "select": [Writing("--out", "{set} --classes 0", outputs.SET, True)],
     "merge": [Writing("--out", "{set} {set}.missing", outputs.SET)],
+    "relabel": [Writing("--out", "{set} --teacher {set}.model", outputs.SET)],
     "export": [
         Writing("--onnx", "{set}", outputs.ONNX, True),
         Writing("--onnx-train-step", "{set}", outputs.ONNX),
@@ -467,6 +468,7 @@ WORK = {
     "import": "gsdd_runtime.sets.foreign.images_and_labels",
     "select": "gsdd_runtime.sets.selection.select_classes",
     "merge": "gsdd_runtime.sets.selection.merge_sets",
+    "relabel": "gsdd_runtime.experts.teaching.load_teacher",
     "export": "gsdd_runtime.export.onnx.export_onnx",
     "decode": "gsdd_runtime.reports.pictures.write_decoded",
     "info": "gsdd_runtime.sets.description.description",
@@ -494,6 +496,7 @@ def test_ctrl_c_ends_every_command_alike(
         "fit": "{set} --ipc 1 --out {out}.safetensors",
         "import": "{set} --out {out}.safetensors",
         "select": "{set} --classes 0 --out {out}.safetensors",
+        "relabel": "{set} --teacher {set} --out {out}.safetensors",
         "merge": "{set} --out {out}.safetensors",
         "export": "{set} --onnx {out}.onnx",
         "decode": "{set} --out {out}",

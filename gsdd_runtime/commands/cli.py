@@ -30,6 +30,7 @@ from gsdd_runtime.commands import (
     info,
     merge,
     networks,
+    relabel,
     select,
     train,
 )
@@ -99,6 +100,7 @@ for module, name in (
     (importing, "import"),
     (select, "select"),
     (merge, "merge"),
+    (relabel, "relabel"),
     (export, "export"),
     (decode, "decode"),
     (info, "info"),

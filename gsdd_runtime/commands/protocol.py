@@ -71,7 +71,9 @@ AccuracyAtOption = Annotated[
 ]
 TeacherOption = Annotated[
     Path | None,
-    typer.Option("--teacher", metavar="MODEL", help="A trained network that labels every batch as it is augmented."),
+    typer.Option(
+        "--teacher", metavar="MODEL|DIR", help="A network, or experts, that label every batch as it is augmented."
+    ),
 ]
 PerClassOption = Annotated[bool, typer.Option("--per-class", help="Print the accuracy of each class too.")]
 CsvOption = Annotated[
@@ -231,7 +233,7 @@ def evaluated(request: Mapping[str, Any], sets: Mapping[str, DistilledSet]) -> d
             architectures=request["networks"],
             sizes=[None if size is None else (size[0], size[1]) for size in request["sizes"]],
             progress=progress,
-            **training_of(request),
+            **training_of(request, sets),
         )
     return comparison_document(found, request)
 
@@ -338,15 +340,18 @@ def parse_epochs(text: str | None) -> tuple[int, ...]:
     return tuple(sorted({int(number) for number in text.split(",")}))
 
 
-def training_of(request: Mapping[str, Any]) -> dict[str, Any]:
+def training_of(request: Mapping[str, Any], sets: Mapping[str, DistilledSet]) -> dict[str, Any]:
     """What :func:`gsdd_runtime.evaluation.accuracy.evaluate` takes, of the protocol of a document."""
+    from gsdd_runtime.experts.teaching import load_teacher
     from gsdd_runtime.training.recipe import AS_RECIPE
-    from gsdd_runtime.training.teacher import load_teacher
 
+    teacher = None
+    if request["teacher"] is not None:
+        teacher = load_teacher(Path(request["teacher"]), next(iter(sets.values())).preparation)
     names = ("recipe", "epochs", "learning_rate", "batch_size", "repeats", "seed", "tests", "device")
     return {
         **{name: request[name] for name in names},
         "augment": AS_RECIPE if request["augment"] is None else request["augment"],
         "accuracy_at": tuple(request["accuracy_at"]),
-        "teacher": None if request["teacher"] is None else load_teacher(Path(request["teacher"])),
+        "teacher": teacher,
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gsdd_runtime.commands import outputs
+from gsdd_runtime.commands.protocol import EpochsOption, RateOption, RecipeOption, TeacherOption
 from gsdd_runtime.commands.shared import (
     DataOptions,
     DeviceOption,
@@ -40,7 +41,10 @@ def command(
     path: SetArgument,
     out: Annotated[Path, typer.Option("--out", metavar="MODEL", help="The file to write (.safetensors).")],
     network: NetworkOption = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the set.")] = 1000,
+    recipe: RecipeOption = None,
+    epochs: EpochsOption = None,
+    learning_rate: RateOption = None,
+    teacher: TeacherOption = None,
     *,
     data: DataOptions,
     seed: SeedOption = 0,
@@ -49,29 +53,36 @@ def command(
 ) -> None:
     """Train a network on a distilled set and write its weights; with --dataset, test it on real images too."""
     from gsdd_runtime.evaluation.accuracy import with_statistics
+    from gsdd_runtime.experts.teaching import load_teacher
     from gsdd_runtime.networks import chosen
     from gsdd_runtime.networks.model_file import check_saving, save_model
     from gsdd_runtime.sets.distilled_set import DistilledSet
+    from gsdd_runtime.training.recipe import recipe_for
     from gsdd_runtime.training.trainer import fit_to_set, train
 
     place = outputs.Output("--out", out, outputs.MODEL)
-    with outputs.claim([place], reads=[path, *data.folders()], overwrite=overwrite), progress_bar() as progress:
+    reads = [path, teacher, *data.folders()]
+    with outputs.claim([place], reads=reads, overwrite=overwrite), progress_bar() as progress:
         distilled = DistilledSet.load(path)
         tested = _data(distilled, data, path, progress)
         if tested is not None:
             distilled = with_statistics(distilled, tested)
         network = chosen(network, (distilled.height, distilled.width))
-        # The name of a file may hold what a description may not.
-        name = path.name if path.name.isprintable() else ascii(path.name)
+        by = recipe_for(recipe, distilled, network=network, epochs=epochs, learning_rate=learning_rate)
+        facts = {"recipe": by.name, "epochs": by.recipe.epochs, "learning_rate": by.recipe.learning_rate, "seed": seed}
         about: dict[str, Any] = {
             "network": network,
             "distilled_set": distilled,
-            "training": {"epochs": epochs, "seed": seed, "set": name},
+            "training": {**facts, "set": _name(path), **({} if teacher is None else {"teacher": _name(teacher)})},
         }
         check_saving(out, **about)
-        model = train(distilled, network=network, epochs=epochs, seed=seed, device=device, progress=progress)
+        known = None if teacher is None else load_teacher(teacher, distilled.preparation)
+        model = train(
+            distilled, network=network, recipe=recipe, epochs=epochs, learning_rate=learning_rate, teacher=known,
+            seed=seed, device=device, progress=progress,
+        )  # fmt: skip
         save_model(model, out, **about)
-    print(f"{out}: {network} trained on {counted(len(distilled), 'image')} for {counted(epochs, 'epoch')}")
+    print(f"{out}: {network} trained on {counted(len(distilled), 'image')} for {counted(by.recipe.epochs, 'epoch')}")
     loss, accuracy = fit_to_set(model, distilled)
     print(f"  on the set itself    {percent(accuracy, 0.0, 1)}, loss {loss:.4g}")
     if tested is None:
@@ -84,6 +95,11 @@ def command(
     # The file is what is tested: it is what will be used.
     result = evaluate_model(load_model(out, network=without_file(network)), tested, device=device)
     print(f"  on real test images  {percent(result.accuracy, 0.0, 1)} of {len(tested.test_labels)}, of {tested.name}")
+
+
+def _name(path: Path) -> str:
+    """Of a file: one may hold what a description may not."""
+    return path.name if path.name.isprintable() else ascii(path.name)
 
 
 def _data(distilled: DistilledSet, options: DataOptions, path: Path, progress: Reporter) -> RealData | None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.networks import Size
-from gsdd_runtime.networks.model_file import TrainedModel, load_model
 from gsdd_runtime.sets.preparation import Preparation
 from gsdd_runtime.wording import counted
 
@@ -90,20 +88,6 @@ class Teacher:
             images = self.preparation.apply(images)
         shares = [(member(images) / temperature).softmax(dim=1) for member in self._members]
         return torch.stack(shares).mean(dim=0)
-
-
-def load_teacher(path: Path) -> Teacher:
-    """The teacher that a path names: a trained network's file.
-
-    Raises:
-        InputError: it cannot be read or is no such file.
-    """
-    return of_model(load_model(path), path.name)
-
-
-def of_model(model: TrainedModel, name: str) -> Teacher:
-    """A trained network as a teacher."""
-    return Teacher(name, [model.network], model.preparation, model.classes, model.class_names)
 
 
 def check_classes(teacher: Teacher, classes: int, class_names: tuple[str, ...] | None) -> None:

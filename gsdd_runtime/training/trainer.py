@@ -19,7 +19,7 @@ from gsdd_runtime.sets.distilled_set import DistilledSet, check_distilled_set
 from gsdd_runtime.training.augmentation import dsa
 from gsdd_runtime.training.mixing import Mix, cropped, cutmix
 from gsdd_runtime.training.recipe import AS_RECIPE, CUTMIX, Recipe, recipe_for
-from gsdd_runtime.training.teacher import Teacher
+from gsdd_runtime.training.teacher import Teacher, check_classes
 
 # Decoded images up to this many bytes are kept; beyond, each batch is decoded when it comes.
 KEPT_BYTES = 1 << 30
@@ -127,6 +127,7 @@ def train(
             progress(Progress("training", epoch, chosen.epochs, float(loss)))
 
     if teacher is not None:
+        check_classes(teacher, distilled_set.classes, distilled_set.class_names)
         teacher = teacher.for_training(distilled_set.preparation, shape).to(where)
     train_network(fresh, examples, chosen, derived_generator(seed, "training"), report, teacher)
     return fresh.eval()

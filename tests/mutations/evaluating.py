@@ -320,4 +320,26 @@ MUTATIONS = [
         "labels=distilled_set.labels[rows.sort().values],",
         ("test_fitted_sets.py::test_a_fitted_set_is_its_images_as_gaussians",),
     ),
+    Mutation(
+        "relabels at no temperature",
+        "gsdd_runtime/training/relabeling.py",
+        "teacher.labels(images.to(where), temperature)",
+        "teacher.labels(images.to(where))",
+        ("test_relabel.py::test_labels_are_the_teachers_softmax_at_a_temperature",),
+        short=True,
+    ),
+    Mutation(
+        "shows the teacher images that are prepared for others",
+        "gsdd_runtime/training/teacher.py",
+        "        if not self._prepared:\n            images = self.preparation.apply(images)\n",
+        "",
+        ("test_relabel.py::test_a_teacher_of_another_preparation_or_size_sees_the_same_images",),
+    ),
+    Mutation(
+        "asks the first expert alone",
+        "gsdd_runtime/experts/teaching.py",
+        "for number in range(len(folder))]",
+        "for number in range(1)]",
+        ("test_relabel.py::test_experts_are_averaged_at_their_last_epoch",),
+    ),
 ]

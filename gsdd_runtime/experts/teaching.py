@@ -1,0 +1,40 @@
+"""Teachers by the path that names them: a trained network's file, or a folder of experts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gsdd_runtime.errors import InputError
+from gsdd_runtime.experts.folder import ExpertFolder
+from gsdd_runtime.networks.model_file import load_model
+from gsdd_runtime.sets.preparation import Preparation
+from gsdd_runtime.training.teacher import Teacher
+
+
+def load_teacher(path: Path, preparation: Preparation | None = None) -> Teacher:
+    """A trained network, or the experts of a folder at their last epoch, whose answers are averaged.
+
+    Args:
+        path: of the file or folder.
+        preparation: of the set that is to be labelled: experts that take whitened images keep no matrix, and are
+            taken where they were whitened as the set's are.
+
+    Raises:
+        InputError: it cannot be read, or is neither; experts that whiten as the set does not.
+    """
+    name = path.name if path.name.isprintable() else ascii(path.name)
+    if not path.is_dir():
+        model = load_model(path)
+        return Teacher(name, [model.network], model.preparation, model.classes, model.class_names)
+    folder = ExpertFolder(path)
+    subject = folder.subject
+    shape = (subject.channels, *subject.size)
+    own = Preparation(f"the experts in {path}", shape, subject.mean, subject.std)
+    if subject.zca is not None:
+        if preparation is None or preparation.zca is None:
+            raise InputError(f"the experts in {path} take whitened images, and the set does not whiten: take others")
+        folder.check_preparation(preparation)
+        own = preparation
+    return Teacher(
+        name, [folder.network(number) for number in range(len(folder))], own, subject.classes, subject.class_names
+    )
