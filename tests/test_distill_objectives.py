@@ -12,18 +12,38 @@ from distill_data import SMALL, blobs
 from gsdd_runtime.distillation import distill
 from gsdd_runtime.distillation.checkpoint import Checkpoint
 from gsdd_runtime.distillation.objectives import OBJECTIVES
+from gsdd_runtime.experts import make_experts
 from gsdd_runtime.progress import Progress
 
+# Stands for the folder of experts.
+EXPERTS = "{experts}"
 # Options with which a run of ten steps takes a second. Steps 3, 6 and 9 end in the middle of something.
 RUNS: dict[str, dict[str, Any]] = {
     "dm": {"method": "dm"},
     "dm by class": {"method": "dm", "update": "class"},
     "dc": {"method": "dc", "outer_loops": 4, "inner_loops": 2, "network_learning_rate": 0.1, "batch_train": 5},
-}
+    "tm": {
+        "method": "tm", "experts": EXPERTS, "syn_steps": 4, "batch_syn": 5, "expert_epochs": 1, "max_start_epoch": 2,
+        "lr_lr": 1e-3, "batch_real": None,
+    },
+}  # fmt: skip
 
 
-def run(out: Path, name: str, **options: Any) -> None:
-    settings = {**SMALL, "iterations": 10, "fit_steps": 2, "checkpoint_interval": 3, **RUNS[name], **options}
+@pytest.fixture(scope="module")
+def experts(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Two experts of the network of the runs, on their data."""
+    folder = tmp_path_factory.mktemp("objectives") / "experts"
+    make_experts(blobs(), folder, network=SMALL["network"], count=2, epochs=3, batch_size=8, device="cpu")
+    return str(folder)
+
+
+def settings_of(name: str, experts: str) -> dict[str, Any]:
+    settings = {**SMALL, "fit_steps": 2, **RUNS[name]}
+    return {option: experts if value == EXPERTS else value for option, value in settings.items()}
+
+
+def run(out: Path, name: str, experts: str, **options: Any) -> None:
+    settings = {**settings_of(name, experts), "iterations": 10, "checkpoint_interval": 3, **options}
     distill(blobs(), device="cpu", out=out, **settings)
 
 
@@ -32,9 +52,9 @@ def test_there_is_a_run_of_every_objective() -> None:
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_killed_and_resumed_is_the_same_file(name: str, tmp_path: Path) -> None:
+def test_killed_and_resumed_is_the_same_file(name: str, experts: str, tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
-    run(whole, name)
+    run(whole, name, experts)
     # After steps 3, 6 and 9, and in the step behind.
     for moment in (4, 7, 10):
 
@@ -43,19 +63,19 @@ def test_killed_and_resumed_is_the_same_file(name: str, tmp_path: Path) -> None:
                 raise ConnectionError
 
         with pytest.raises(ConnectionError):
-            run(parts, name, resume=True, progress=stop)
+            run(parts, name, experts, resume=True, progress=stop)
         kept = Checkpoint.load(Path(f"{parts}.checkpoint"))
         assert (kept.phase, kept.step) == ("match", moment - 1)
         torch.rand(7)
-    run(parts, name, resume=True)
+    run(parts, name, experts, resume=True)
     assert parts.read_bytes() == whole.read_bytes()
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_the_images_move_and_the_seed_decides_where_to(name: str, tmp_path: Path) -> None:
+def test_the_images_move_and_the_seed_decides_where_to(name: str, experts: str) -> None:
     sets = []
     for seed, iterations in ((0, 1), (0, 6), (1, 6)):
-        settings = {**SMALL, "fit_steps": 2, **RUNS[name], "iterations": iterations, "learning_rate": 1e-2}
+        settings = {**settings_of(name, experts), "iterations": iterations, "learning_rate": 1e-2}
         sets.append(distill(blobs(), device="cpu", init="first", seed=seed, **settings).decode())
     first, moved, other = sets
     assert ((moved - first).flatten(1).abs().amax(dim=1) > 1e-3).all()

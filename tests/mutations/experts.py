@@ -19,8 +19,8 @@ MUTATIONS = [
     Mutation(
         "trains experts on images that are not prepared",
         REAL,
-        "return self._preparation.apply(self._images[chosen].float() / 255), self._labels[chosen]",
-        "return self._images[chosen].float() / 255, self._labels[chosen]",
+        "return self._preparation.apply(send(images, device).float() / 255), self._labels[chosen]",
+        "return send(images, device).float() / 255, self._labels[chosen]",
         SGD,
         short=True,
     ),
