@@ -16,12 +16,18 @@ SUFFIXES = {
     ".npy": "an array",
     ".npz": "several arrays",
     ".json": "a JSON document",
+    ".jsonl": "a log",
     ".checkpoint": "an unfinished run",
     ".svg": "a drawing",
     ".csv": "a table",
     **dict.fromkeys((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"), "a picture"),
     **dict.fromkeys((".gz", ".tar", ".zip"), "an archive"),
 }  # fmt: skip
+
+
+def log_path(out: Path) -> Path:
+    """``SET.safetensors`` has the log of its run at ``SET.safetensors.log.jsonl``."""
+    return out.with_name(out.name + ".log.jsonl")
 
 
 def suffix_of(path: Path) -> str:

@@ -94,3 +94,11 @@ def _reclaimable(file: Path, prefix: str) -> int:
     """Bytes of a group's use that are copies of files."""
     counts = dict(line.split(" ", 1) for line in file.read_text().splitlines())
     return sum(int(counts.get(f"{prefix}{name}", 0)) for name in ("inactive_file", "active_file"))
+
+
+def resident_memory() -> int | None:
+    """Bytes of main memory that this process holds now; None where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return None

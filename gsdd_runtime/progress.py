@@ -29,7 +29,12 @@ def silent(progress: Progress) -> None:
     """The reporter that says nothing."""
 
 
+def say(message: str) -> None:
+    """One line on stderr."""
+    print(f"gsdd-rt: {' '.join(message.split())}", file=sys.stderr)
+
+
 @cache
 def say_once(message: str) -> None:
     """One line on stderr, the first time that a process has to say it."""
-    print(f"gsdd-rt: {' '.join(message.split())}", file=sys.stderr)
+    say(message)

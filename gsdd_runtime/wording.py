@@ -23,3 +23,12 @@ def percent(mean: float, std: float, count: int, *, digits: int = 2) -> str:
 def bytes_in_words(size: int) -> str:
     """``"1.5 GB"``, ``"0.2 MB"``, ``"0.1 kB"``."""
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
+
+
+def time_in_words(seconds: float) -> str:
+    """``"8 s"``, ``"12 min"``, ``"3.4 h"``, ``"2.1 days"``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 6000:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"

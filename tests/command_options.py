@@ -20,6 +20,7 @@ from gsdd_runtime.versions import VERSION
 LIBRARY = {
     "load_dataset": "gsdd_runtime.datasets",
     "distill": "gsdd_runtime.distillation",
+    "plan": "gsdd_runtime.distillation",
     "make_experts": "gsdd_runtime.experts",
     "import_experts": "gsdd_runtime.experts",
     "evaluate": "gsdd_runtime.evaluation.accuracy",
@@ -149,6 +150,7 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "classes_per_pass": Reaches("--classes-per-pass 3", "distill.classes_per_pass", 3),
         "fit_learning_rate": Reaches("--fit-learning-rate 0.5", "distill.fit_learning_rate", 0.5),
         "boundary_weight": Reaches("--boundary-weight 0.5", "distill.boundary_weight", 0.5),
+        "dry_run": Reaches("--dry-run", "plan", True),
         "update": Reaches("--update class", "distill.update", "class"),
         "outer_loops": Reaches("--outer-loops 7", "distill.outer_loops", 7),
         "inner_loops": Reaches("--inner-loops 9", "distill.inner_loops", 9),

@@ -18,6 +18,7 @@ from test_distill_resume import finish, running
 from gsdd_runtime import DistilledSet
 from gsdd_runtime.distillation import distill
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.formats import log_path
 from gsdd_runtime.progress import Progress
 
 
@@ -77,7 +78,7 @@ def test_a_set_stays_unless_asked_for_otherwise(tmp_path: Path) -> None:
     assert out.read_bytes() == before
     distilled(out, seed=1, overwrite=True)
     assert DistilledSet.load(out).seed == 1
-    assert list(tmp_path.iterdir()) == [out]
+    assert sorted(tmp_path.iterdir()) == [out, log_path(out)]
 
 
 def test_a_file_of_another_kind_stays_too(tmp_path: Path) -> None:
@@ -132,7 +133,9 @@ def test_a_second_run_with_the_same_output_is_refused_while_the_first_lives(tmp_
         os.kill(first.pid, signal.SIGKILL)
     lines, status = finish(out, resume=True)
     assert (lines[-1], status) == ("match 12", 0)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "set.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "elsewhere", "set.safetensors", "set.safetensors.log.jsonl",
+    ]  # fmt: skip
 
 
 def test_one_process_does_not_run_twice_either(tmp_path: Path) -> None:
@@ -157,4 +160,4 @@ def test_half_written_files_of_other_runs_stay(ours: str, theirs: str, tmp_path:
     for path in (*others, *own):
         path.write_bytes(b"half")
     distilled(out)
-    assert sorted(tmp_path.iterdir()) == sorted([*others, out])
+    assert sorted(tmp_path.iterdir()) == sorted([*others, out, log_path(out)])

@@ -83,7 +83,7 @@ def test_killed_and_resumed_is_the_same_file(moments: list[str], undisturbed: by
     lines, status = finish(out, resume=True)
     assert status == 0, lines
     assert out.read_bytes() == undisturbed
-    assert [path.name for path in tmp_path.iterdir()] == ["set.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["set.safetensors", "set.safetensors.log.jsonl"]
     if moments == ["match 11"]:
         # It went on from the checkpoint of step 10 and did not start anew.
         assert lines == ["match 11", "match 12"]
@@ -118,7 +118,7 @@ def test_killed_between_writing_the_set_and_removing_the_checkpoint(undisturbed:
     lines, status = finish(out, resume=True)
     assert status == 0, lines
     assert out.read_bytes() == undisturbed
-    assert [path.name for path in tmp_path.iterdir()] == ["set.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["set.safetensors", "set.safetensors.log.jsonl"]
     # Once more: it is finished, and is left as it is.
     assert finish(out, resume=True) == ([], 0)
     assert out.read_bytes() == undisturbed

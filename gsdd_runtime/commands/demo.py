@@ -115,7 +115,7 @@ def run(out: Path, seed: int, overwrite: bool = False) -> None:
 def _outputs(out: Path) -> list[outputs.Output]:
     """All that is written to the folder; of an unfinished run, its checkpoint."""
     sets = [out / f"{name}.safetensors" for name in NAMES]
-    kinds = dict.fromkeys(sets, outputs.SET) | dict.fromkeys(map(checkpoint_path, sets), outputs.UNFINISHED)
+    kinds = dict.fromkeys(sets, outputs.DISTILLED) | dict.fromkeys(map(checkpoint_path, sets), outputs.UNFINISHED)
     kinds |= {out / "decoder.onnx": outputs.ONNX, out / "distilled.png": outputs.PICTURE}
     return [outputs.Output("--out", path, kind) for path, kind in kinds.items()]
 

@@ -17,6 +17,7 @@ from gsdd_runtime.commands.shared import (
     progress_bar,
     takes_data,
 )
+from gsdd_runtime.progress import say
 from gsdd_runtime.wording import counted
 
 
@@ -27,15 +28,21 @@ def command(
     checkpoint_seconds: Annotated[float, typer.Option(help="Write a checkpoint at least as often.")] = 60.0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
     overwrite: OverwriteOption = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what a run would do, and do nothing.")] = False,
     **options: Any,
 ) -> None:
     """Distill a dataset into Gaussians and write one small file."""
-    from gsdd_runtime.distillation import distill
+    from gsdd_runtime.distillation import distill, plan
+    from gsdd_runtime.distillation.checkpoint import checkpoint_path
 
-    # What an earlier run left there is for the library to judge where this one goes on.
-    place = outputs.Output("--out", out, outputs.SET)
+    # What an earlier run left there is for the library to judge where it came to no set, or where this one goes on.
+    place = outputs.Output("--out", out, outputs.DISTILLED)
+    unfinished = resume or not out.exists() or checkpoint_path(out).exists()
     reads = [*data.folders(), *(Path(options[name]) for name in ("experts",) if name in options)]
-    outputs.check([place], reads=reads, overwrite=overwrite or resume)
+    outputs.check([place], reads=reads, overwrite=overwrite or unfinished)
+    if dry_run:
+        print(plan(load_data(data), **options).text())
+        return
     with progress_bar() as progress:
         distilled = distill(
             load_data(data, progress=progress),
@@ -45,6 +52,7 @@ def command(
             checkpoint_interval=checkpoint_interval,
             checkpoint_seconds=checkpoint_seconds,
             progress=progress,
+            say=say,
             **options,
         )
     images, classes = counted(len(distilled), "image"), counted(distilled.classes, "class")

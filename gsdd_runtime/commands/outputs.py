@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gsdd_runtime.atomic import check_folder_place, check_not_read, check_place, sole_writer
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.formats import SUFFIXES, suffix_of
+from gsdd_runtime.formats import SUFFIXES, log_path, suffix_of
 
 
 @dataclass(frozen=True)
@@ -208,6 +208,8 @@ def _is_engine(path: Path) -> bool:
 
 
 SET = Kind("a distilled set", (".safetensors",))
+# With the log of its run.
+DISTILLED = Kind("a distilled set", (".safetensors",), beside=lambda path: (log_path(path),))
 MODEL = Kind("a trained network", (".safetensors",))
 UNFINISHED = Kind("an unfinished run", (".checkpoint",))
 ONNX = Kind("an ONNX model", (".onnx",), _is_onnx)

@@ -6,6 +6,7 @@ import inspect
 import json
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields
@@ -15,12 +16,16 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.progress import Progress, Reporter, say_once, silent
+from gsdd_runtime.progress import Progress, Reporter, say, say_once, silent
+from gsdd_runtime.wording import time_in_words
 
 if TYPE_CHECKING:
     from gsdd_runtime.datasets import RealData
     from gsdd_runtime.networks.model_file import TrainedModel
     from gsdd_runtime.sets.distilled_set import DistilledSet
+
+# Between two lines where stderr is no terminal.
+SECONDS_A_LINE = 60.0
 
 DatasetOption = Annotated[
     str,
@@ -274,11 +279,34 @@ def print_json(document: dict[str, Any]) -> None:
     print(json.dumps(document, indent=2))
 
 
+def line_a_minute(clock: Callable[[], float] = time.monotonic) -> Reporter:
+    """Says on stderr where a run stands, once a minute, the first time after one."""
+    last = clock()
+    began: dict[str, tuple[float, int]] = {}
+
+    def report(progress: Progress) -> None:
+        nonlocal last
+        now = clock()
+        since, first = began.setdefault(progress.phase, (now, progress.step))
+        if now - last < SECONDS_A_LINE:
+            return
+        last = now
+        words = [f"{progress.phase}: {progress.step} of {progress.total}"]
+        if progress.loss is not None:
+            words.append(f"loss {progress.loss:.4g}")
+        if progress.step > first and now > since:
+            rate = (progress.step - first) / (now - since)
+            words.append(f"{rate:.3g}/s, {time_in_words((progress.total - progress.step) / rate)} left")
+        say(", ".join(words))
+
+    return report
+
+
 @contextmanager
 def progress_bar() -> Iterator[Reporter]:
-    """Draws reports on stderr: phase, bar, rate, loss, time left. Silent where stderr is no terminal."""
+    """Draws reports on stderr: phase, bar, rate, loss, time left. A line a minute where stderr is no terminal."""
     if not sys.stderr.isatty():
-        yield silent
+        yield line_a_minute()
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ from gsdd_runtime.datasets import RealData
 from gsdd_runtime.datasets.real_data import check_real_data
 from gsdd_runtime.distillation.fit import FitResult, fit_images
 from gsdd_runtime.distillation.options import all_options, resolve
-from gsdd_runtime.distillation.run import Saving, distill_with
+from gsdd_runtime.distillation.planning import Plan
+from gsdd_runtime.distillation.run import distill_with, plan_with, unsaid
+from gsdd_runtime.distillation.saving import Saving
 from gsdd_runtime.distillation.stopping import Interrupted
 from gsdd_runtime.progress import Reporter, silent
 from gsdd_runtime.sets.distilled_set import DistilledSet
 
-__all__ = ["FitResult", "Interrupted", "distill", "fit_images"]
+__all__ = ["FitResult", "Interrupted", "Plan", "distill", "fit_images", "plan"]
 
 
 def distill(
@@ -28,6 +31,7 @@ def distill(
     checkpoint_interval: int = Saving.checkpoint_interval,
     checkpoint_seconds: float = Saving.checkpoint_seconds,
     progress: Reporter = silent,
+    say: Callable[[str], None] = unsaid,
     **options: Any,
 ) -> DistilledSet:
     """Distills ``data`` into a small set (GSDD, arXiv 2509.26219, sections 3 and 4).
@@ -39,12 +43,13 @@ def distill(
     Args:
         data: the real images, of ``gsdd.load_dataset`` or ``gsdd.RealData.of``. No test part is needed.
         out: the file to write, by one run at a time. While the run lasts, ``out`` with ``.checkpoint`` added holds
-            its state.
+            its state. ``out`` with ``.log.jsonl`` added tells how it went, and stays.
         resume: go on from the checkpoint, where there is one. A set that is already finished is loaded.
         overwrite: replace what ``out`` is before; refused otherwise.
         checkpoint_interval: steps between checkpoints.
         checkpoint_seconds: after which one is written in any case.
         progress: told after every step; the phases are ``"fit"`` and ``"match"``.
+        say: told the plan, in a line, before the first step, and after a few how long it will take.
         options: the list below; None stands for the default. ``augment`` None is ``"none"``.
 
     Returns:
@@ -59,7 +64,17 @@ def distill(
     check_real_data(data)
     place = None if out is None else Path(out)
     saving = Saving(place, resume, overwrite, checkpoint_interval, checkpoint_seconds)
-    return distill_with(resolve(options, data), saving, progress)
+    return distill_with(resolve(options, data), saving, progress, say)
+
+
+def plan(data: RealData, **options: Any) -> Plan:
+    """What :func:`distill` would do with the same data and options: images, bytes, steps, memory. Nothing is written.
+
+    Raises:
+        InputError: an option or the data cannot be used.
+    """
+    check_real_data(data)
+    return plan_with(resolve(options, data))
 
 
 def _show_options() -> None:

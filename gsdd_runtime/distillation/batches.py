@@ -92,9 +92,13 @@ class RealImages:
     """The real training images by class, drawn from the seed and the step alone.
 
     The images stay on the CPU as bytes; what is drawn goes to ``device``.
+
+    Attributes:
+        given: how many images it has given so far.
     """
 
     def __init__(self, data: RealData, seed: int, device: torch.device) -> None:
+        self.given = 0
         self._data = data
         self._seed = seed
         self._device = device
@@ -117,6 +121,7 @@ class RealImages:
 
     def inputs(self, positions: Tensor) -> Tensor:
         """The training images at ``positions`` as a network takes them, float32 on the device."""
+        self.given += len(positions)
         images = send(self._data.train_images[positions], self._device)
         return self._preparation.apply(images.float().div_(255.0))
 

@@ -14,6 +14,7 @@ from gsdd_runtime.distillation.objectives import Learned, Objective
 from gsdd_runtime.distillation.representations import Representation
 from gsdd_runtime.distillation.state import NOT_OURS, RunState
 from gsdd_runtime.distillation.stopping import Interrupted, StopRequest
+from gsdd_runtime.distillation.watching import Moment, Watcher
 from gsdd_runtime.errors import GsddError, InputError
 from gsdd_runtime.progress import Progress, Reporter, say_once, silent
 
@@ -25,10 +26,12 @@ class Told:
     Attributes:
         loss: detached.
         parts: scalars for the log, by name.
+        images: that were looked at for it.
     """
 
     loss: Tensor
     parts: Mapping[str, Tensor | float] = field(default_factory=dict)
+    images: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ def run_phase(
     writer: CheckpointWriter | None = None,
     stop: StopRequest | None = None,
     progress: Reporter = silent,
+    watch: Watcher | None = None,
 ) -> None:
     """Optimises ``representation`` for the steps of ``phase`` with Adam.
 
@@ -80,6 +84,7 @@ def run_phase(
         writer: writes checkpoints when they are due and on interruption.
         stop: asked after every step.
         progress: told after every step.
+        watch: shown every step; a checkpoint is written where it asks for one.
 
     Raises:
         GsddError: the loss or a gradient is not finite.
@@ -101,19 +106,28 @@ def run_phase(
         factor = phase.learning_rate_factor(step)
         for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
             group["lr"] = rate * factor
-        loss, parts = _step(phase, step, state, writer)
+        loss, parts, images = _step(phase, step, state, writer)
         progress(Progress(phase.name, step + 1, phase.steps, loss, parts))
+        rate, learned_now = phase.learning_rate * factor, {name: one.value for name, one in phase.learned().items()}
+        moment = Moment(phase.name, step + 1, phase.steps, loss, parts, rate, images, learned_now)
+        wanted = watch is not None and bool(watch(moment))
         stopping = stop is not None and stop.asked
-        if writer is not None and (stopping or writer.due(step + 1)):
+        if writer is not None and (stopping or wanted or writer.due(step + 1)):
             writer.write(phase.name, step + 1, state.tensors())
         if stopping:
             raise Interrupted(_stopped(phase, step + 1, writer))
 
 
-def _step(phase: Phase, step: int, state: RunState, writer: CheckpointWriter | None) -> tuple[float, dict[str, float]]:
-    """Moves the images and what is learned by every update of ``step``; the sum of its losses and of their parts."""
+def _step(
+    phase: Phase, step: int, state: RunState, writer: CheckpointWriter | None
+) -> tuple[float, dict[str, float], int]:
+    """Moves the images and what is learned by every update of ``step``.
+
+    Returns:
+        The sums of its losses, of their parts, and of the images that were looked at.
+    """
     optimizers = [state.optimizer, *state.learned_optimizers.values()]
-    total, sums = 0.0, dict[str, float]()
+    total, sums, images = 0.0, dict[str, float](), 0
     _forget(optimizers)
     for told in phase.updates(step):
         loss = told.loss
@@ -131,9 +145,10 @@ def _step(phase: Phase, step: int, state: RunState, writer: CheckpointWriter | N
         _keep_within(phase.learned())
         _forget(optimizers)
         total += value
+        images += told.images
         for name, part in zip(parts, others, strict=True):
             sums[name] = sums.get(name, 0.0) + part
-    return total, sums
+    return total, sums, images
 
 
 def _numbers(

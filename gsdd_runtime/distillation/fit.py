@@ -21,6 +21,8 @@ from gsdd_runtime.splatting.gaussians import initial_gaussians
 
 # Pixels times channels that one pass renders at most: 256 MB of float32.
 PASS_VALUES = 1 << 26
+# The phase's name.
+FIT = "fit"
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,9 @@ def fit_phase(representation: Representation, targets: Tensor, steps: int, learn
             loss = difference.square().sum() / len(targets)
             loss.backward()
             total += loss.detach()
-        yield Told(total)
+        yield Told(total, images=len(targets))
 
-    return Phase("fit", steps, learning_rate, "cosine", updates)
+    return Phase(FIT, steps, learning_rate, "cosine", updates)
 
 
 @torch.no_grad()

@@ -21,12 +21,16 @@ class SyntheticImages:
     Args:
         representation: that renders them.
         preparation: from pixel units to what a network takes, on the device.
+
+    Attributes:
+        given: how many images it has given so far.
     """
 
     def __init__(self, representation: Representation, preparation: Preparation) -> None:
         self._representation = representation
         self._preparation = preparation
         self._gradients: list[tuple[Tensor, Tensor]] = []
+        self.given = 0
 
     def __len__(self) -> int:
         return len(self._representation)
@@ -43,6 +47,7 @@ class SyntheticImages:
             float32 ``[B, C, H, W]``.
         """
         indices = send(indices, self._device)
+        self.given += len(indices)
         with torch.no_grad():
             parts = [self._preparation.apply(self._representation.render(part)) for part in self._parts(indices)]
             images = parts[0] if len(parts) == 1 else torch.cat(parts)
@@ -60,6 +65,7 @@ class SyntheticImages:
         """The images at ``indices`` as they are now, without a gradient, float32 ``[B, C, H, W]``."""
         with torch.no_grad():
             indices = send(indices, self._device)
+            self.given += len(indices)
             return self._preparation.apply(self._representation.render(indices))
 
     def relieve(self) -> None:

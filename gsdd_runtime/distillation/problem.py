@@ -86,6 +86,11 @@ class Problem:
         """Height and width of the images."""
         return self.data.height, self.data.width
 
+    @property
+    def given(self) -> int:
+        """Real and synthetic images that were asked for so far."""
+        return self.real_images.given + self.images.given
+
     def own_classes(self) -> Tensor:
         """The classes that this rank works on, int64, rising."""
         return torch.arange(self.rank, self.classes, self.ranks)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,76 +13,80 @@ from torch import Tensor
 from gsdd_runtime.atomic import check_not_read, check_room, remove_partial_files, sole_writer
 from gsdd_runtime.distillation.batches import RealImages
 from gsdd_runtime.distillation.checkpoint import Checkpoint, CheckpointWriter, checkpoint_path
-from gsdd_runtime.distillation.engine import run_phase
-from gsdd_runtime.distillation.fit import fit_phase
+from gsdd_runtime.distillation.engine import Phase, run_phase
+from gsdd_runtime.distillation.fit import FIT, fit_phase, psnr
 from gsdd_runtime.distillation.images import SyntheticImages
+from gsdd_runtime.distillation.journal import FITTED, STEP, Journal, Record, last_of, up_to
 from gsdd_runtime.distillation.matching import Matching
 from gsdd_runtime.distillation.objectives import Objective
 from gsdd_runtime.distillation.options import ResolvedOptions
+from gsdd_runtime.distillation.planning import Plan, Timing, plan_of
 from gsdd_runtime.distillation.problem import Problem, Setting
 from gsdd_runtime.distillation.representations import Representation
-from gsdd_runtime.distillation.resuming import HISTORY, check_resumable, check_same_run
+from gsdd_runtime.distillation.resuming import HISTORY, check_resumable
+from gsdd_runtime.distillation.saving import Saving
 from gsdd_runtime.distillation.starts import Source
-from gsdd_runtime.distillation.stopping import StopRequest, stop_on_signal
+from gsdd_runtime.distillation.stopping import Interrupted, StopRequest, stop_on_signal
+from gsdd_runtime.distillation.watching import Watcher, watched
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.formats import log_path
 from gsdd_runtime.memory import keep_freed_memory
 from gsdd_runtime.progress import Reporter
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.versions import VERSION
 
 
-@dataclass(frozen=True)
-class Saving:
-    """Where a run writes, and when.
-
-    Attributes:
-        out: the file; None to write nothing.
-        resume: go on from the checkpoint, where there is one.
-        overwrite: replace what ``out`` is before.
-        checkpoint_interval: steps between checkpoints.
-        checkpoint_seconds: after which one is written in any case.
-    """
-
-    out: Path | None = None
-    resume: bool = False
-    overwrite: bool = False
-    checkpoint_interval: int = 100
-    checkpoint_seconds: float = 60.0
-
-    def __post_init__(self) -> None:
-        if self.checkpoint_interval < 1:
-            raise InputError(f"checkpoint_interval must be at least 1, got {self.checkpoint_interval}")
-        if not self.checkpoint_seconds > 0:
-            raise InputError(f"checkpoint_seconds must be above 0, got {self.checkpoint_seconds}")
-        if self.resume and self.out is None:
-            raise InputError("resume needs out: the checkpoint stands beside that file")
+def unsaid(line: str) -> None:
+    """Where nobody is told."""
 
 
-def distill_with(options: ResolvedOptions, saving: Saving, progress: Reporter) -> DistilledSet:
+def distill_with(
+    options: ResolvedOptions, saving: Saving, progress: Reporter, say: Callable[[str], None] = unsaid
+) -> DistilledSet:
     """``distill`` with its options resolved; see there."""
     out = saving.out
     if out is None:
         # Without a file there is no checkpoint, and a signal means what it always means.
         with _repeatable(options.device):
-            return _Run(options).optimised(None, None, None, progress)
-    check_not_read(out, [options.start.reads])
+            run = _Run(options)
+            say(run.plan().text())
+            return run.optimised(run.phases(None), None, None, None, progress, Timing(say).saw)
+    log = log_path(out)
+    for place in (out, log):
+        check_not_read(place, [options.start.reads])
     with sole_writer(out):
         checkpoint = checkpoint_path(out)
-        remove_partial_files(checkpoint)
-        start = _earlier_checkpoint(checkpoint, saving.resume)
+        for place in (checkpoint, log):
+            remove_partial_files(place)
+        start = saving.earlier_checkpoint(checkpoint)
         history = [] if start is None else check_resumable(checkpoint, start, options)
-        finished = _earlier_set(options, saving, out, unfinished=start is not None)
+        finished = saving.earlier_set(options, out, unfinished=start is not None)
         if finished is not None:
             return finished
+        records = saving.earlier_log(log)
         writer = CheckpointWriter(
             checkpoint, options.as_dict(), options.room.data.fingerprint,
             saving.checkpoint_interval, saving.checkpoint_seconds, history,
         )  # fmt: skip
         with stop_on_signal() as stop, _repeatable(options.device):
-            distilled = _Run(options, history).optimised(start, writer, stop, progress)
-            distilled.save(out)
+            run = _Run(options, history)
+            phases = run.phases(start)
+            run.check_ending(writer, resumed=start is not None)
+            with run.logged(log, records, phases, start) as journal:
+                say(run.plan().text())
+                watch = watched([journal.saw, Timing(say).saw])
+                distilled = run.optimised(phases, start, writer, stop, progress, watch, journal)
+                distilled.save(out)
+                run.tell_end(journal, out)
             checkpoint.unlink(missing_ok=True)
     return distilled
+
+
+def plan_with(options: ResolvedOptions) -> Plan:
+    """``plan`` with its options resolved; see there."""
+    run = _Run(options)
+    run.check_ending(None, resumed=False)
+    return run.plan()
 
 
 class _Run:
@@ -110,34 +113,107 @@ class _Run:
         self._problem.images = SyntheticImages(self._representation, data.preparation.to(device))
         self._objective = options.objective_type(self._problem, options.method_options)
 
-    def optimised(
-        self,
-        start: Checkpoint | None,
-        writer: CheckpointWriter | None,
-        stop: StopRequest | None,
-        progress: Reporter,
-    ) -> DistilledSet:
-        """Goes through the phases, from ``start`` on."""
-        # What cannot be kept is refused now and not after the last step.
-        self._described(self._representation.plain_set).check_saving()
-        if writer is not None:
-            _check_room(writer.path, self._representation, self._objective, resumed=start is not None)
+    def plan(self) -> Plan:
+        return plan_of(self._options, self._representation, self._objective)
+
+    def phases(self, start: Checkpoint | None) -> list[Phase]:
+        """All phases of the run, in order.
+
+        Raises:
+            InputError: ``start`` is in none of them.
+        """
         options = self._options
         phases = [Matching(self._objective, self._problem.images, options).phase()]
         if options.fit_steps > 0 and self._targets is not None:
             fit = fit_phase(self._representation, self._targets, options.fit_steps, options.fit_learning_rate)
             phases.insert(0, fit)
+        if start is not None and start.phase not in [phase.name for phase in phases]:
+            raise InputError(
+                f"the checkpoint is in phase {start.phase!r}, which this run lacks: remove it to start anew"
+            )
+        return phases
+
+    def check_ending(self, writer: CheckpointWriter | None, *, resumed: bool) -> None:
+        """Refuses now, and not after the last step, what cannot be kept."""
+        self._described(self._representation.plain_set).check_saving()
+        if writer is not None:
+            _check_room(writer.path, self._representation, self._objective, resumed=resumed)
+
+    @contextmanager
+    def logged(
+        self, path: Path, records: list[Record], phases: list[Phase], start: Checkpoint | None
+    ) -> Iterator[Journal]:
+        """The log, which goes on from ``records`` where there is a start; tells in it how the run ended otherwise."""
         names = [phase.name for phase in phases]
-        if start is not None:
-            if start.phase not in names:
-                raise InputError(
-                    f"the checkpoint is in phase {start.phase!r}, which this run lacks: remove it to start anew"
-                )
-            phases = phases[names.index(start.phase) :]
-        for phase in phases:
+        journal = Journal(path, [] if start is None else up_to(records, names, start.phase, start.step))
+        try:
+            if start is not None:
+                journal.write("resume", phase=start.phase, step=start.step, **self._facts())
+            else:
+                journal.write("start", **self._facts())
+            yield journal
+        except Interrupted as stopped:
+            journal.write("stopped", message=str(stopped))
+            raise
+        except Exception as error:
+            with suppress(InputError):
+                journal.write("failed", error=type(error).__name__, message=str(error))
+            raise
+        finally:
+            journal.close()
+
+    def optimised(
+        self,
+        phases: list[Phase],
+        start: Checkpoint | None,
+        writer: CheckpointWriter | None,
+        stop: StopRequest | None,
+        progress: Reporter,
+        watch: Watcher,
+        journal: Journal | None = None,
+    ) -> DistilledSet:
+        """Goes through the phases, from ``start`` on."""
+        if writer is None:
+            self.check_ending(None, resumed=False)
+        first = 0 if start is None else [phase.name for phase in phases].index(start.phase)
+        for phase in phases[first:]:
             state = start if start is not None and start.phase == phase.name else None
-            run_phase(phase, self._representation, start=state, writer=writer, stop=stop, progress=progress)
+            run_phase(
+                phase, self._representation, start=state, writer=writer, stop=stop, progress=progress, watch=watch
+            )
+            if phase.name == FIT and journal is not None and self._targets is not None:
+                reached = psnr(self._representation, self._targets)
+                journal.write(
+                    FITTED, phase=FIT, step=phase.steps, psnr=float(reached.mean()), least_psnr=float(reached.min())
+                )
         return self._described(self._representation.to_set)
+
+    def tell_end(self, journal: Journal, out: Path) -> None:
+        """The last record: what the run came to, over all the processes that it took."""
+        fitted, last = last_of(journal.records, FITTED), last_of(journal.records, STEP)
+        journal.write(
+            "end",
+            psnr=fitted and fitted["psnr"],
+            loss=last and last["loss"],
+            total_seconds=journal.total_seconds(),
+            images=len(self._representation),
+            bytes=out.stat().st_size,
+            training=self._objective.facts(),
+        )
+
+    def _facts(self) -> dict[str, Any]:
+        data, device = self._options.room.data, torch.device(self._options.device)
+        return {
+            "data": {
+                "name": data.name, "fingerprint": data.fingerprint, "classes": data.classes,
+                "train_images": len(data.train_labels),
+            },
+            "options": self._options.as_dict(),
+            "plan": self.plan().as_dict(),
+            "versions": _versions(),
+            "device": "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device),
+            "threads": torch.get_num_threads(),
+        }  # fmt: skip
 
     def _described(self, to_set: Callable[..., DistilledSet]) -> DistilledSet:
         options, data = self._options, self._options.room.data
@@ -154,7 +230,7 @@ class _Run:
             options=options.as_dict() | ({HISTORY: self._history} if self._history else {}),
             seed=options.seed,
             fingerprint=data.fingerprint,
-            versions={"gsdd-rt": VERSION, "torch": torch.__version__},
+            versions=_versions(),
             training=self._objective.facts(),
         )
 
@@ -184,32 +260,8 @@ def _bytes(tensors: Any) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def _earlier_checkpoint(path: Path, resume: bool) -> Checkpoint | None:
-    if not path.exists():
-        return None
-    if not resume:
-        raise InputError(f"{path} holds an unfinished run: add --resume to go on with it, or remove it to start anew")
-    return Checkpoint.load(path)
-
-
-def _earlier_set(options: ResolvedOptions, saving: Saving, out: Path, *, unfinished: bool) -> DistilledSet | None:
-    """The set of this run where it had ended before it was to be resumed; None where ``out`` may be written."""
-    if not out.exists():
-        return None
-    taken = InputError(f"{out} exists: add --overwrite to replace it, or choose another place")
-    if not saving.resume:
-        if saving.overwrite:
-            return None
-        raise taken
-    try:
-        finished = DistilledSet.load(out)
-        check_same_run(out, finished.options or {}, finished.fingerprint or "", options)
-    except InputError as error:
-        if saving.overwrite:
-            return None
-        raise taken if unfinished else error from error
-    # With a checkpoint beside it, the run was killed between writing the one and removing the other.
-    return None if unfinished else finished
+def _versions() -> dict[str, str]:
+    return {"gsdd-rt": VERSION, "torch": torch.__version__}
 
 
 def _repeatable(device: str) -> AbstractContextManager[None]:

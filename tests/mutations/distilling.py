@@ -38,7 +38,31 @@ DC_STEP = ("test_distill_dc.py::test_a_step_of_gradient_matching_is_its_formula"
 DC_RESUMED = ("test_distill_objectives.py::test_killed_and_resumed_is_the_same_file[dc]",)
 RESUMED = ("test_distill_resume.py::test_killed_and_resumed_is_the_same_file[match 11]",)
 
+JOURNAL = "gsdd_runtime/distillation/journal.py"
+
 MUTATIONS = [
+    Mutation(
+        "keeps records in the log that come again",
+        JOURNAL,
+        '(phases.index(record["phase"]), record["step"]) <= here',
+        'phases.index(record["phase"]) <= here[0]',
+        ("test_distill_log.py::test_a_resumed_run_loses_no_record_and_repeats_none",),
+        short=True,
+    ),
+    Mutation(
+        "does not say in the log that a run failed",
+        "gsdd_runtime/distillation/run.py",
+        'journal.write("failed", error=type(error).__name__, message=str(error))',
+        "pass",
+        ("test_distill_log.py::test_a_loss_that_is_not_finite_is_in_the_log",),
+    ),
+    Mutation(
+        "plans the memory of one class where several are embedded at once",
+        DM,
+        "min(own, self._per_pass) * self.options.batch_syn",
+        "self.options.batch_syn",
+        ("test_distill_log.py::test_a_plan_counts_passes_and_the_images_of_one",),
+    ),
     Mutation(
         "matches class c with the real images of class c + 1",
         BATCHES,
@@ -240,8 +264,8 @@ MUTATIONS = [
     Mutation(
         "fits at a constant rate",
         FIT,
-        'return Phase("fit", steps, learning_rate, "cosine", updates)',
-        'return Phase("fit", steps, learning_rate, "constant", updates)',
+        'return Phase(FIT, steps, learning_rate, "cosine", updates)',
+        'return Phase(FIT, steps, learning_rate, "constant", updates)',
         RATES,
     ),
     Mutation(
@@ -440,8 +464,8 @@ MUTATIONS = [
     Mutation(
         "repeats the phases before the checkpoint's",
         RUN,
-        "            phases = phases[names.index(start.phase) :]\n",
-        "",
+        "for phase in phases[first:]:",
+        "for phase in phases:",
         RESUMED,
     ),
     Mutation(
@@ -488,9 +512,9 @@ MUTATIONS = [
     ),
     Mutation(
         "overwrites a finished set without being asked",
-        RUN,
-        "            return None\n        raise taken\n",
-        "            return None\n        return None\n",
+        "gsdd_runtime/distillation/saving.py",
+        "                return None\n            raise taken\n",
+        "                return None\n            return None\n",
         ("test_distill_outputs.py",),
     ),
     Mutation(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from gsdd_runtime.distillation.objectives.dc import GradientMatching
 from gsdd_runtime.distillation.objectives.dm import DistributionMatching
-from gsdd_runtime.distillation.objectives.objective import Learned, Loss, Objective
+from gsdd_runtime.distillation.objectives.objective import Footprint, Learned, Loss, Objective
 from gsdd_runtime.distillation.objectives.tm import TrajectoryMatching
 
 OBJECTIVES: dict[str, type[Objective]] = {
@@ -19,6 +19,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
 __all__ = [
     "OBJECTIVES",
     "DistributionMatching",
+    "Footprint",
     "GradientMatching",
     "Learned",
     "Loss",

@@ -13,7 +13,7 @@ from torch.nn import functional
 from gsdd_runtime.distillation.batches import PASS_PIXELS, BatchOptions
 from gsdd_runtime.distillation.declared import option
 from gsdd_runtime.distillation.objectives.gradient_distance import gradient_distance
-from gsdd_runtime.distillation.objectives.objective import Loss, Objective
+from gsdd_runtime.distillation.objectives.objective import Footprint, Loss, Objective
 from gsdd_runtime.distillation.problem import Problem, Setting
 from gsdd_runtime.networks import Network
 from gsdd_runtime.networks.dropout import restart_dropout
@@ -24,6 +24,8 @@ from gsdd_runtime.training.augmentation import DsaDraw
 LOOPS = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15), 50: (50, 10)}
 # Networks drawn, where nothing else is said.
 NETWORKS = 1000
+# The graph of a gradient, in those of an embedding: 1.9, measured with ConvNets of 3 and 5 blocks.
+GRADIENT_GRAPH = 2
 # Real images that the statistics of batch norm are taken of: of each class, and of all.
 STATISTICS, ALL_STATISTICS = 16, 1024
 
@@ -84,6 +86,11 @@ class GradientMatching(Objective):
         weights = [weight for weight in network.parameters() if weight.dim() > 1]
         for index in self.problem.own_classes().tolist():
             yield from self._of_class(step, index, network, weights)
+
+    def footprint(self) -> Footprint:
+        options = self.options
+        largest = min(options.images_per_pass, max(options.batch_real, options.batch_syn))
+        return Footprint(len(self.problem.own_classes()), GRADIENT_GRAPH * largest)
 
     def after(self, step: int) -> None:
         if (step + 1) % self.options.outer_loops:

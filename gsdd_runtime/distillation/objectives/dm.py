@@ -11,7 +11,7 @@ import torch
 from gsdd_runtime.distillation.batches import ClassBatches, PassOptions
 from gsdd_runtime.distillation.declared import option
 from gsdd_runtime.distillation.objectives.mean_distance import mean_distance
-from gsdd_runtime.distillation.objectives.objective import Loss, Objective
+from gsdd_runtime.distillation.objectives.objective import Footprint, Loss, Objective
 from gsdd_runtime.distillation.problem import Problem, Setting
 from gsdd_runtime.networks import Network
 from gsdd_runtime.networks.embedding import embedded
@@ -51,6 +51,10 @@ class DistributionMatching(Objective):
             classes = part.tolist()
             real = self.problem.real(step, classes, self.options.batch_real)
             yield Loss(self._distance(step, network, real, classes))
+
+    def footprint(self) -> Footprint:
+        own = len(self.problem.own_classes())
+        return Footprint(-(-own // self._per_pass), min(own, self._per_pass) * self.options.batch_syn)
 
     def _distance(self, step: int, network: Network, real: ClassBatches, classes: list[int]) -> torch.Tensor:
         synthetic = self.problem.synthetic_batches(step, classes, self.options.batch_syn)

@@ -47,6 +47,19 @@ class Learned:
     most: float | None = None
 
 
+@dataclass(frozen=True)
+class Footprint:
+    """What a step takes.
+
+    Attributes:
+        passes: losses with a graph of their own.
+        images: that the largest of these graphs holds.
+    """
+
+    passes: int
+    images: int
+
+
 class Objective:
     """One of the three seams of distilling. A method overrides ``losses``, and of the rest what it needs.
 
@@ -103,6 +116,10 @@ class Objective:
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Puts a checkpoint's :meth:`state` in place; ``state`` has its names, shapes and dtypes."""
+
+    def footprint(self) -> Footprint | None:
+        """What a step takes, for the plan before the first one; None where that is not known, or said elsewhere."""
+        return None
 
     def facts(self) -> dict[str, Any]:
         """What training on the set needs, as JSON values: for example the learned rate."""

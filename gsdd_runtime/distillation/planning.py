@@ -1,0 +1,156 @@
+"""What a run will do, told before its first step, and how long it will take, told after a few."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gsdd_runtime.distillation.objectives import Objective
+from gsdd_runtime.distillation.options import ResolvedOptions
+from gsdd_runtime.distillation.representations import Representation
+from gsdd_runtime.distillation.watching import Moment
+from gsdd_runtime.wording import bytes_in_words, counted, time_in_words
+
+# What is worked with beside the tensors that a graph keeps.
+WORKING_SHARE = 0.25
+# Of each master: itself, its gradient, two moments.
+COPIES = 4
+# Steps are timed for as long before a run's length is told.
+TIMED_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do.
+
+    Attributes:
+        method, representation, network, device: its own.
+        classes, images, images_per_class: of the set.
+        gaussians_per_image: None for pixels.
+        bytes_per_class: of the images as they are stored; of coded ones the estimate that they were planned with.
+        fit_steps, steps: of fitting and of matching.
+        passes: losses that a step is made of, each with a graph of its own; None where the method does not say.
+        memory_bytes: that masters, optimiser and the largest graph take, estimated; None where the method does not
+            say how many images that graph holds.
+    """
+
+    method: str
+    representation: str
+    network: str
+    device: str
+    classes: int
+    images: int
+    images_per_class: int
+    gaussians_per_image: int | None
+    bytes_per_class: int
+    fit_steps: int
+    steps: int
+    passes: int | None
+    memory_bytes: int | None
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def text(self) -> str:
+        """One line for people."""
+        size = "" if self.gaussians_per_image is None else f" of {counted(self.gaussians_per_image, 'Gaussian')}"
+        fit = f"{counted(self.fit_steps, 'step')} of fitting, then " if self.fit_steps else ""
+        passes = "" if self.passes is None else f" of {counted(self.passes, 'pass')}"
+        memory = "" if self.memory_bytes is None else f"; about {bytes_in_words(self.memory_bytes)} of memory"
+        return (
+            f"{counted(self.images, 'image')}{size} ({self.images_per_class} a class, "
+            f"{bytes_in_words(self.bytes_per_class)} a class), {fit}{counted(self.steps, 'step')}{passes} by "
+            f"{self.method} with {self.network} on {self.device}{memory}"
+        )
+
+
+def plan_of(options: ResolvedOptions, representation: Representation, objective: Objective) -> Plan:
+    """The plan of a run, from its parts."""
+    facts, classes = options.storage.facts, options.room.data.classes
+    footprint = objective.footprint()
+    memory = None
+    if footprint is not None:
+        masters = sum(part.numel() * part.element_size() for part in representation.parameters().values())
+        graph = footprint.images * graph_bytes(objective)
+        memory = COPIES * masters + int(graph * (1 + WORKING_SHARE))
+    return Plan(
+        method=options.method,
+        representation=options.representation if options.coding == "none" else f"{options.representation}, coded",
+        network=options.network,
+        device=options.device,
+        classes=classes,
+        images=len(representation),
+        images_per_class=options.gpc,
+        gaussians_per_image=facts.get("gaussians_per_image"),
+        bytes_per_class=representation.nbytes // classes,
+        fit_steps=options.fit_steps,
+        steps=options.iterations,
+        passes=None if footprint is None else footprint.passes,
+        memory_bytes=memory,
+    )
+
+
+def graph_bytes(objective: Objective) -> int:
+    """Bytes that the run's network keeps for the gradient of one more image."""
+    problem = objective.problem
+    shape = (problem.data.channels, *problem.size)
+    # As the steps find it; drawing it again does not change what they draw.
+    network = problem.network.module
+
+    def kept(count: int) -> int:
+        storages: dict[int, int] = {}
+        alive: list[Tensor] = []
+
+        def keep(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            storages[storage.data_ptr()] = storage.nbytes()
+            alive.append(tensor)
+            return tensor
+
+        images = torch.zeros(count, *shape, device=problem.device, requires_grad=True)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), torch.enable_grad():
+            network.embed(images)
+        return sum(storages.values())
+
+    # Two and four, as batch norm refuses one.
+    return max(0, kept(4) - kept(2)) // 2
+
+
+class Timing:
+    """Says, once a phase, how long it will take by its first steps.
+
+    Args:
+        say: told a line.
+        seconds: that steps are timed for.
+        clock: tells seconds.
+    """
+
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        seconds: float = TIMED_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._say = say
+        self._seconds = seconds
+        self._clock = clock
+        self._phase: str | None = None
+        self._from = (0.0, 0)
+        self._told = False
+
+    def saw(self, moment: Moment) -> None:
+        if moment.phase != self._phase:
+            # From the end of the first step on, which is the slowest.
+            self._phase, self._from, self._told = moment.phase, (self._clock(), moment.step), False
+            return
+        passed, steps = self._clock() - self._from[0], moment.step - self._from[1]
+        if self._told or passed < self._seconds or moment.step == moment.total:
+            return
+        self._told = True
+        left = (moment.total - moment.step) * passed / steps
+        self._say(f"{moment.phase}: {steps / passed:.3g} steps a second, about {time_in_words(left)} left")
