@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,9 @@ from gsdd_runtime.commands.shared import (
 )
 from gsdd_runtime.progress import say
 from gsdd_runtime.wording import counted
+
+if TYPE_CHECKING:
+    from gsdd_runtime.distillation.options import Owned
 
 
 def command(
@@ -59,18 +62,20 @@ def command(
     print(f"{out}: {images} of {classes} in {out.stat().st_size} bytes")
 
 
+def _words(owned: Owned) -> str:
+    whose = f"[{'; '.join(owned.owners)}] " if owned.owners else ""
+    return f"{whose}{owned.option.words} [default: {owned.option.default_text}]"
+
+
 def with_options() -> Callable[..., None]:
     """:func:`command` with the options that the library declares in its signature, as Typer reads it."""
     from gsdd_runtime.distillation.options import all_options
 
     signature = inspect.signature(command, eval_str=True)
     parameters = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
-    for name, owned in all_options().items():
-        one = owned.option
-        whose = f"[{'; '.join(owned.owners)}] " if owned.owners else ""
-        told = typer.Option(
-            one.flag, min=one.least, max=one.most, help=f"{whose}{one.words} [default: {one.default_text}]"
-        )
+    for name, declarations in all_options().items():
+        one = declarations[0].option
+        told = typer.Option(one.flag, min=one.least, max=one.most, help=" ".join(map(_words, declarations)))
         kind = Annotated[one.kind | None, told]  # type: ignore[name-defined]
         parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind))
 

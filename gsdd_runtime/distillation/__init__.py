@@ -82,13 +82,14 @@ def _show_options() -> None:
     signature = inspect.signature(distill)
     plain = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
     lines = ["\n    Options:\n"]
-    for name, owned in all_options().items():
-        one = owned.option
-        default = None if owned.owners else one.default
+    for name, declarations in all_options().items():
+        one = declarations[0].option
+        default = None if declarations[0].owners else one.default
         kind = f"{one.kind.__name__} | None" if default is None or name == "augment" else one.kind.__name__
         plain.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind))
-        whose = f" Of {' and '.join(owned.owners)}." if owned.owners else ""
-        lines.append(f"        {name}: {one.help} Default: {one.default_text}.{whose}\n")
+        for owned in declarations:
+            whose = f" Of {' and '.join(owned.owners)}." if owned.owners else ""
+            lines.append(f"        {name}: {owned.option.words} Default: {owned.option.default_text}.{whose}\n")
     distill.__signature__ = signature.replace(parameters=plain)  # type: ignore[attr-defined]
     distill.__doc__ = f"{distill.__doc__}{''.join(lines)}    "
 

@@ -60,12 +60,17 @@ class Owned:
     """An option, and whose it is.
 
     Attributes:
-        option: as its first owner declares it.
+        option: as its owners declare it.
         owners: in words, such as ``"method dm"``; none for an option of every run.
     """
 
     option: Declared
     owners: tuple[str, ...] = ()
+
+    def joined_by(self, owner: str, option: Declared) -> Owned | None:
+        """With another owner, who declares the same; None where that one declares something else."""
+        same = (option.words, option.default_text) == (self.option.words, self.option.default_text)
+        return replace(self, owners=(*self.owners, owner)) if same and self.owners else None
 
 
 @dataclass(frozen=True)
@@ -120,17 +125,18 @@ class ResolvedOptions:
         return common | dict(self.storage.facts) | own | seen | {"device": torch.device(self.device).type}
 
 
-def all_options() -> dict[str, Owned]:
-    """Every option there is, those of every run first, by name."""
-    found = {one.name: Owned(one) for one in declared(CommonOptions)}
+def all_options() -> dict[str, tuple[Owned, ...]]:
+    """Every option there is, by name, those of every run first; several of a name where their owners' words differ."""
+    found: dict[str, list[Owned]] = {one.name: [Owned(one)] for one in declared(CommonOptions)}
     for owner, options in _owners():
         for one in options:
-            earlier = found.get(one.name, Owned(one))
-            told = earlier.option
-            if one.help != told.help:
-                told = replace(told, help=f"{told.help} For {owner}: {one.help} Default: {one.default_text}.")
-            found[one.name] = Owned(told, (*earlier.owners, owner))
-    return found
+            declarations = found.setdefault(one.name, [])
+            joined = declarations[-1].joined_by(owner, one) if declarations else None
+            if joined is None:
+                declarations.append(Owned(one, (owner,)))
+            else:
+                declarations[-1] = joined
+    return {name: tuple(declarations) for name, declarations in found.items()}
 
 
 def resolve(given: Mapping[str, Any], data: RealData) -> ResolvedOptions:
@@ -208,7 +214,7 @@ def _check_owners(
     for name in chosen:
         if name in usable:
             continue
-        owners = known[name].owners
+        owners = [owner for owned in known[name] for owner in owned.owners]
         of_method = owners[0].startswith("method ")
         here = f"method {common.method}" if of_method else f"representation {common.representation}"
         if not of_method and common.coding != CODINGS[0]:

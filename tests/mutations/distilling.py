@@ -26,6 +26,10 @@ REAL = "gsdd_runtime/distillation/starts/real.py"
 RESUMING = "gsdd_runtime/distillation/resuming.py"
 ROUNDING = "gsdd_runtime/distillation/representations/rounding.py"
 RUN = "gsdd_runtime/distillation/run.py"
+EARLIER_SET = "gsdd_runtime/distillation/starts/earlier_set.py"
+HERDING = "gsdd_runtime/distillation/starts/herding.py"
+KMEANS = "gsdd_runtime/distillation/starts/kmeans.py"
+OPTIONS = "gsdd_runtime/distillation/options.py"
 STATE = "gsdd_runtime/distillation/state.py"
 
 MATCHING_STEP = ("test_distill_step.py::test_a_step_of_matching_is_its_formula",)
@@ -577,6 +581,35 @@ MUTATIONS = [
         'self.update = "loss" if options.update == "class" else "step"',
         'self.update = "step"',
         ("test_distill_step.py::test_by_class_there_is_an_update_for_each_class_with_the_penalty_in_each",),
+        short=True,
+    ),
+    Mutation(
+        "herds towards twice the mean",
+        HERDING,
+        "(total - number * mean)",
+        "(total - 2 * number * mean)",
+        ("test_distill_starts.py::test_herding_takes_at_each_turn_the_row_that_brings_the_mean_nearest",),
+    ),
+    Mutation(
+        "never moves the centres of k-means",
+        KMEANS,
+        "centres[index] = features[part].mean(dim=0)",
+        "pass",
+        ("test_distill_starts.py::test_kmeans_takes_a_row_of_each_of_some_plain_clusters",),
+    ),
+    Mutation(
+        "starts from the images of a set class by class in reverse",
+        EARLIER_SET,
+        "members = self._members(index)[: source.gpc]\n",
+        "members = self._members(source.data.classes - 1 - index)[: source.gpc]\n",
+        ("test_distill_starts.py::test_fewer_images_are_filled_up_with_real_ones_and_all_are_fitted",),
+    ),
+    Mutation(
+        "takes an option of another method without a word",
+        OPTIONS,
+        "        if name in usable:\n",
+        "        if True:\n",
+        ("test_distill_options.py::test_a_mistake_gets_one_line_that_names_it",),
         short=True,
     ),
 ]
