@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from easy_data import CLASSES, easy_data
 
+from gsdd_runtime import networks
 from gsdd_runtime.datasets import RealData
+from gsdd_runtime.distillation.starts.herding import herded
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.evaluation.baselines import FIELD_PIXEL_BYTES, random_real_set, real_images_in
+from gsdd_runtime.evaluation.accuracy import evaluate, evaluate_whole
+from gsdd_runtime.evaluation.baselines import (
+    FIELD_PIXEL_BYTES,
+    centers,
+    embedding,
+    random_real_set,
+    real_images_in,
+    real_set,
+)
 
 DATA = easy_data()
 
@@ -76,3 +88,63 @@ def test_bytes_survive_bfloat16_to_half_a_level_in_256() -> None:
     decoded = random_real_set(data, per_class=1).decode()
     # bfloat16 keeps 8 bits: at most half a level of 256 between 1/2 and 1, less below.
     assert (decoded * 255 - ramp).abs().max() <= 0.5
+
+
+def some_features(count: int = 30, seed: int = 3) -> torch.Tensor:
+    return torch.randn(count, 5, generator=torch.Generator().manual_seed(seed))
+
+
+def test_centers_are_each_the_farthest_from_those_before() -> None:
+    """By plain loops, in float64."""
+    features = some_features().double()
+    mean = features.mean(dim=0)
+    expected = [min(range(30), key=lambda row: float((features[row] - mean).norm()))]
+    while len(expected) < 8:
+        gaps = [min(float((row - features[one]).norm()) for one in expected) for row in features]
+        expected.append(max(range(30), key=gaps.__getitem__))
+    assert centers(features, 8).tolist() == expected
+    same = torch.ones(4, 3)
+    assert sorted(centers(same, 4).tolist()) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("kind", ["herding", "kcenter"])
+def test_images_are_chosen_by_features_of_their_class(kind: str) -> None:
+    def embed(images: torch.Tensor) -> torch.Tensor:
+        return images.flatten(1).float()
+
+    made = real_set(DATA, kind, per_class=3, embed=embed)
+    assert (made.method, made.gpc, made.seed) == (f"{kind}-real", 3, None)
+    assert made.pixels is not None
+    for index in range(CLASSES):
+        features = embed(DATA.train_images[DATA.train_labels == index])
+        picked = herded(features, 3) if kind == "herding" else centers(features, 3)
+        expected = (DATA.train_images[DATA.train_labels == index][picked].float() / 255).bfloat16()
+        assert torch.equal(made.pixels[made.labels == index], expected)
+    with pytest.raises(InputError, match="chooses by features"):
+        real_set(DATA, kind, per_class=3)
+    with pytest.raises(InputError, match="no baseline 'best'"):
+        real_set(DATA, "best", per_class=3)
+
+
+def test_a_network_embeds_what_it_takes() -> None:
+    network = networks.build("convnet1-w4", 1, 3, (8, 8), seed=0)
+    found = embedding(network, DATA.preparation, torch.device("cpu"))(DATA.train_images)
+    expected = network.embed((DATA.train_images / 255 - DATA.mean[0]) / DATA.std[0])
+    torch.testing.assert_close(found, expected.detach())
+
+
+def test_the_whole_is_all_training_images() -> None:
+    """As a set of the same images, but for bfloat16; the images stay bytes."""
+    options: dict[str, Any] = {"network": "convnet1-w4", "epochs": 2, "repeats": 1, "augment": None, "device": "cpu"}
+    found = evaluate_whole(DATA, **options)
+    same = random_real_set(DATA, per_class=10).changed(
+        pixels=(DATA.train_images.float() / 255).bfloat16(), labels=DATA.train_labels, class_names=DATA.class_names
+    )
+    assert found.repeats[0].loss == pytest.approx(evaluate(same, DATA, **options).repeats[0].loss, abs=2e-2)
+    assert found.distilled["images"] == 30
+    assert found.distilled["bytes"] == 30 * 64
+    assert found.to_dict()["set"]["method"] == "whole"
+    with pytest.raises(InputError, match="no test images"):
+        evaluate_whole(easy_data(test=None), **options)
+    with pytest.raises(InputError, match="repeats"):
+        evaluate_whole(DATA, **{**options, "repeats": 0})

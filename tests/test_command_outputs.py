@@ -42,6 +42,10 @@ class Writing(NamedTuple):
 WRITES: dict[str, list[Writing]] = {
     "distill": [Writing("--out", "--dataset imagefolder:{folder} --size 8", outputs.SET)],
     "experts": [Writing("--out", "--dataset imagefolder:{folder} --size 8", outputs.EXPERTS)],
+    "baseline": [
+        Writing("--out", "random --ipc 1 --dataset imagefolder:{folder}", outputs.SET),
+        Writing("--csv", "random --ipc 1 --dataset imagefolder:{folder}", outputs.CSV),
+    ],
     "eval": [Writing("--csv", "{set} --dataset fashion-mnist-sample", outputs.CSV)],
     "train": [Writing("--out", "{set} --epochs 1 --network convnet1-w4", outputs.MODEL, True)],
     "compress": [Writing("--out", "{set}", outputs.SET, True)],
@@ -73,7 +77,7 @@ WRITES: dict[str, list[Writing]] = {
     "doctor": [],
 }
 # Options that name a place to read from.
-READS = {"--data-dir", "--import", "--teacher", "--again", "--labels", "--whitened-by"}
+READS = {"--data-dir", "--import", "--teacher", "--again", "--labels", "--whitened-by", "--bytes-of", "--features"}
 CASES = [
     pytest.param(command, writing, id=f"{command} {writing.option} {writing.kind.suffixes[0]}")
     for command, writings in WRITES.items()
@@ -462,6 +466,7 @@ WORK = {
     "distill": "gsdd_runtime.datasets.load_dataset",
     "experts": "gsdd_runtime.datasets.load_dataset",
     "eval": "gsdd_runtime.datasets.load_dataset",
+    "baseline": "gsdd_runtime.datasets.load_dataset",
     "train": "gsdd_runtime.training.trainer.train",
     "compress": "gsdd_runtime.sets.compression.compress",
     "fit": "gsdd_runtime.distillation.fitted_set.fit_set",
@@ -491,6 +496,7 @@ def test_ctrl_c_ends_every_command_alike(
         "distill": "--dataset fashion-mnist-sample --out {out}.safetensors",
         "experts": "--dataset fashion-mnist-sample --out {out}",
         "eval": "{set} --dataset fashion-mnist-sample",
+        "baseline": "whole --dataset fashion-mnist-sample",
         "train": "{set} --out {out}.safetensors",
         "compress": "{set} --out {out}.safetensors",
         "fit": "{set} --ipc 1 --out {out}.safetensors",

@@ -16,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from gsdd_runtime.commands import (
+    baseline,
     bench,
     compress,
     datasets,
@@ -94,6 +95,7 @@ app.command("distill", cls=_Distill, help=distill.command.__doc__)(lambda: None)
 for module, name in (
     (experts, "experts"),
     (evaluate, "eval"),
+    (baseline, "baseline"),
     (train, "train"),
     (compress, "compress"),
     (fit, "fit"),

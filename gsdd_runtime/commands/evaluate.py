@@ -74,7 +74,7 @@ def command(
         if isinstance(first, TrainedModel) and len(sources) == 1:
             _test(path, first, data, training, as_json)
             return
-        sets: dict[str, DistilledSet] = {}
+        sets: dict[str, DistilledSet | None] = {}
         for path, source in sources.items():
             if isinstance(source, TrainedModel):
                 raise InputError(f"{path} is a trained network: give it alone")

@@ -222,14 +222,16 @@ def compared(path: Path, before: Mapping[str, Any], document: Mapping[str, Any])
     }
 
 
-def evaluated(request: Mapping[str, Any], sets: Mapping[str, DistilledSet]) -> dict[str, Any]:
-    """The document of an evaluation by a protocol."""
+def evaluated(
+    request: Mapping[str, Any], sets: Mapping[str, DistilledSet | None], data: RealData | None = None
+) -> dict[str, Any]:
+    """The document of an evaluation by a protocol; of ``data`` where that was read before."""
     from gsdd_runtime.evaluation.comparison import compare, comparison_document
 
     with progress_bar() as progress:
         found = compare(
             sets,
-            reader(request, sets, progress),
+            reader(request, sets, progress) if data is None else lambda size: data,
             architectures=request["networks"],
             sizes=[None if size is None else (size[0], size[1]) for size in request["sizes"]],
             progress=progress,
@@ -274,16 +276,17 @@ def data_options(protocol: Mapping[str, Any]) -> DataOptions:
 
 
 def reader(
-    protocol: Mapping[str, Any], sets: Mapping[str, DistilledSet], progress: Reporter
+    protocol: Mapping[str, Any], sets: Mapping[str, DistilledSet | None], progress: Reporter
 ) -> Callable[[Size | None], RealData]:
     """Reads the real data at a size, and says where sets were made from other data."""
     options = data_options(protocol)
-    for path, one in sets.items():
+    known = {path: one for path, one in sets.items() if one is not None}
+    for path, one in known.items():
         check_own_preparation(one, options, Path(path))
 
     def read(size: Size | None) -> RealData:
         data = load_data(options, size, progress)
-        for one in sets.values():
+        for one in known.values():
             warn_of_other_data(one.fingerprint, (one.height, one.width), data)
         return data
 
@@ -340,14 +343,15 @@ def parse_epochs(text: str | None) -> tuple[int, ...]:
     return tuple(sorted({int(number) for number in text.split(",")}))
 
 
-def training_of(request: Mapping[str, Any], sets: Mapping[str, DistilledSet]) -> dict[str, Any]:
+def training_of(request: Mapping[str, Any], sets: Mapping[str, DistilledSet | None]) -> dict[str, Any]:
     """What :func:`gsdd_runtime.evaluation.accuracy.evaluate` takes, of the protocol of a document."""
     from gsdd_runtime.experts.teaching import load_teacher
     from gsdd_runtime.training.recipe import AS_RECIPE
 
     teacher = None
+    first = next(iter(sets.values()))
     if request["teacher"] is not None:
-        teacher = load_teacher(Path(request["teacher"]), next(iter(sets.values())).preparation)
+        teacher = load_teacher(Path(request["teacher"]), None if first is None else first.preparation)
     names = ("recipe", "epochs", "learning_rate", "batch_size", "repeats", "seed", "tests", "device")
     return {
         **{name: request[name] for name in names},

@@ -22,10 +22,11 @@ from gsdd_runtime.networks import Size
 from gsdd_runtime.progress import Progress, Reporter, silent
 from gsdd_runtime.seeds import derived_generator
 from gsdd_runtime.sets.distilled_set import DistilledSet, check_distilled_set
-from gsdd_runtime.training.real_images import RealTest
-from gsdd_runtime.training.recipe import AS_RECIPE, Recipe, recipe_for
+from gsdd_runtime.sets.preparation import Preparation
+from gsdd_runtime.training.real_images import RealExamples, RealTest
+from gsdd_runtime.training.recipe import AS_RECIPE, ChosenRecipe, Recipe, choose_recipe, recipe_for
 from gsdd_runtime.training.teacher import Teacher, check_classes
-from gsdd_runtime.training.trainer import Examples, is_reported, train_network
+from gsdd_runtime.training.trainer import Batches, Examples, is_reported, train_network
 from gsdd_runtime.versions import VERSION
 
 # Pixels of a batch up to which networks train side by side on a CPU: beyond, one fills the machine, and several
@@ -89,39 +90,106 @@ def evaluate(
         recipe, distilled_set, network=network, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
         momentum=momentum, weight_decay=weight_decay, augment=augment,
     )  # fmt: skip
+    check_fit(distilled_set, data, shape)
+    distilled_set = with_statistics(distilled_set, data)
+    where = resolve_device(device)
+    return _evaluated(
+        Examples(distilled_set, where, shape), distilled_set.preparation, _facts_of_set(distilled_set), data, where,
+        chosen=chosen, network=network, size=shape, repeats=repeats, seed=seed, tests=tests, accuracy_at=accuracy_at,
+        teacher=teacher, progress=progress,
+    )  # fmt: skip
+
+
+def evaluate_whole(
+    data: RealData,
+    *,
+    network: str | None = None,
+    recipe: str | None = None,
+    repeats: int = 5,
+    seed: int = 0,
+    device: str = "auto",
+    tests: int = 1,
+    accuracy_at: Sequence[int] = (),
+    teacher: Teacher | None = None,
+    progress: Reporter = silent,
+    **changes: Any,
+) -> EvaluationResult:
+    """As :func:`evaluate`, of networks trained on all training images: the upper bound.
+
+    Args:
+        data: its training part, and its test part.
+        changes: of the recipe.
+
+    Raises:
+        InputError: as :func:`evaluate`.
+    """
+    check_real_data(data)
+    size = data.height, data.width
+    if len(data.test_labels) == 0:
+        raise InputError(f"{data.name} has no test images: there is nothing to test on")
+    network = networks.chosen(network, size)
+    images = len(data.train_labels)
+    chosen = choose_recipe(recipe, images=images, classes=data.classes, network=network, **changes)
+    where = resolve_device(device)
+    facts = {
+        "images": images, "representation": "real images", "bytes": data.train_images.numel(),
+        "bits_per_class": 8 * data.train_images.numel() / data.classes, "method": "whole", "ipc": None, "gpc": None,
+        "seed": None, "data_fingerprint": data.fingerprint, "mean": list(data.mean), "std": list(data.std),
+        "zca": data.zca is not None,
+    }  # fmt: skip
+    return _evaluated(
+        RealExamples(data, where), data.preparation, facts, data, where, chosen=chosen, network=network, size=size,
+        repeats=repeats, seed=seed, tests=tests, accuracy_at=accuracy_at, teacher=teacher, progress=progress,
+    )  # fmt: skip
+
+
+def _evaluated(
+    examples: Batches,
+    preparation: Preparation,
+    facts: dict[str, Any],
+    data: RealData,
+    where: torch.device,
+    *,
+    chosen: ChosenRecipe,
+    network: str,
+    size: Size,
+    repeats: int,
+    seed: int,
+    tests: int,
+    accuracy_at: Sequence[int],
+    teacher: Teacher | None,
+    progress: Reporter,
+) -> EvaluationResult:
+    """Trains networks on ``examples``, which ``preparation`` prepared and ``facts`` tell of, and tests them."""
     for name, value in (("repeats", repeats), ("tests", tests)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise InputError(f"{name} must be a whole number of at least 1, got {value!r}")
     tested = _tested_epochs(chosen.recipe.epochs, tests, accuracy_at)
-    where = resolve_device(device)
-    check_fit(distilled_set, data, shape)
-    distilled_set = with_statistics(distilled_set, data)
-    examples = Examples(distilled_set, where, shape)
-    test = RealTest(distilled_set.preparation, data, where)
+    test = RealTest(preparation, data, where)
     if teacher is not None:
         check_classes(teacher, data.classes, data.class_names)
-        teacher = teacher.for_training(distilled_set.preparation, shape).to(where)
+        teacher = teacher.for_training(preparation, size).to(where)
     lock = threading.Lock()
     jobs = []
     for index in range(repeats):
         # Networks are made here, one after the other: making one borrows PyTorch's global generator.
         generator = derived_generator(seed, "evaluate", index)
-        fresh = networks.build(network, data.channels, data.classes, shape, generator).to(where)
+        fresh = networks.build(network, data.channels, data.classes, size, generator).to(where)
         tell = _teller(f"network {index + 1} of {repeats}", chosen.recipe.epochs, progress, lock)
         jobs.append(partial(_repeat, fresh, examples, chosen.recipe, generator, test, tested, tell, teacher))
-    at_once = where.type == "cpu" and min(chosen.recipe.batch_size, len(examples)) * shape[0] * shape[1] <= SMALL_BATCH
+    at_once = where.type == "cpu" and min(chosen.recipe.batch_size, len(examples)) * size[0] * size[1] <= SMALL_BATCH
     results = run_side_by_side(jobs) if at_once else [job(Stop()) for job in jobs]
     return EvaluationResult(
         repeats=tuple(results),
         network=network,
         recipe=chosen.recipe,
-        size=shape,
+        size=size,
         seed=seed,
         tests=min(tests, chosen.recipe.epochs),
         device=str(where) if where.type == "cpu" else torch.cuda.get_device_name(where),
         threads=threads_of_each(repeats) if at_once else torch.get_num_threads(),
         versions={"gsdd-rt": VERSION, "torch": torch.__version__},
-        distilled=_facts_of_set(distilled_set),
+        distilled=facts,
         data=data_facts(data),
         recipe_name=chosen.name,
         rate_from=chosen.rate_from,
@@ -158,7 +226,7 @@ def _teller(phase: str, epochs: int, progress: Reporter, lock: threading.Lock) -
 
 def _repeat(
     network: nn.Module,
-    examples: Examples,
+    examples: Batches,
     recipe: Recipe,
     generator: torch.Generator,
     test: RealTest,

@@ -11,7 +11,7 @@ import torch
 from gsdd_runtime import networks
 from gsdd_runtime.datasets import RealData
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.evaluation.accuracy import evaluate, with_statistics
+from gsdd_runtime.evaluation.accuracy import evaluate, evaluate_whole, with_statistics
 from gsdd_runtime.evaluation.real_test import check_fit
 from gsdd_runtime.evaluation.result import EvaluationResult, figures
 from gsdd_runtime.networks import Size
@@ -28,7 +28,7 @@ class Compared:
 
 
 def compare(
-    sets: Mapping[str, DistilledSet],
+    sets: Mapping[str, DistilledSet | None],
     data_at: Callable[[Size | None], RealData],
     *,
     architectures: Sequence[str | None] = (None,),
@@ -39,7 +39,7 @@ def compare(
     """Evaluates each set with each network at each size, once it is known that all of them can be.
 
     Args:
-        sets: by name.
+        sets: by name; None for all training images of the data.
         data_at: reads the real data at a size; None for its own.
         architectures: names of networks; None for the default of a size.
         sizes: that sets are decoded at, and data is read at; None for their own.
@@ -59,7 +59,11 @@ def compare(
     for name, one, size, kind in cells:
         words = " ".join(filter(None, (name, kind, size and f"{size[0]}x{size[1]}")))
         tell = _prefixed(words, progress) if len(cells) > 1 else progress
-        found.append(Compared(name, evaluate(one, data[size], network=kind, size=size, progress=tell, **training)))
+        if one is None:
+            result = evaluate_whole(data[size], network=kind, progress=tell, **training)
+        else:
+            result = evaluate(one, data[size], network=kind, size=size, progress=tell, **training)
+        found.append(Compared(name, result))
     return found
 
 
@@ -94,11 +98,14 @@ def _over_sets(found: Sequence[Compared]) -> list[dict[str, Any]]:
     ]
 
 
-def _check(distilled_set: DistilledSet, data: RealData, size: Size | None, kind: str | None) -> None:
+def _check(distilled_set: DistilledSet | None, data: RealData, size: Size | None, kind: str | None) -> None:
     """Before hours are spent: can that network be trained on the set and tested on the data?"""
-    shape = (distilled_set.height, distilled_set.width) if size is None else size
-    check_fit(distilled_set, data, shape)
-    with_statistics(distilled_set, data).preparation.for_size(*shape)
+    if distilled_set is None:
+        shape = data.height, data.width
+    else:
+        shape = (distilled_set.height, distilled_set.width) if size is None else size
+        check_fit(distilled_set, data, shape)
+        with_statistics(distilled_set, data).preparation.for_size(*shape)
     with torch.device("meta"):
         networks.build(networks.chosen(kind, shape), data.channels, data.classes, shape, seed=0)
 

@@ -57,15 +57,15 @@ MUTATIONS = [
     Mutation(
         "train raises once it has loaded",
         TRAIN,
-        "        model = train(distilled,",
-        '        raise RuntimeError("after loading")\n        model = train(distilled,',
+        "        model = train(\n",
+        '        raise RuntimeError("after loading")\n        model = train(\n',
         COMMANDS,
     ),
     Mutation(
         "train drops --epochs",
         TRAIN,
-        "network=network, epochs=epochs, seed=seed, device=device, progress=progress)",
-        "network=network, seed=seed, device=device, progress=progress)",
+        "            distilled, network=network, recipe=recipe, epochs=epochs,",
+        "            distilled, network=network, recipe=recipe,",
         OPTIONS,
     ),
     Mutation(
@@ -78,8 +78,8 @@ MUTATIONS = [
     Mutation(
         "train drops --seed",
         TRAIN,
-        "epochs=epochs, seed=seed, device=device, progress=progress)",
-        "epochs=epochs, device=device, progress=progress)",
+        "            seed=seed, device=device, progress=progress,",
+        "            device=device, progress=progress,",
         OPTIONS,
     ),
     Mutation(

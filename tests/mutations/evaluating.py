@@ -173,8 +173,8 @@ MUTATIONS = [
     Mutation(
         "evaluates at the set's own size whatever is asked",
         ACCURACY,
-        "examples = Examples(distilled_set, where, shape)",
-        "examples = Examples(distilled_set, where)",
+        "Examples(distilled_set, where, shape), distilled_set.preparation",
+        "Examples(distilled_set, where), distilled_set.preparation",
         ("test_evaluate.py::test_gaussians_are_decoded_at_another_size",),
     ),
     Mutation(
@@ -341,5 +341,28 @@ MUTATIONS = [
         "for number in range(len(folder))]",
         "for number in range(1)]",
         ("test_relabel.py::test_experts_are_averaged_at_their_last_epoch",),
+    ),
+    Mutation(
+        "starts k-center where it likes",
+        BASELINES,
+        "first = int((features - features.mean(dim=0)).square().sum(dim=1).argmin())",
+        "first = 0",
+        ("test_baselines.py::test_centers_are_each_the_farthest_from_those_before",),
+    ),
+    Mutation(
+        "takes the test images for the whole of the data",
+        "gsdd_runtime/evaluation/accuracy.py",
+        "        RealExamples(data, where), data.preparation",
+        "        Examples(DistilledSet(None, data.test_labels, *size, pixels=(data.test_images / 255).bfloat16(),\n"
+        "        mean=data.mean, std=data.std), where), data.preparation",
+        ("test_baselines.py::test_the_whole_is_all_training_images",),
+    ),
+    Mutation(
+        "counts a set's images alone for equal bytes",
+        "gsdd_runtime/commands/baseline.py",
+        "return one.nbytes // one.classes",
+        "return one.image_nbytes // one.classes",
+        ("test_baseline_command.py::test_equal_bytes_are_those_of_everything_a_user_needs",),
+        short=True,
     ),
 ]
