@@ -91,6 +91,7 @@ BASE = {
     "compress": "{set} --out {out}.safetensors",
     "fit": "{set} --out {out}.safetensors",
     "import": "{folder}/images.pt --out {out}.safetensors",
+    "whiten": "{left} --out {out}.safetensors --dataset fashion-mnist-sample",
     "select": "{set} --classes 3,1 --out {out}.safetensors",
     "merge": "{set} {other} --out {out}.safetensors",
     "relabel": "{set} --teacher {folder} --out {out}.safetensors",
@@ -301,6 +302,13 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "formation": Reaches("--formation 2", "foreign_set.formation", 2),
         "class_names": Reaches("--class-names a,b", "foreign_set.class_names", ["a", "b"]),
         "learning_rate": Reaches("--learning-rate 0.125", "foreign_set.learned_rate", 0.125),
+        "overwrite": Reaches("--overwrite", "claim.overwrite", True),
+    },
+    "whiten": {
+        "path": Reaches("", "load.path", "{other}", base="{other} --out {out}.safetensors"),
+        "out": Reaches("--out {folder}/another.safetensors", "claim.outputs.0.path", "{folder}/another.safetensors"),
+        "dataset": Reaches("--dataset imagefolder:photos", "load_dataset.name", "imagefolder:photos"),
+        **of_data(without=("size", "normalization", "zca")),
         "overwrite": Reaches("--overwrite", "claim.overwrite", True),
     },
     "select": {

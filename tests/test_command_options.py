@@ -23,6 +23,7 @@ from gsdd_runtime.commands.cli import app, run
 from gsdd_runtime.commands.shared import load_set_or_model
 from gsdd_runtime.sets.compression import compress
 from gsdd_runtime.sets.selection import select_classes
+from gsdd_runtime.sets.whitening import without_matrix
 
 GROUP = get_command(app)
 COMMANDS: dict[str, Any] = {"": GROUP, **GROUP.commands}  # type: ignore[attr-defined]
@@ -39,8 +40,12 @@ def paths(tmp_path: Path) -> dict[str, str]:
     for name in ("set", "other"):
         gaussians = torch.zeros(5, 2, 9, dtype=torch.bfloat16)
         gsdd.DistilledSet(gaussians, torch.arange(5), 16, 16).save(tmp_path / f"{name}.safetensors")
+    zca = torch.zeros(16 * 16 * 3 + 1, 16 * 16 * 3)
+    left_out = without_matrix(gsdd.DistilledSet(gaussians, torch.arange(5), 16, 16, zca=zca))
+    left_out.save(tmp_path / "left.safetensors")
     (tmp_path / "folder").mkdir()
-    places = {"set": "set.safetensors", "other": "other.safetensors", "out": "out", "folder": "folder"}
+    files = {name: f"{name}.safetensors" for name in ("set", "other", "left")}
+    places = {**files, "out": "out", "folder": "folder"}
     return {name: str(tmp_path / place) for name, place in places.items()}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from easy_data import easy_data, folder_of
+from easy_data import easy_data, easy_images, folder_of
 from torch import Tensor
 
 import gsdd_runtime as gsdd
@@ -21,6 +21,7 @@ from gsdd_runtime.datasets.whitening import fit_zca
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.evaluation.accuracy import with_statistics
 from gsdd_runtime.evaluation.baselines import random_real_set
+from gsdd_runtime.sets.whitening import without_matrix
 
 # Of kornia.enhance.ZCAWhitening(eps=0.1) of kornia 0.9.0, fitted in float64: the sixth image of ``formula_images``.
 KORNIA = (
@@ -126,7 +127,7 @@ def test_run_file_and_pictures_have_the_same_accuracy(tmp_path: Path) -> None:
     words = ["eval", str(path), "--dataset", f"imagefolder:{tmp_path / 'data'}", "--json", "--device", "cpu"]
     words += ["--network", "convnet1-w4", "--epochs", "5", "--repeats", "1"]
     command = [sys.executable, "-c", IN_ANOTHER_PROCESS, *words]
-    document = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    (document,) = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["results"]
     assert document["set"]["zca"] is True
     assert document["last_epoch"]["mean"] == expected
     pictures = tmp_path / "pictures.npy"
@@ -156,3 +157,77 @@ def test_a_set_with_a_preparation_of_its_own_takes_no_other(tmp_path: Path, caps
         assert "says itself how a network takes images: leave --zca out" in capsys.readouterr().err
     assert run(["train", str(path), "--out", "x", "--zca"]) == 2
     assert "--zca needs --dataset" in capsys.readouterr().err
+
+
+# A matrix that is left out
+
+
+def test_a_matrix_that_is_left_out_is_fitted_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, whole, path = distilled(tmp_path)
+    dataset = ["--dataset", f"imagefolder:{tmp_path / 'data'}"]
+    left, again = tmp_path / "left.safetensors", tmp_path / "again.safetensors"
+    assert run(["whiten", str(path), "--out", str(left)]) == 0
+    small = gsdd.DistilledSet.load(left)
+    assert small.nbytes == whole.nbytes - 65 * 64 * 4
+    # The note of it takes a few hundred bytes.
+    assert left.stat().st_size < path.stat().st_size - 65 * 64 * 4 + 500
+    assert torch.equal(small.decode(), whole.decode())
+    # Without its matrix nothing can be prepared by mistake: not by mean and std either.
+    assert small.mean is None
+    for use in (
+        lambda: small.decode(normalize=True),
+        lambda: small.prepare(small.decode()),
+        lambda: gsdd.DistilledLoader(left, 2),
+    ):
+        with pytest.raises(InputError, match="whitens by a matrix that was left out: fit it again"):
+            use()
+    capsys.readouterr()
+    assert run(["train", str(left), "--out", str(tmp_path / "model")]) == 2
+    assert "whitens by a matrix that was left out" in capsys.readouterr().err
+    plain = gsdd.load_dataset(dataset[1])
+    assert gsdd.evaluate(small, plain, **FAST).repeats == gsdd.evaluate(whole, data, **FAST).repeats
+    assert run(["whiten", str(left), "--out", str(again), *dataset]) == 0
+    restored = gsdd.DistilledSet.load(again)
+    assert torch.equal(restored.zca, whole.zca)
+    assert restored.training == whole.training
+
+
+def test_other_data_is_not_taken_for_that_of_the_matrix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, whole, path = distilled(tmp_path)
+    left = without_matrix(whole)
+    changed = data.train_images.clone()
+    changed[0] = 255 - changed[0]
+    other = RealData.of("other", (changed, data.train_labels), None, data.class_names)
+    larger = RealData.of("larger", (changed.repeat(1, 1, 2, 2), data.train_labels), None, data.class_names)
+    for one in (other, larger):
+        with pytest.raises(InputError, match="is not the one that the set was made with"):
+            with_statistics(left, one)
+    for note in (None, 3, {}, {"trace": "x"}, {"trace": True}):
+        damaged = left.changed(training={"whitening": note})
+        with pytest.raises(InputError, match="is not the one that the set was made with"):
+            with_statistics(damaged, data)
+    with pytest.raises(InputError, match="nothing to leave out"):
+        without_matrix(left)
+    dataset = ["--dataset", f"imagefolder:{tmp_path / 'data'}"]
+    for words, message in (
+        (["whiten", str(path), "--out", "x", *dataset], "lacks no whitening matrix"),
+        (["whiten", str(path), "--out", "x", "--test-part", "0.5"], "--test-part needs --dataset"),
+    ):
+        capsys.readouterr()
+        assert run(words) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_matrix_is_kept_and_taken_for_the_same_data_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GSDD_CACHE", str(tmp_path))
+    monkeypatch.setattr(whitening, "KEPT_FROM", 64)
+    first = easy_data().whitened()
+    honest = whitening.fit_zca
+    monkeypatch.setattr(whitening, "fit_zca", lambda *_: pytest.fail("it was fitted again"))
+    assert torch.equal(easy_data().whitened().zca, first.zca)
+    monkeypatch.setattr(whitening, "fit_zca", honest)
+    other = easy_data(train=easy_images(30, 1, 7)).whitened()
+    assert not torch.equal(other.zca, first.zca)
+    assert torch.equal(easy_data().whitened(cache=False).zca, first.zca)
+    monkeypatch.setenv("GSDD_CACHE_LIMIT", "0")
+    assert torch.equal(easy_data(train=easy_images(30, 1, 8)).whitened().zca.isfinite().all(), torch.tensor(True))

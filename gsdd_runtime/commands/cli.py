@@ -34,6 +34,7 @@ from gsdd_runtime.commands import (
     relabel,
     select,
     train,
+    whiten,
 )
 from gsdd_runtime.commands.exits import exit_code, fail, why
 from gsdd_runtime.errors import GsddError
@@ -103,6 +104,7 @@ for module, name in (
     (select, "select"),
     (merge, "merge"),
     (relabel, "relabel"),
+    (whiten, "whiten"),
     (export, "export"),
     (decode, "decode"),
     (info, "info"),

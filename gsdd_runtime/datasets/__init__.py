@@ -82,7 +82,7 @@ def load_dataset(
     )
     if normalization == "published":
         data = _as_published(name, data)
-    return data.whitened(progress) if zca else data
+    return data.whitened(progress, cache=cache) if zca else data
 
 
 def _folder(name: str, asked: Request, channels: int | None, test_part: float | None) -> RealData:

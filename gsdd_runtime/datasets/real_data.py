@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gsdd_runtime.datasets import arrays, items
 from gsdd_runtime.datasets.statistics import ORDERED_KIND, ordered_fingerprint, scanned
-from gsdd_runtime.datasets.whitening import fit_zca
+from gsdd_runtime.datasets.whitening import kept_zca
 from gsdd_runtime.errors import InputError, check_type
 from gsdd_runtime.progress import Reporter, silent
 from gsdd_runtime.sets.preparation import Preparation
@@ -235,13 +235,16 @@ class RealData:
             return fingerprint == ordered_fingerprint(train, test, self.class_names)
         return fingerprint == self.fingerprint
 
-    def whitened(self, progress: Reporter = silent) -> RealData:
+    def whitened(self, progress: Reporter = silent, *, cache: bool = True) -> RealData:
         """The same data, of which networks take ZCA-whitened images, fitted on the training part.
+
+        The matrix is kept where decoded pictures are (``gsdd_runtime.datasets.cache``), unless ``cache`` is False.
 
         Raises:
             InputError: images too large for it, see :func:`gsdd_runtime.datasets.whitening.fit_zca`.
         """
-        return replace(self, zca=fit_zca(self.train_images, self.name, progress))
+        fingerprint = self.fingerprint if cache else None
+        return replace(self, zca=kept_zca(self.train_images, self.name, fingerprint, progress))
 
 
 def check_real_data(data: object) -> None:

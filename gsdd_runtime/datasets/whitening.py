@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gsdd_runtime.datasets.cache import Cache, UnusableError, cache_folder, key_of
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.memory import check_memory
 from gsdd_runtime.progress import Progress, Reporter, silent
@@ -18,8 +19,35 @@ from gsdd_runtime.progress import Progress, Reporter, silent
 EPSILON = 0.1
 # Numbers of an image: 64 x 64 in colour take 600 MB and an hour, and nobody whitens larger ones.
 MAX_NUMBERS = 3 * 64 * 64
+# Fewer numbers are fitted faster than a matrix is worth keeping.
+KEPT_FROM = 1000
 # Images multiplied at once: 256 products of two bytes add up below 2^24, exactly in float32.
 _EXACT = 256
+
+
+def kept_zca(images: Tensor, name: str, fingerprint: str | None, progress: Reporter = silent) -> Tensor:
+    """As :func:`fit_zca`, or the matrix that was kept for data of that fingerprint where fitting takes its time."""
+    numbers = images[0].numel() if len(images) else 0
+    folder = cache_folder() if fingerprint is not None and KEPT_FROM <= numbers <= MAX_NUMBERS else None
+    if folder is None:
+        return fit_zca(images, name, progress)
+    cache = Cache(folder)
+    key = key_of([], {"zca": EPSILON, "fingerprint": fingerprint, "torch": torch.__version__})
+    # An entry is bytes: four for each number.
+    shape = (numbers + 1, 4 * numbers)
+    try:
+        with cache.sole_maker(key):
+            kept = cache.find(key)
+            if kept is None:
+                zca = fit_zca(images, name, progress)
+                with cache.making(key, shape) as (written, _):
+                    written.copy_(zca.view(torch.uint8))
+                return zca
+            if tuple(kept.images.shape) == shape:
+                return kept.images.view(torch.float32)
+    except UnusableError:
+        pass
+    return fit_zca(images, name, progress)
 
 
 def fit_zca(images: Tensor, name: str, progress: Reporter = silent) -> Tensor:

@@ -23,6 +23,7 @@ from gsdd_runtime.progress import Progress, Reporter, silent
 from gsdd_runtime.seeds import derived_generator
 from gsdd_runtime.sets.distilled_set import DistilledSet, check_distilled_set
 from gsdd_runtime.sets.preparation import Preparation
+from gsdd_runtime.sets.whitening import is_left_out, with_matrix
 from gsdd_runtime.training.real_images import RealExamples, RealTest
 from gsdd_runtime.training.recipe import AS_RECIPE, ChosenRecipe, Recipe, choose_recipe, recipe_for
 from gsdd_runtime.training.teacher import Teacher, check_classes
@@ -209,7 +210,17 @@ def _tested_epochs(epochs: int, tests: int, accuracy_at: Sequence[int]) -> tuple
 
 
 def with_statistics(distilled_set: DistilledSet, data: RealData) -> DistilledSet:
-    """The set itself, or one with the data's mean, std and whitening where it has nothing to prepare images with."""
+    """The set itself, or one with the data's mean, std and whitening where it has nothing to prepare images with.
+
+    Where the set's whitening matrix was left out of its file, it is fitted on the training images.
+
+    Raises:
+        InputError: these are not the images that the set was made from.
+    """
+    if is_left_out(distilled_set):
+        whitens = data if data.zca is not None else data.whitened()
+        assert whitens.zca is not None
+        return with_matrix(distilled_set, whitens.zca, data.name)
     if distilled_set.mean is not None or distilled_set.zca is not None:
         return distilled_set
     return distilled_set.changed(class_names=data.class_names, mean=data.mean, std=data.std, zca=data.zca)

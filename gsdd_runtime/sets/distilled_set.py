@@ -17,7 +17,7 @@ from gsdd_runtime.sets.coding.coded import CodedImages, encode_images
 from gsdd_runtime.sets.cost import check_drawing
 from gsdd_runtime.sets.decoding import Decoding
 from gsdd_runtime.sets.file import check_description, read_set_file, write_set_file
-from gsdd_runtime.sets.preparation import Preparation
+from gsdd_runtime.sets.preparation import LEFT_OUT, Preparation
 from gsdd_runtime.sets.rows import Indices, output_side, select
 from gsdd_runtime.sets.source import Identity, Source
 from gsdd_runtime.sets.stored import StoredTensors
@@ -371,7 +371,9 @@ class DistilledSet:
             InputError: ``zca`` holds a NaN or an infinity; the file was cut short.
         """
         shape = (self.channels, self.height, self.width)
-        return Preparation(self._where, shape, self.mean, self.std, self._stored.matrix())
+        zca = self._stored.matrix()
+        left_out = zca is None and LEFT_OUT in self.training
+        return Preparation(self._where, shape, self.mean, self.std, zca, left_out)
 
     def prepare(self, images: Tensor) -> Tensor:
         """Real images in pixel units, float32 ``[B, C, H, W]``, as a network trained on this set takes them.

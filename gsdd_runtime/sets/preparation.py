@@ -14,6 +14,9 @@ from torch import Tensor
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.wording import counted
 
+# Under this name a set's ``training`` holds the note of a whitening matrix that its file leaves out.
+LEFT_OUT = "whitening"
+
 
 @dataclass(frozen=True, eq=False)
 class Preparation:
@@ -24,6 +27,7 @@ class Preparation:
         shape: channels, height and width of the images.
         mean, std: a number a channel, in pixel units [0, 1]; or None.
         zca: float32 ``[D + 1, D]``, ``D = C * height * width``, or None. Where there is one, it alone is applied.
+        left_out: whether a ``zca`` is needed that is not there.
     """
 
     where: str
@@ -31,6 +35,7 @@ class Preparation:
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
     zca: Tensor | None = None
+    left_out: bool = False
 
     def for_size(self, height: int, width: int) -> Preparation:
         """Itself, where it can prepare images of that size: whatever decodes or trains asks first.
@@ -101,6 +106,11 @@ class Preparation:
         return torch.equal(self.zca.cpu(), other.zca.cpu())
 
     def _required_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        if self.left_out:
+            raise InputError(
+                f"{self.where} whitens by a matrix that was left out: fit it again from the data that it was made from "
+                "(gsdd-rt whiten SET --dataset ... --out SET), or take plain images"
+            )
         if self.mean is None or self.std is None:
             raise InputError(
                 f"{self.where} has no mean and std to normalise with: take plain images "
