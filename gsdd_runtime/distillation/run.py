@@ -219,7 +219,9 @@ class _Run:
         options, data = self._options, self._options.room.data
         labels = self._objective.labels()
         return to_set(
-            torch.arange(data.classes).repeat_interleave(options.gpc) if labels is None else labels.detach().cpu(),
+            torch.arange(data.classes).repeat_interleave(options.gpc)
+            if labels is None
+            else labels.detach().to("cpu", torch.float16),
             class_names=data.class_names,
             mean=data.mean,
             std=data.std,

@@ -612,4 +612,33 @@ MUTATIONS = [
         ("test_distill_options.py::test_a_mistake_gets_one_line_that_names_it",),
         short=True,
     ),
+    Mutation(
+        "never moves what an objective learns",
+        ENGINE,
+        "optimizers = [state.optimizer, *state.learned_optimizers.values()]",
+        "optimizers = [state.optimizer]",
+        ("test_distill_state.py::test_what_is_learned_moves_by_its_own_optimiser_and_is_in_the_set",),
+        short=True,
+    ),
+    Mutation(
+        "lets what is learned leave its bounds",
+        ENGINE,
+        "one.value.clamp_(one.least, one.most)",
+        "pass",
+        ("test_distill_state.py::test_a_bound_is_kept_and_said_once",),
+    ),
+    Mutation(
+        "writes no checkpoint by time",
+        CHECKPOINT,
+        " or self._clock() - self._last >= self._seconds",
+        "",
+        ("test_distill_state.py::test_a_checkpoint_is_due_by_steps_and_by_time",),
+    ),
+    Mutation(
+        "lets a resumed run raise its rate",
+        RESUMING,
+        'return bool(now > before) if rule == "raise" else bool(now < before)',
+        "return True",
+        ("test_distill_resuming.py::test_what_decides_the_result_is_refused_by_name",),
+    ),
 ]
