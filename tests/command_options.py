@@ -21,6 +21,7 @@ LIBRARY = {
     "load_dataset": "gsdd_runtime.datasets",
     "distill": "gsdd_runtime.distillation",
     "plan": "gsdd_runtime.distillation",
+    "load_recipe": "gsdd_runtime.distillation.recipes",
     "make_experts": "gsdd_runtime.experts",
     "import_experts": "gsdd_runtime.experts",
     "evaluate": "gsdd_runtime.evaluation.accuracy",
@@ -101,6 +102,7 @@ BASE = {
     "info": "{set}",
     "datasets": "",
     "networks": "",
+    "recipes": "",
     "bench": "",
     "doctor": "",
 }
@@ -155,6 +157,8 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "classes_per_pass": Reaches("--classes-per-pass 3", "distill.classes_per_pass", 3),
         "fit_learning_rate": Reaches("--fit-learning-rate 0.5", "distill.fit_learning_rate", 0.5),
         "boundary_weight": Reaches("--boundary-weight 0.5", "distill.boundary_weight", 0.5),
+        "recipe": Reaches("--recipe sample-dm", "distill.recipe", "sample-dm"),
+        "settings": Reaches("--recipe sample-dm --set ipc=3", "distill.ipc", 3),
         "dry_run": Reaches("--dry-run", "plan", True),
         "update": Reaches("--update class", "distill.update", "class"),
         "outer_loops": Reaches("--outer-loops 7", "distill.outer_loops", 7),
@@ -369,6 +373,10 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
     },
     "datasets": {"as_json": Reaches("--json", "json", True)},
     "networks": {"as_json": Reaches("--json", "json", True)},
+    "recipes": {
+        "name": Reaches("sample-dm", "load_recipe.name", "sample-dm"),
+        "as_json": Reaches("--json", "json", True),
+    },
     "info": {
         "path": Reaches("", "load.path", "{other}", base="{other}"),
         "network": Reaches("--network mlp", "load_set_or_model.network", "mlp"),

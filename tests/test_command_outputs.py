@@ -71,6 +71,7 @@ WRITES: dict[str, list[Writing]] = {
     "info": [],
     "datasets": [],
     "networks": [],
+    "recipes": [],
     "bench": [
         Writing("--chart", "decode", outputs.DRAWING),
         Writing("--chart", "rate {set} --dataset fashion-mnist-sample", outputs.DRAWING),
@@ -481,6 +482,7 @@ WORK = {
     "info": "gsdd_runtime.sets.description.description",
     "datasets": "gsdd_runtime.datasets.class_choice.imagenet_names",
     "networks": "gsdd_runtime.networks.catalog.listed_names",
+    "recipes": "gsdd_runtime.distillation.recipes.recipe_names",
     "bench": "gsdd_runtime.bench.run_decode_bench",
     "doctor": "gsdd_runtime.commands.examination.examine",
 }

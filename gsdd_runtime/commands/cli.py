@@ -31,6 +31,7 @@ from gsdd_runtime.commands import (
     info,
     merge,
     networks,
+    recipes,
     relabel,
     select,
     train,
@@ -110,6 +111,7 @@ for module, name in (
     (info, "info"),
     (datasets, "datasets"),
     (networks, "networks"),
+    (recipes, "recipes"),
     (bench, "bench"),
     (doctor, "doctor"),
 ):

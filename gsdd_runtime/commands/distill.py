@@ -11,12 +11,14 @@ import typer
 
 from gsdd_runtime.commands import outputs
 from gsdd_runtime.commands.shared import (
+    OPTIONAL_DATA,
     DataOptions,
     OverwriteOption,
     load_data,
     progress_bar,
-    takes_data,
+    takes_options,
 )
+from gsdd_runtime.errors import InputError
 from gsdd_runtime.progress import say
 from gsdd_runtime.wording import counted
 
@@ -31,6 +33,12 @@ def command(
     checkpoint_seconds: Annotated[float, typer.Option(help="Write a checkpoint at least as often.")] = 60.0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
     overwrite: OverwriteOption = False,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="All options by one name; gsdd-rt recipes lists them.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="key=value", help="In place of what the recipe says.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what a run would do, and do nothing.")] = False,
     **options: Any,
 ) -> None:
@@ -38,17 +46,19 @@ def command(
     from gsdd_runtime.distillation import distill, plan
     from gsdd_runtime.distillation.checkpoint import checkpoint_path
 
+    data, options = _chosen(recipe, settings or [], data, options)
     # What an earlier run left there is for the library to judge where it came to no set, or where this one goes on.
     place = outputs.Output("--out", out, outputs.DISTILLED)
     unfinished = resume or not out.exists() or checkpoint_path(out).exists()
     reads = [*data.folders(), *(Path(options[name]) for name in ("experts",) if name in options)]
     outputs.check([place], reads=reads, overwrite=overwrite or unfinished)
     if dry_run:
-        print(plan(load_data(data), **options).text())
+        print(plan(load_data(data), recipe=recipe, **options).text())
         return
     with progress_bar() as progress:
         distilled = distill(
             load_data(data, progress=progress),
+            recipe=recipe,
             out=out,
             resume=resume,
             overwrite=overwrite,
@@ -65,6 +75,36 @@ def command(
 def _words(owned: Owned) -> str:
     whose = f"[{'; '.join(owned.owners)}] " if owned.owners else ""
     return f"{whose}{owned.option.words} [default: {owned.option.default_text}]"
+
+
+def _chosen(
+    recipe: str | None, settings: list[str], data: DataOptions, options: dict[str, Any]
+) -> tuple[DataOptions, dict[str, Any]]:
+    """The options of data and those given of distilling, once ``--set`` and the recipe are heeded.
+
+    Raises:
+        InputError: a setting without a recipe, or given twice; no dataset.
+    """
+    from gsdd_runtime.distillation.recipes import DATA, load_recipe, setting_of
+
+    given = {name: value for name, value in vars(data).items() if value is not None}
+    for name, value in map(setting_of, settings):
+        if recipe is None:
+            raise InputError(f"--set: {name} changes a recipe: give --recipe, or --{name.replace('_', '-')} alone")
+        place = given if name in DATA else options
+        if place.get(name, value) != value:
+            raise InputError(f"{name} is given twice, as {place[name]} and {value}: leave one out")
+        place[name] = value
+    if recipe is not None:
+        known = load_recipe(recipe).data
+        for name in known:
+            if given.get(name, known[name]) != known[name]:
+                say(f"recipe {recipe} with {name} {given[name]} in place of {known[name]}")
+        given = {**known, **given}
+    if "dataset" not in given:
+        where = "it" if recipe is None else f"recipe {recipe}, which leaves it open"
+        raise InputError(f"--dataset is missing: give {where} one of those that gsdd-rt datasets lists")
+    return DataOptions(**given), options
 
 
 def with_options() -> Callable[..., None]:
@@ -85,5 +125,5 @@ def with_options() -> Callable[..., None]:
     whole.__doc__ = command.__doc__
     whole.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     whole.__annotations__ = {one.name: one.annotation for one in parameters}
-    expanded: Callable[..., None] = takes_data()(whole)
+    expanded: Callable[..., None] = takes_options("data", DataOptions, OPTIONAL_DATA)(whole)
     return expanded

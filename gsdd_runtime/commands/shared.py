@@ -88,6 +88,30 @@ SetOrModelArgument = Annotated[
 SetArgument = Annotated[Path, typer.Argument(metavar="SET", help="A distilled set (.safetensors).")]
 
 
+# Of a command that has to know what was given, such as one that takes a recipe: None stands for what was not.
+OPTIONAL_DATA: dict[str, Any] = {
+    "dataset": Annotated[
+        str | None,
+        typer.Option("--dataset", help="fashion-mnist-sample (embedded), cifar10, ... (with --data-dir), "
+                     "imagefolder:DIR; a recipe may name it."),
+    ],
+    "resize": Annotated[
+        str | None,
+        typer.Option("--resize", help="To --size: cover (and cut the centre) or squash, of pictures of another shape. "
+                     "[default: cover]"),
+    ],
+    "normalization": Annotated[
+        str | None,
+        typer.Option("--normalization", help="Mean and deviation: computed from the training images, or published "
+                     "ones. [default: computed]"),
+    ],
+    "zca": Annotated[
+        bool | None,
+        typer.Option("--zca/--no-zca", help="Networks take ZCA-whitened images, fitted on the training images."),
+    ],
+}  # fmt: skip
+
+
 def parse_size(text: str | None, option: str = "--size") -> tuple[int, int] | None:
     """``"HxW"`` or ``"S"`` as (height, width), or None for None.
 

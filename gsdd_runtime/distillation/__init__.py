@@ -11,8 +11,9 @@ from typing import Any
 from gsdd_runtime.datasets import RealData
 from gsdd_runtime.datasets.real_data import check_real_data
 from gsdd_runtime.distillation.fit import FitResult, fit_images
-from gsdd_runtime.distillation.options import all_options, resolve
+from gsdd_runtime.distillation.options import ResolvedOptions, all_options, resolve
 from gsdd_runtime.distillation.planning import Plan
+from gsdd_runtime.distillation.recipes import with_recipe
 from gsdd_runtime.distillation.run import distill_with, plan_with, unsaid
 from gsdd_runtime.distillation.saving import Saving
 from gsdd_runtime.distillation.stopping import Interrupted
@@ -25,6 +26,7 @@ __all__ = ["FitResult", "Interrupted", "Plan", "distill", "fit_images", "plan"]
 def distill(
     data: RealData,
     *,
+    recipe: str | None = None,
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -42,6 +44,8 @@ def distill(
 
     Args:
         data: the real images, of ``gsdd.load_dataset`` or ``gsdd.RealData.of``. No test part is needed.
+        recipe: the name of one (``gsdd-rt recipes`` lists them), whose options are taken unless given here. What it
+            says of the data is for the caller to heed.
         out: the file to write, by one run at a time. While the run lasts, ``out`` with ``.checkpoint`` added holds
             its state. ``out`` with ``.log.jsonl`` added tells how it went, and stays.
         resume: go on from the checkpoint, where there is one. A set that is already finished is loaded.
@@ -64,17 +68,27 @@ def distill(
     check_real_data(data)
     place = None if out is None else Path(out)
     saving = Saving(place, resume, overwrite, checkpoint_interval, checkpoint_seconds)
-    return distill_with(resolve(options, data), saving, progress, say)
+    return distill_with(_resolved(data, recipe, options, say), saving, progress, say)
 
 
-def plan(data: RealData, **options: Any) -> Plan:
+def plan(data: RealData, *, recipe: str | None = None, **options: Any) -> Plan:
     """What :func:`distill` would do with the same data and options: images, bytes, steps, memory. Nothing is written.
 
     Raises:
         InputError: an option or the data cannot be used.
     """
     check_real_data(data)
-    return plan_with(resolve(options, data))
+    return plan_with(_resolved(data, recipe, options))
+
+
+def _resolved(
+    data: RealData, recipe: str | None, options: dict[str, Any], say: Callable[[str], None] = unsaid
+) -> ResolvedOptions:
+    if recipe is None:
+        return resolve(options, data)
+    chosen = with_recipe(recipe, options)
+    say(chosen.told())
+    return resolve(chosen.options, data, chosen.record())
 
 
 def _show_options() -> None:

@@ -21,6 +21,9 @@ from gsdd_runtime.training.augmentation import chosen_augmentation
 
 SCHEDULES = ("constant", "cosine")
 
+# Of a set's record: the recipe that its options are of. It decides nothing that they do not.
+RECIPE = "recipe"
+
 DEFAULT_FIT_STEPS = 1000
 DEFAULT_FIT_LEARNING_RATE = 1e-1
 
@@ -82,6 +85,7 @@ class ResolvedOptions:
         start: what ``init`` names.
         storage: what fills the budget.
         room: what it was planned with.
+        recipe: name and values of the one that was taken, for the record.
     """
 
     method: str
@@ -104,6 +108,7 @@ class ResolvedOptions:
     start: Start
     storage: Storage
     room: Room
+    recipe: Mapping[str, Any] | None = None
 
     @property
     def objective_type(self) -> type[Objective]:
@@ -122,7 +127,8 @@ class ResolvedOptions:
                 own.pop(one.name)
         data = self.room.data
         seen = {"mean": list(data.mean), "std": list(data.std), "zca": data.zca is not None}
-        return common | dict(self.storage.facts) | own | seen | {"device": torch.device(self.device).type}
+        named = {} if self.recipe is None else {RECIPE: dict(self.recipe)}
+        return common | dict(self.storage.facts) | own | seen | named | {"device": torch.device(self.device).type}
 
 
 def all_options() -> dict[str, tuple[Owned, ...]]:
@@ -139,11 +145,12 @@ def all_options() -> dict[str, tuple[Owned, ...]]:
     return {name: tuple(declarations) for name, declarations in found.items()}
 
 
-def resolve(given: Mapping[str, Any], data: RealData) -> ResolvedOptions:
+def resolve(given: Mapping[str, Any], data: RealData, recipe: Mapping[str, Any] | None = None) -> ResolvedOptions:
     """Fills in every default and checks every value against ``data``.
 
     Args:
         given: options by name; None stands for a default, but of ``augment`` for none.
+        recipe: that they are of, for the record.
 
     Raises:
         InputError: an unknown name, an option of another method or representation, a number out of range, a budget
@@ -175,7 +182,13 @@ def resolve(given: Mapping[str, Any], data: RealData) -> ResolvedOptions:
         "iterations": iterations, "fit_steps": fit_steps if fits else 0,
     }  # fmt: skip
     return ResolvedOptions(
-        **left, representation_options=own, method_options=method, start=start, storage=storage, room=room
+        **left,
+        representation_options=own,
+        method_options=method,
+        start=start,
+        storage=storage,
+        room=room,
+        recipe=recipe,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from gsdd_runtime.distillation.checkpoint import Checkpoint
 from gsdd_runtime.distillation.declared import declared
-from gsdd_runtime.distillation.options import CommonOptions, ResolvedOptions
+from gsdd_runtime.distillation.options import RECIPE, CommonOptions, ResolvedOptions
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.progress import say_once
 
@@ -56,7 +56,7 @@ def check_resumable(source: Path, start: Checkpoint, ours: ResolvedOptions) -> l
 
 def _differences(options: Mapping[str, Any], ours: ResolvedOptions) -> list[tuple[str, Any, Any]]:
     now = ours.as_dict()
-    names = sorted((options.keys() | now.keys()) - {HISTORY})
+    names = sorted((options.keys() | now.keys()) - {HISTORY, RECIPE})
     return [(name, options.get(name), now.get(name)) for name in names if options.get(name) != now.get(name)]
 
 

@@ -44,7 +44,31 @@ RESUMED = ("test_distill_resume.py::test_killed_and_resumed_is_the_same_file[mat
 
 JOURNAL = "gsdd_runtime/distillation/journal.py"
 
+RECIPES = "gsdd_runtime/distillation/recipes/__init__.py"
+
 MUTATIONS = [
+    Mutation(
+        "lets a recipe win over an option that is given",
+        RECIPES,
+        "return Chosen(name, {**ours, **given}, changed)",
+        "return Chosen(name, {**given, **ours}, changed)",
+        ("test_distill_recipes.py::test_an_option_given_beside_a_recipe_takes_its_place",),
+        short=True,
+    ),
+    Mutation(
+        "leaves the recipe out of the record",
+        "gsdd_runtime/distillation/__init__.py",
+        "return resolve(chosen.options, data, chosen.record())",
+        "return resolve(chosen.options, data)",
+        ("test_distill_recipes.py::test_a_recipe_is_on_record_and_does_what_its_options_do",),
+    ),
+    Mutation(
+        "takes no data from a recipe",
+        "gsdd_runtime/commands/distill.py",
+        "given = {**known, **given}",
+        'given = {"dataset": known.get("dataset"), **given}',
+        ("test_distill_recipes.py::test_the_command_takes_the_data_of_a_recipe",),
+    ),
     Mutation(
         "keeps records in the log that come again",
         JOURNAL,
