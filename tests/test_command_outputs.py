@@ -20,7 +20,7 @@ from typer.models import OptionInfo
 
 from gsdd_runtime import DistilledSet
 from gsdd_runtime.atomic import sole_writer
-from gsdd_runtime.commands import cli, demo, outputs
+from gsdd_runtime.commands import cli, demo, distill, outputs
 from gsdd_runtime.commands.cli import run
 from gsdd_runtime.networks.model_file import load_model
 
@@ -79,7 +79,7 @@ WRITES: dict[str, list[Writing]] = {
     "doctor": [],
 }
 # Options that name a place to read from.
-READS = {"--data-dir", "--import", "--teacher", "--again", "--labels", "--whitened-by", "--bytes-of", "--features"}
+READS = {"--data-dir", "--import", "--teacher", "--again", "--normalized-by", "--labels", "--whitened-by", "--bytes-of", "--features"}
 CASES = [
     pytest.param(command, writing, id=f"{command} {writing.option} {writing.kind.suffixes[0]}")
     for command, writings in WRITES.items()
@@ -105,6 +105,8 @@ def options_of(command: Callable[..., None]) -> dict[str, tuple[Any, OptionInfo]
 
 def test_every_command_says_here_what_it_writes() -> None:
     commands = {command.name: command.callback for command in cli.app.registered_commands}
+    # Its options are put in when it is used.
+    commands["distill"] = distill.with_options()
     assert set(commands) == set(WRITES)
     for name, command in commands.items():
         assert name is not None
@@ -324,7 +326,7 @@ def test_a_folder_of_pictures_is_new_or_empty(tmp_path: Path, capsys: pytest.Cap
 def test_a_set_is_distilled_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["distill", "--dataset", "fashion-mnist-sample", "--out", str(saved(tmp_path))]
     refused(arguments, tmp_path, capsys, "--out: ", "exists: add --overwrite to replace it")
-    refused([*arguments, "--resume"], tmp_path, capsys, "is of a run with")
+    refused([*arguments, "--resume"], tmp_path, capsys, "is of a run on other real data")
 
 
 def test_the_library_keeps_its_input_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
