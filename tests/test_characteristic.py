@@ -17,10 +17,9 @@ from gsdd_runtime.distillation.objectives.characteristic import (
     mean_characteristic_function,
     unit_features,
 )
+from gsdd_runtime.distillation.objectives.ncfm import MATCHING_SCALE
 from gsdd_runtime.distillation.objectives.sampling_network import SamplingNetwork
 
-# The release multiplies the distance by this.
-MATCHING_SCALE = 300.0
 GOLDEN = json.loads((Path(__file__).parent / "data" / "reference-ncfm.json").read_text())
 
 

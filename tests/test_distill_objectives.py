@@ -26,6 +26,9 @@ RUNS: dict[str, dict[str, Any]] = {
         "method": "tm", "experts": EXPERTS, "syn_steps": 4, "batch_syn": 5, "expert_epochs": 1, "max_start_epoch": 2,
         "lr_lr": 1e-3, "batch_real": None,
     },
+    "ncfm": {"method": "ncfm", "experts": EXPERTS, "frequencies": 16},
+    "ncfm that learns its frequencies": {"method": "ncfm", "sampling_network": True, "update": "step"},
+    "dance": {"method": "dance", "experts": EXPERTS},
 }  # fmt: skip
 
 

@@ -180,7 +180,13 @@ FORMS = {
 
 
 # The files that write out the steps of each objective.
-WRITTEN_OUT = {"dm": "test_distill_step.py", "dc": "test_distill_dc.py", "tm": "test_distill_tm.py"}
+WRITTEN_OUT = {
+    "dm": "test_distill_step.py",
+    "dc": "test_distill_dc.py",
+    "tm": "test_distill_tm.py",
+    "ncfm": "test_distill_middle.py",
+    "dance": "test_distill_middle.py",
+}
 
 
 def test_the_steps_of_every_objective_are_written_out() -> None:

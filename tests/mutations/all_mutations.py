@@ -7,6 +7,7 @@ import commands
 import distilling
 import evaluating
 import experts
+import features
 import loading
 import splatting
 import trajectories
@@ -16,6 +17,7 @@ MUTATIONS = [
     *distilling.MUTATIONS,
     *evaluating.MUTATIONS,
     *experts.MUTATIONS,
+    *features.MUTATIONS,
     *trajectories.MUTATIONS,
     *loading.MUTATIONS,
     *commands.MUTATIONS,

@@ -5,8 +5,10 @@ docs/adding-an-objective.md adds one.
 
 from __future__ import annotations
 
+from gsdd_runtime.distillation.objectives.dance import Dance
 from gsdd_runtime.distillation.objectives.dc import GradientMatching
 from gsdd_runtime.distillation.objectives.dm import DistributionMatching
+from gsdd_runtime.distillation.objectives.ncfm import CharacteristicMatching
 from gsdd_runtime.distillation.objectives.objective import Footprint, Learned, Loss, Objective
 from gsdd_runtime.distillation.objectives.tm import TrajectoryMatching
 
@@ -14,10 +16,14 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "dm": DistributionMatching,
     "dc": GradientMatching,
     "tm": TrajectoryMatching,
+    "ncfm": CharacteristicMatching,
+    "dance": Dance,
 }
 
 __all__ = [
     "OBJECTIVES",
+    "CharacteristicMatching",
+    "Dance",
     "DistributionMatching",
     "Footprint",
     "GradientMatching",
