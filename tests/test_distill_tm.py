@@ -16,6 +16,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 import gsdd_runtime as gsdd
 from gsdd_runtime import networks
+from gsdd_runtime.distillation import plan
 from gsdd_runtime.distillation.objectives.tm import TrajectoryMatching, chunks_of_permutations
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.experts import ExpertFolder, make_experts
@@ -273,12 +274,16 @@ def test_what_cannot_be_matched_is_refused_first(changes: dict[str, Any], words:
     assert words in str(caught.value)
 
 
-def test_memory_is_estimated_before_the_first_step(
-    experts: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    say_once.cache_clear()
-    distilled(experts, iterations=1)
-    assert "gsdd-rt: a step of trajectory matching on 4 images at once takes about 8" in capsys.readouterr().err
+def test_memory_is_estimated_before_the_first_step(experts: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def planned(**changes: Any) -> int:
+        told = plan(DATA, **{**OPTIONS, "experts": experts, **changes})
+        assert told.passes == 1
+        return int(told.memory_bytes or 0)
+
+    vectors = 4 * ExpertFolder(experts).subject.length
+    # The weights of a step more, and the graph of an image more.
+    assert planned(syn_steps=11) - planned(syn_steps=1) == 10 * vectors
+    assert planned(batch_syn=5) - planned(batch_syn=3) > 4 * vectors
     monkeypatch.setattr("gsdd_runtime.memory.UNASKED_BYTES", 0)
     monkeypatch.setattr("gsdd_runtime.memory.available_memory", lambda: 10_000)
     with pytest.raises(InputError, match=r"would take .* 10.0 kB of memory are free: lower --batch-syn"):

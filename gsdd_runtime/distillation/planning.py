@@ -76,8 +76,10 @@ def plan_of(options: ResolvedOptions, representation: Representation, objective:
     memory = None
     if footprint is not None:
         masters = sum(part.numel() * part.element_size() for part in representation.parameters().values())
-        graph = footprint.images * graph_bytes(objective)
-        memory = COPIES * masters + int(graph * (1 + WORKING_SHARE))
+        working = footprint.working_bytes
+        if working is None:
+            working = int(footprint.images * graph_bytes(objective) * (1 + WORKING_SHARE))
+        memory = COPIES * masters + working
     return Plan(
         method=options.method,
         representation=options.representation if options.coding == "none" else f"{options.representation}, coded",

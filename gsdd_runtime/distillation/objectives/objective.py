@@ -54,10 +54,12 @@ class Footprint:
     Attributes:
         passes: losses with a graph of their own.
         images: that the largest of these graphs holds.
+        working_bytes: that it takes to be derived, where it is no graph of embedding these images.
     """
 
     passes: int
     images: int
+    working_bytes: int | None = None
 
 
 class Objective:

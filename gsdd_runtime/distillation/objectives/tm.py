@@ -14,7 +14,7 @@ from torch.nn import functional
 from gsdd_runtime.distillation.declared import option
 from gsdd_runtime.distillation.objectives.experts_option import ExpertsOption, opened_experts, with_fingerprint
 from gsdd_runtime.distillation.objectives.learned_labels import first_logits
-from gsdd_runtime.distillation.objectives.objective import Learned, Loss, Objective
+from gsdd_runtime.distillation.objectives.objective import Footprint, Learned, Loss, Objective
 from gsdd_runtime.distillation.objectives.trajectory_distance import Unrolling, trajectory_distance
 from gsdd_runtime.distillation.objectives.unrolled_memory import check_step_memory
 from gsdd_runtime.distillation.problem import Problem, Setting
@@ -70,7 +70,9 @@ class TrajectoryMatching(Objective):
         data = problem.data
         batch = (int(options.batch_syn or 1), data.channels, data.height, data.width)
         length = self._experts.subject.length
-        check_step_memory(partial(self._step_loss, 0), length, batch, data.classes, options.syn_steps, problem.device)
+        self._working_bytes = check_step_memory(
+            partial(self._step_loss, 0), length, batch, data.classes, options.syn_steps, problem.device
+        )
 
     @classmethod
     def settled(cls, options: Any, setting: Setting) -> Any:
@@ -114,6 +116,9 @@ class TrajectoryMatching(Objective):
         unrolling = Unrolling(start, target, places, partial(self._step_loss, step))
         labels = self._targets()[used.to(device)]
         yield Loss(trajectory_distance(unrolling, images, labels, self._rate), {"start_epoch": float(epoch)})
+
+    def footprint(self) -> Footprint:
+        return Footprint(1, int(self.options.batch_syn or 1), self._working_bytes)
 
     def learned(self) -> dict[str, Learned]:
         rate = partial(torch.optim.SGD, lr=self.options.lr_lr, momentum=RATE_MOMENTUM)

@@ -10,7 +10,6 @@ from torch import Tensor
 from gsdd_runtime.distillation.objectives.trajectory_distance import StepLoss
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.memory import check_memory
-from gsdd_runtime.progress import say_once
 from gsdd_runtime.wording import bytes_in_words, counted
 
 _FLOAT32_BYTES = 4
@@ -23,7 +22,7 @@ _REMEDY = "lower --batch-syn"
 def check_step_memory(
     step_loss: StepLoss, length: int, batch: tuple[int, ...], classes: int, steps: int, device: torch.device
 ) -> int:
-    """Says on stderr what a step of matching takes, and refuses it where there is less.
+    """What a step of matching takes, refused where there is less.
 
     Args:
         step_loss: of an unrolled step.
@@ -45,11 +44,6 @@ def check_step_memory(
         check_memory(needed, what, _REMEDY)
     elif needed > (total := torch.cuda.get_device_properties(device).total_memory):
         raise InputError(f"{what} would take {bytes_in_words(needed)}, {device} has {bytes_in_words(total)}: {_REMEDY}")
-    weights = bytes_in_words(steps * length * _FLOAT32_BYTES)
-    say_once(
-        f"{what} takes about {bytes_in_words(needed)}: one unrolled step's graph, and {weights} for the weights of all "
-        f"{steps}"
-    )
     return needed
 
 
