@@ -17,6 +17,7 @@ from gsdd_runtime.experts.subject import Subject, zca_digest
 from gsdd_runtime.experts.trajectory import About, Trajectory
 from gsdd_runtime.networks import Network
 from gsdd_runtime.sets.preparation import Preparation
+from gsdd_runtime.wording import counted
 
 _NAME = re.compile(r"trajectory-([0-9]{4,})\.safetensors")
 # Files that are kept open: a process may have about a thousand.
@@ -56,7 +57,7 @@ class ExpertFolder:
             about.subject.check_same(first.subject, str(file), _ONE_KIND)
             if about.epochs != first.epochs:
                 raise InputError(
-                    f"{file} has {about.epochs} epochs, {self._files[0].name} has {first.epochs}: {_ONE_KIND}"
+                    f"{file} has {counted(about.epochs, 'epoch')}, {self._files[0].name} has {first.epochs}: {_ONE_KIND}"
                 )
             self.about.append(about)
         self.subject: Subject = self.about[0].subject

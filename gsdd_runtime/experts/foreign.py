@@ -158,8 +158,8 @@ def _check_parameters(where: str, parameters: Any, subject: Subject) -> None:
     for (name, shape), part in zip(subject.parameters, parameters, strict=True):
         if tuple(part.shape) != shape:
             raise InputError(
-                f"{where}: parameter {name} is {list(part.shape)}, {subject.network} for {subject.channels} channels "
-                f"of {subject.height}x{subject.width} has {list(shape)}: name its network, dataset and size"
+                f"{where}: parameter {name} is {list(part.shape)}, {subject.network} for "
+                f"{counted(subject.channels, 'channel')} of {subject.height}x{subject.width} has {list(shape)}: name its network, dataset and size"
             )
 
 
