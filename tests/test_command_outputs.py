@@ -79,7 +79,17 @@ WRITES: dict[str, list[Writing]] = {
     "doctor": [],
 }
 # Options that name a place to read from.
-READS = {"--data-dir", "--import", "--teacher", "--again", "--normalized-by", "--labels", "--whitened-by", "--bytes-of", "--features"}
+READS = {
+    "--data-dir",
+    "--import",
+    "--teacher",
+    "--again",
+    "--normalized-by",
+    "--labels",
+    "--whitened-by",
+    "--bytes-of",
+    "--features",
+}
 CASES = [
     pytest.param(command, writing, id=f"{command} {writing.option} {writing.kind.suffixes[0]}")
     for command, writings in WRITES.items()

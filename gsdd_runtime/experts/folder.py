@@ -56,9 +56,8 @@ class ExpertFolder:
             first = self.about[0] if self.about else about
             about.subject.check_same(first.subject, str(file), _ONE_KIND)
             if about.epochs != first.epochs:
-                raise InputError(
-                    f"{file} has {counted(about.epochs, 'epoch')}, {self._files[0].name} has {first.epochs}: {_ONE_KIND}"
-                )
+                have = f"{file} has {counted(about.epochs, 'epoch')}, {self._files[0].name} has {first.epochs}"
+                raise InputError(f"{have}: {_ONE_KIND}")
             self.about.append(about)
         self.subject: Subject = self.about[0].subject
         self.epochs: int = self.about[0].epochs

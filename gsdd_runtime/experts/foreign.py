@@ -159,7 +159,8 @@ def _check_parameters(where: str, parameters: Any, subject: Subject) -> None:
         if tuple(part.shape) != shape:
             raise InputError(
                 f"{where}: parameter {name} is {list(part.shape)}, {subject.network} for "
-                f"{counted(subject.channels, 'channel')} of {subject.height}x{subject.width} has {list(shape)}: name its network, dataset and size"
+                f"{counted(subject.channels, 'channel')} of {subject.height}x{subject.width} has {list(shape)}: "
+                "name its network, dataset and size"
             )
 
 
