@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -105,6 +107,9 @@ def _draft(image: Image.Image, size: tuple[int, int]) -> None:
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     try:
+        # Opening a pipe would wait for ever.
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise InputError(f"{path} is no ordinary file: remove it")
         with open(path, "rb") as file, Image.open(file, formats=_FORMATS) as image:
             if image.width * image.height > MAX_IMAGE_PIXELS:
                 raise InputError(
@@ -122,13 +127,17 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         if _is_float_tiff(path):
             raise _float_image(path) from error
         raise InputError(f"{path} is no image that can be read ({', '.join(_FORMATS)}): repair or remove it") from error
-    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+    except OSError as error:
+        if error.errno is None:
+            raise _damaged(path, error) from error
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     # Pillow's decoders raise nearly anything on damaged data.
     except Exception as error:
-        raise InputError(
-            f"{path} is a damaged image ({' '.join(str(error).split())[:200]}): repair or remove it"
-        ) from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path} is a damaged image ({' '.join(str(error).split())[:200]}): repair or remove it")
 
 
 def _float_image(path: Path | str) -> InputError:
