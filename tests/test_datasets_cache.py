@@ -104,6 +104,18 @@ def test_a_folder_that_was_changed_is_read_again(change: str, root: Path) -> Non
     assert same(after, before) == (change == "time")
 
 
+def test_a_file_of_the_same_size_at_another_time_is_another(root: Path) -> None:
+    """Two bytes of an uncompressed picture change, and nothing else of the file does."""
+    for index in range(6):
+        (root / "cat" / f"{index}.png").unlink()
+        Image.new("RGB", (8, 6), (index, 1, 2)).save(root / "cat" / f"{index}.bmp")
+    before = load(root)
+    Image.new("RGB", (8, 6), (77, 1, 2)).save(root / "cat" / "2.bmp")
+    after = load(root)
+    assert not same(after, before)
+    assert same(after, load(root, cache=False))
+
+
 def test_each_way_of_reading_has_an_entry_of_its_own(root: Path, place: Path) -> None:
     ways: list[dict[str, object]] = [
         {}, {"size": (4, 4)}, {"size": (4, 4), "resize": "squash"}, {"channels": 1}, {"test_part": 0.5},

@@ -9,6 +9,7 @@ import evaluating
 import experts
 import features
 import loading
+import reading
 import splatting
 import trajectories
 
@@ -20,6 +21,7 @@ MUTATIONS = [
     *features.MUTATIONS,
     *trajectories.MUTATIONS,
     *loading.MUTATIONS,
+    *reading.MUTATIONS,
     *commands.MUTATIONS,
     *splatting.MUTATIONS,
 ]
