@@ -121,7 +121,8 @@ def test_every_command_says_here_what_it_writes() -> None:
     for name, command in commands.items():
         assert name is not None
         assert command is not None
-        options = options_of(command)
+        # The options of distill are declared by the library, and made when they are asked for.
+        options = options_of(distill.with_options() if name == "distill" else command)
         places = {
             option
             for option, (type_, declared) in options.items()
@@ -145,7 +146,7 @@ def source(tmp_path: Path) -> Callable[[str, Writing], Path]:
     """Makes what a command reads: a set, whose name ends as the output's, or a folder of images."""
 
     def make(command: str, writing: Writing) -> Path:
-        if command in ("distill", "experts"):
+        if command in ("distill", "experts", "baseline"):
             for name in ("cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png"):
                 file = tmp_path / "images" / name
                 file.parent.mkdir(parents=True, exist_ok=True)

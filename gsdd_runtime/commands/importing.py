@@ -30,7 +30,7 @@ def command(
     mean: MeanOption = None,
     std: StdOption = None,
     normalized_by: Annotated[
-        str | None, typer.Option(metavar="DATASET", help="The published mean and std of this dataset, such as cifar10.")
+        str | None, typer.Option(metavar="NAME", help="The published mean and std of this dataset, such as cifar10.")
     ] = None,
     whitened_by: Annotated[
         Path | None, typer.Option("--whitened-by", metavar="SET", help="The images are whitened as this set says.")
