@@ -35,6 +35,7 @@ from gsdd_runtime.commands import (
     relabel,
     select,
     train,
+    verify,
     whiten,
 )
 from gsdd_runtime.commands.exits import exit_code, fail, why
@@ -98,6 +99,7 @@ for module, name in (
     (experts, "experts"),
     (evaluate, "eval"),
     (baseline, "baseline"),
+    (verify, "verify"),
     (train, "train"),
     (compress, "compress"),
     (fit, "fit"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -51,6 +51,9 @@ def command(
         Path | None,
         typer.Option("--again", metavar="FILE", help="Do what made this document (--json) again, and compare."),
     ] = None,
+    store: Annotated[
+        bool, typer.Option("--store", help="Keep the accuracies in the files of the sets, with their protocol.")
+    ] = False,
     as_json: JsonOption = False,
     csv: CsvOption = None,
     overwrite: OverwriteOption = False,
@@ -72,7 +75,7 @@ def command(
             raise InputError("there is nothing to evaluate: give a set, or --again FILE")
         path, first = next(iter(sources.items()))
         if isinstance(first, TrainedModel) and len(sources) == 1:
-            _test(path, first, data, training, as_json)
+            _test(path, first, data, training, store, as_json)
             return
         sets: dict[str, DistilledSet | None] = {}
         for path, source in sources.items():
@@ -82,12 +85,31 @@ def command(
         document = protocols.evaluated(request, sets)
         if before is not None and again is not None:
             document["again"] = protocols.compared(again, before, document)
+        if store:
+            _store(document, sets)
         protocols.show(document, csv, as_json=as_json, per_class=per_class)
 
 
-def _test(path: str, model: TrainedModel, options: DataOptions, training: TrainingOptions, as_json: bool) -> None:
+def _store(document: dict[str, Any], sets: dict[str, DistilledSet | None]) -> None:
+    """Writes each set anew, whole or not at all, with what was measured of it."""
+    from gsdd_runtime.atomic import sole_writer
+    from gsdd_runtime.evaluation.result import stored_measurement
+
+    for path, one in sets.items():
+        if one is None:
+            continue
+        found = [result for result in document["results"] if result["set"]["name"] == path]
+        with sole_writer(Path(path)):
+            one.changed(accuracy=[stored_measurement(result) for result in found]).save(path)
+
+
+def _test(
+    path: str, model: TrainedModel, options: DataOptions, training: TrainingOptions, store: bool, as_json: bool
+) -> None:
     from gsdd_runtime.evaluation.trained import evaluate_model
 
+    if store:
+        raise InputError(f"{path} is a trained network, which keeps no accuracy: leave --store out")
     named_again = ("networks",) if training.networks == model.name else ()
     given = given_options(training, "sizes", "device", *named_again)
     if given:

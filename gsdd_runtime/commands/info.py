@@ -39,6 +39,8 @@ def command(
 
 
 def _readable(value: object) -> str:
+    if isinstance(value, list) and value and all(isinstance(one, dict) and "last_epoch" in one for one in value):
+        return ", ".join(f"{one['network']} {100 * one['last_epoch']['mean']:.2f} %" for one in value)
     if isinstance(value, dict):
         return ", ".join(f"{key}={item}" for key, item in value.items())
     if isinstance(value, (list, tuple)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -304,15 +305,28 @@ def _sums(sets: Sequence[str]) -> dict[str, Any]:
 
 
 def _sha256(path: Path) -> str | None:
-    """Of a file; None where there is none to read: whoever loads it says so better."""
+    """Of a set's file, without the accuracies in it; None where there is none to read: whoever loads it says so."""
     digest = hashlib.sha256()
     try:
         with open(path, "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            digest.update(_without_accuracy(file.read(min(length, 1 << 28))))
             while part := file.read(1 << 20):
                 digest.update(part)
     except OSError:
         return None
     return digest.hexdigest()
+
+
+def _without_accuracy(header: bytes) -> bytes:
+    try:
+        found = json.loads(header)
+        description = json.loads(found["__metadata__"]["gsdd"])
+        description.pop("accuracy", None)
+        found["__metadata__"]["gsdd"] = description
+        return json.dumps(found, sort_keys=True).encode()
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return header
 
 
 def parse_names(text: str | None) -> list[str | None]:

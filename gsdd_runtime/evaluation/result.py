@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -128,6 +128,13 @@ class EvaluationResult:
             "set": self.distilled,
             "data": self.data,
         }  # fmt: skip
+
+
+def stored_measurement(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What a set keeps of one evaluation (``EvaluationResult.to_dict``): its figures and the whole protocol."""
+    left_out = ("repeats", "set", "accuracy_at", "per_class")
+    kept = {name: value for name, value in result.items() if name not in left_out}
+    return {**kept, "networks": len(result["repeats"])}
 
 
 def figures(shares: Sequence[float]) -> dict[str, float | None]:

@@ -143,7 +143,8 @@ def check_normalization(where: str, mean: Any, std: Any, channels: int) -> None:
 
 
 def check_description(where: str, fields: Mapping[str, Any]) -> None:
-    """The fields that describe how a set was made: IPC, GPC, method, options, seed, fingerprint, versions, training."""
+    """The fields that describe how a set was made, and how good it was found."""
+    check_accuracy(where, fields.get("accuracy"))
     for name in ("ipc", "gpc"):
         value = fields.get(name)
         if value is not None and (not is_integer(value) or not 1 <= value < 2**63):
@@ -162,6 +163,19 @@ def check_description(where: str, fields: Mapping[str, Any]) -> None:
         value = fields.get(name)
         if value is not None and (not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value)):
             raise InputError(f"{where}: {name} must map names to values, got {type(value).__name__}")
+
+
+def check_accuracy(where: str, value: Any) -> None:
+    """Measured accuracies: a list of objects, each with a network and a mean from 0 to 1 at the last epoch."""
+    if value is None:
+        return
+    if not isinstance(value, list) or not all(isinstance(one, Mapping) for one in value):
+        raise InputError(f"{where}: accuracy must be a list of what was measured")
+    for one in value:
+        last = one.get("last_epoch")
+        mean: Any = last.get("mean") if isinstance(last, Mapping) else None
+        if not isinstance(one.get("network"), str) or not is_number(mean) or not 0 <= mean <= 1:
+            raise InputError(f"{where}: accuracy must say a network, and a mean from 0 to 1 at the last epoch")
 
 
 def check_finite(where: str, name: str, images: Tensor, numbers: Sequence[int] | Tensor | None = None) -> None:

@@ -16,7 +16,8 @@ def description(distilled_set: DistilledSet) -> dict[str, Any]:
     ``image_bytes`` are those of the Gaussians or pixels alone, ``payload_bytes`` those of all tensors.
     ``storage_in_images_per_class`` is ``image_bytes`` counted in float32 images of the native size for each
     class: the IPC that the set's storage amounts to. ``images_per_class`` is a number, or the least and the
-    most.
+    most. ``bits_per_class`` are those of all that training on the set needs, and of images, labels (null where they are
+    coded among the images) and whitening apart.
     """
     image_bytes = distilled_set.image_nbytes
     size = distilled_set.channels * distilled_set.height * distilled_set.width
@@ -35,6 +36,7 @@ def description(distilled_set: DistilledSet) -> dict[str, Any]:
         "labels": "hard" if distilled_set.labels.dim() == 1 else "soft",
         "payload_bytes": distilled_set.nbytes,
         "image_bytes": image_bytes,
+        "bits_per_class": _bits_per_class(distilled_set),
         "coding": None if distilled_set.coded is None else distilled_set.coded.to_fields(),
         "storage_in_images_per_class": image_bytes / (distilled_set.classes * size * _PIXEL_BYTES),
         "ipc": distilled_set.ipc,
@@ -42,6 +44,7 @@ def description(distilled_set: DistilledSet) -> dict[str, Any]:
         "method": distilled_set.method,
         "options": distilled_set.options,
         "training": distilled_set.training,
+        "accuracy": distilled_set.accuracy or None,
         "seed": distilled_set.seed,
         "mean": None if distilled_set.mean is None else list(distilled_set.mean),
         "std": None if distilled_set.std is None else list(distilled_set.std),
@@ -56,3 +59,16 @@ def _images_per_class(distilled_set: DistilledSet) -> int | dict[str, int]:
     counts = distilled_set.hard_labels.bincount(minlength=distilled_set.classes)
     least, most = int(counts.min()), int(counts.max())
     return least if least == most else {"least": least, "most": most}
+
+
+def _bits_per_class(distilled_set: DistilledSet) -> dict[str, float | None]:
+    zca = distilled_set.zca
+    whitening = 0 if zca is None else zca.numel() * zca.element_size()
+    among = distilled_set.coded is not None and distilled_set.coded.labels
+    parts = {
+        "all": distilled_set.nbytes,
+        "images": distilled_set.image_nbytes,
+        "labels": None if among else distilled_set.nbytes - distilled_set.image_nbytes - whitening,
+        "whitening": whitening,
+    }
+    return {name: None if size is None else 8 * size / distilled_set.classes for name, size in parts.items()}

@@ -41,6 +41,7 @@ class DistilledSet:
         ipc, gpc: images per class that set the storage, and images per class that it holds.
         method, options, seed, fingerprint, versions: how the set was made and from which data.
         training: what training on it needs, by name: for example the learned rate.
+        accuracy: what it was measured to be worth, each with its protocol; see docs/evaluation.md.
 
     Raises:
         InputError: anything that docs/file-format.md does not allow.
@@ -69,6 +70,7 @@ class DistilledSet:
         fingerprint: str | None = None,
         versions: Mapping[str, str] | None = None,
         training: Mapping[str, Any] | None = None,
+        accuracy: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
         where = "the distilled set"
         if (gaussians is None) == (pixels is None):
@@ -78,6 +80,7 @@ class DistilledSet:
             "height": height, "width": width, "class_names": class_names, "mean": mean, "std": std,
             "ipc": ipc, "gpc": gpc, "method": method, "options": options, "seed": seed,
             "fingerprint": fingerprint, "versions": versions, "training": training,
+            "accuracy": accuracy,
         }  # fmt: skip
         self._fill(where, fields, {name: tensor for name, tensor in tensors.items() if tensor is not None})
         self.verify()
@@ -111,6 +114,7 @@ class DistilledSet:
         self.fingerprint: str | None = fields.get("fingerprint")
         self.versions: dict[str, str] = dict(fields.get("versions") or {})
         self.training: dict[str, Any] = dict(fields.get("training") or {})
+        self.accuracy: list[dict[str, Any]] = [dict(one) for one in fields.get("accuracy") or ()]
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, identity: Identity | None = None) -> DistilledSet:
@@ -164,8 +168,9 @@ class DistilledSet:
         )  # fmt: skip
         self._stored.check_source()
         fields = {name: getattr(self, name) for name in names}
-        if self.training:
-            fields["training"] = self.training
+        for name in ("training", "accuracy"):
+            if getattr(self, name):
+                fields[name] = getattr(self, name)
         return fields, dict(self._stored.tensors)
 
     def verify(self) -> None:
@@ -260,6 +265,7 @@ class DistilledSet:
         fields, tensors = self._contents()
         tensors = {name: tensor for name, tensor in tensors.items() if name not in ("gaussians", "pixels")}
         tensors[coded.representation] = images
+        fields.pop("accuracy", None)
         if labels is not None:
             tensors["labels"] = labels
         result = type(self).__new__(type(self))
@@ -271,8 +277,9 @@ class DistilledSet:
     def changed(self, **changes: Any) -> DistilledSet:
         """A set in memory with other fields or tensors, by the names of the constructor's arguments.
 
-        One that is coded is coded anew by the same steps where images or labels are given, unless they are no longer
-        Gaussians, or pixels; classes are counted anew where labels or names are given.
+        What it was measured to be worth is forgotten where that may be another. One that is coded is coded anew by the
+        same steps where images or labels are given, unless they are no longer Gaussians, or pixels; classes are counted
+        anew where labels or names are given.
 
         Raises:
             InputError: as the constructor; a name that it does not take.
@@ -280,9 +287,11 @@ class DistilledSet:
         fields, tensors = self._contents()
         held = ("gaussians", "pixels", "labels", "zca")
         for name, value in changes.items():
-            if name not in (*held, *fields, "training") or name in ("channels", "classes"):
+            if name not in (*held, *fields, "training", "accuracy") or name in ("channels", "classes"):
                 raise InputError(f"a distilled set has no {name} to change")
             (tensors if name in held else fields)[name] = value
+        if "accuracy" not in changes and {*held, "height", "width", "mean", "std", "training"} & changes.keys():
+            fields.pop("accuracy", None)
         if {"gaussians", "pixels"} & changes.keys():
             del fields["channels"]
         if {"labels", "class_names"} & changes.keys():

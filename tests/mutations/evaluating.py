@@ -365,4 +365,26 @@ MUTATIONS = [
         ("test_baseline_command.py::test_equal_bytes_are_those_of_everything_a_user_needs",),
         short=True,
     ),
+    Mutation(
+        "verifies by another seed",
+        "gsdd_runtime/evaluation/verification.py",
+        'seed=stated["seed"],',
+        'seed=stated["seed"] + 1,',
+        ("test_verification.py::test_the_stated_protocol_is_repeated",),
+    ),
+    Mutation(
+        "finds every accuracy confirmed",
+        "gsdd_runtime/evaluation/verification.py",
+        '"agrees": abs(difference) <= tolerance,',
+        '"agrees": difference <= 1,',
+        ("test_verification.py::test_a_difference_beyond_the_deviation_is_another_accuracy",),
+        short=True,
+    ),
+    Mutation(
+        "keeps an accuracy with other images",
+        "gsdd_runtime/sets/distilled_set.py",
+        '            fields.pop("accuracy", None)\n        if {"gaussians", "pixels"}',
+        '            pass\n        if {"gaussians", "pixels"}',
+        ("test_verification.py::test_an_accuracy_is_forgotten_with_what_it_was_of",),
+    ),
 ]
