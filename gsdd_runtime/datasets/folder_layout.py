@@ -1,4 +1,4 @@
-"""Which files of a folder of images belong to which class and part; docs/file-format.md, "Folders of images"."""
+"""Which files of a folder of images belong to which class and part; docs/datasets.md, "Folders of images"."""
 
 from __future__ import annotations
 
