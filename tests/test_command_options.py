@@ -87,6 +87,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         "run_decode_bench": lambda **_: {},
         "select_classes": select_classes, "merge_sets": lambda sets, **_: next(iter(sets.values())),
         "images_and_labels": lambda *_: (torch.zeros(4, 1, 8, 8), torch.zeros(4)),
+        "rank": lambda *_, **__: {"accuracies": {}},
         "verify_accuracy": lambda one, data_at, **_: [data_at(None)][1:],
         "run_train_bench": lambda **_: {}, "run_rate_bench": lambda *_, **__: {},
     }  # fmt: skip

@@ -387,4 +387,11 @@ MUTATIONS = [
         '            pass\n        if {"gaussians", "pixels"}',
         ("test_verification.py::test_an_accuracy_is_forgotten_with_what_it_was_of",),
     ),
+    Mutation(
+        "ranks by the set's own labels alone",
+        "gsdd_runtime/evaluation/ranking.py",
+        "hard = distilled_set.changed(labels=distilled_set.hard_labels, class_names=data.class_names)",
+        "hard = distilled_set",
+        ("test_ranking.py::test_each_network_is_trained_on_what_its_measure_asks_for",),
+    ),
 ]
