@@ -7,6 +7,7 @@ import io
 import os
 import tarfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -101,8 +102,8 @@ def test_other_content_of_the_official_number_is_said_to_be_so(
         (data.fingerprint, ""),
         ("sha256-sorted:00", "other images or labels than the official"),
     ):
-        known = KINDS["cifar10"].__class__(CIFAR10_NAMES, KINDS["cifar10"].forms, (20, 4), fingerprint)
-        monkeypatch.setitem(KINDS, "cifar10", known)
+        known = replace(DATASETS["cifar10"], images=(20, 4), fingerprint=fingerprint)
+        monkeypatch.setitem(DATASETS, "cifar10", known)
         capsys.readouterr()
         load_dataset("cifar10", data_dir=tmp_path)
         told = capsys.readouterr().err
@@ -258,5 +259,5 @@ def test_the_whole_of_cifar10_has_the_published_statistics(capsys: pytest.Captur
     assert [round(value, 5) for value in data.mean] == [0.4914, 0.48216, 0.44653]
     assert [round(value, 5) for value in data.std] == [0.24703, 0.24349, 0.26159]
     assert data.train_labels.bincount().tolist() == [5000] * 10
-    assert data.fingerprint == KINDS["cifar10"].fingerprint
+    assert data.fingerprint == DATASETS["cifar10"].fingerprint
     assert capsys.readouterr().err == ""

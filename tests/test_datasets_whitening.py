@@ -221,7 +221,9 @@ def test_other_data_is_not_taken_for_that_of_the_matrix(tmp_path: Path, capsys: 
 def test_a_matrix_is_kept_and_taken_for_the_same_data_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GSDD_CACHE", str(tmp_path))
     monkeypatch.setattr(whitening, "KEPT_FROM", 64)
+    whitening._LAST.clear()
     first = easy_data().whitened()
+    whitening._LAST.clear()
     honest = whitening.fit_zca
     monkeypatch.setattr(whitening, "fit_zca", lambda *_: pytest.fail("it was fitted again"))
     assert torch.equal(easy_data().whitened().zca, first.zca)

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import torch
 
-from gsdd_runtime.datasets.catalog import DATASETS, FOLDER, IMAGENET, Request
+from gsdd_runtime.datasets.catalog import DATASETS, FOLDER, IMAGENET, Dataset, Request
 from gsdd_runtime.datasets.class_choice import choose_classes, imagenet_names
 from gsdd_runtime.datasets.image_folder import load_image_folder
 from gsdd_runtime.datasets.images import RESIZES
 from gsdd_runtime.datasets.real_data import RealData
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.progress import Reporter, silent
+from gsdd_runtime.progress import Reporter, say_once, silent
 from gsdd_runtime.splatting.gaussians import MAX_SIDE
 
 __all__ = ["DATASETS", "NORMALIZATIONS", "RealData", "folders_of", "load_dataset"]
@@ -114,7 +114,21 @@ def _named(name: str, asked: Request, channels: int | None, test_part: float | N
     if not known.needs and asked.data_dir is not None:
         raise InputError(f"{name} is part of the package: leave the data directory out, or use another dataset")
     data = known.load(asked)
+    if asked.classes is None:
+        _tell_of_other_content(known, data, asked)
     return data if known.pictures or asked.classes is None else _of_classes(data, asked.classes, asked.progress)
+
+
+def _tell_of_other_content(known: Dataset, data: RealData, asked: Request) -> None:
+    """Says on stderr where what was read is not the whole official dataset."""
+    counts = (len(data.train_labels), len(data.test_labels))
+    if counts != known.images:
+        say_once(
+            f"{asked.data_dir} holds {counts[0]} images to train on and {counts[1]} to test on, "
+            f"the whole of {data.name} has {known.images[0]} and {known.images[1]}"
+        )
+    elif known.fingerprint is not None and asked.size in (None, known.size) and data.fingerprint != known.fingerprint:
+        say_once(f"{asked.data_dir} holds other images or labels than the official {data.name}")
 
 
 def _of_classes(data: RealData, classes: str | Sequence[str], progress: Reporter) -> RealData:

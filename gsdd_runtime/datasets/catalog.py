@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gsdd_runtime.datasets.cifar import load_cifar
-from gsdd_runtime.datasets.fashion_mnist import load_fashion_mnist, load_mnist, load_sample
+from gsdd_runtime.datasets.fashion_mnist import FASHION_FINGERPRINT, load_fashion_mnist, load_mnist, load_sample
 from gsdd_runtime.datasets.real_data import RealData
 from gsdd_runtime.datasets.svhn import load_svhn
 from gsdd_runtime.datasets.tiny_imagenet import load_tiny_imagenet
@@ -43,6 +43,7 @@ class Dataset:
         published: mean and std, a number a channel in pixel units, as the field's repositories print them, whatever the
             true ones are.
         pictures: whether it is read from files of pictures.
+        fingerprint: of the whole of it at its own size, where that is known.
     """
 
     load: Callable[[Request], RealData]
@@ -54,6 +55,7 @@ class Dataset:
     terms: str
     published: Statistics
     pictures: bool = False
+    fingerprint: str | None = None
 
 
 # get_dataset of VICO-UoE/DatasetCondensation (utils.py, 53f63a6), which the others took over.
@@ -70,7 +72,7 @@ DATASETS: dict[str, Dataset] = {
     ),
     "fashion-mnist": Dataset(
         lambda asked: load_fashion_mnist(asked.data_dir, asked.size, asked.progress),
-        _IDX, 10, (60_000, 10_000), (28, 28), 1, "MIT, Zalando SE", _FASHION,
+        _IDX, 10, (60_000, 10_000), (28, 28), 1, "MIT, Zalando SE", _FASHION, fingerprint=FASHION_FINGERPRINT,
     ),
     "mnist": Dataset(
         lambda asked: load_mnist(asked.data_dir, asked.size, asked.progress),
@@ -84,6 +86,7 @@ DATASETS: dict[str, Dataset] = {
     "cifar10": Dataset(
         lambda asked: load_cifar("cifar10", asked.data_dir, asked.size, asked.progress),
         _ARCHIVE, 10, (50_000, 10_000), (32, 32), 3, _RESEARCH, ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+        fingerprint="sha256-sorted:51f17b50e95234a11f9d75d33b4fd86a99cd774a172bd99f5d96d074eed6b7fe",
     ),
     "cifar100": Dataset(
         lambda asked: load_cifar("cifar100", asked.data_dir, asked.size, asked.progress),

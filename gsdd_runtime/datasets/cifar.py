@@ -16,7 +16,7 @@ from gsdd_runtime.datasets.archives import read_archive
 from gsdd_runtime.datasets.plain_pickle import plain_value
 from gsdd_runtime.datasets.real_data import RealData, resized
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.progress import Progress, Reporter, say_once, silent
+from gsdd_runtime.progress import Progress, Reporter, silent
 from gsdd_runtime.wording import counted
 
 SIDE = 32
@@ -70,8 +70,6 @@ class _Form:
 class _Kind:
     class_names: tuple[str, ...]
     forms: tuple[_Form, _Form]
-    counts: tuple[int, int] = (50_000, 10_000)
-    fingerprint: str | None = None
 
 
 _BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
@@ -88,7 +86,6 @@ KINDS = {
                 names_key="label_names",
             ),
         ),
-        fingerprint="sha256-sorted:51f17b50e95234a11f9d75d33b4fd86a99cd774a172bd99f5d96d074eed6b7fe",
     ),
     "cifar100": _Kind(
         CIFAR100_NAMES,
@@ -136,9 +133,10 @@ def load_cifar(
         parts.append(_batch(form, files.pop(file), f"{where}/{file}", len(kind.class_names)))
         progress(Progress("read files", at, len(form.train) + 1))
     train = torch.cat([images for images, _ in parts[:-1]]), torch.cat([labels for _, labels in parts[:-1]])
-    data = _scaled(name, kind, train, parts[-1], size, progress)
-    _tell_of_other_data(kind, data, where, size)
-    return data
+    test = parts[-1]
+    if size is not None:
+        train, test = (resized(train[0], size), train[1]), (resized(test[0], size), test[1])
+    return RealData.of(name, train, test, kind.class_names, progress=progress)
 
 
 def _found(name: str, kind: _Kind, place: Path) -> tuple[_Form, dict[str, bytes], Path]:
@@ -236,28 +234,3 @@ def _by_text(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{where} holds no dictionary: {_REMEDY}")
     return {key.decode("latin-1") if isinstance(key, bytes) else str(key): one for key, one in value.items()}
-
-
-def _scaled(
-    name: str,
-    kind: _Kind,
-    train: tuple[Tensor, Tensor],
-    test: tuple[Tensor, Tensor],
-    size: tuple[int, int] | None,
-    progress: Reporter,
-) -> RealData:
-    if size is not None:
-        train, test = (resized(train[0], size), train[1]), (resized(test[0], size), test[1])
-    return RealData.of(name, train, test, kind.class_names, progress=progress)
-
-
-def _tell_of_other_data(kind: _Kind, data: RealData, where: Path, size: tuple[int, int] | None) -> None:
-    """Says on stderr where what was read is not the whole official dataset."""
-    counts = (len(data.train_labels), len(data.test_labels))
-    if counts != kind.counts:
-        say_once(
-            f"{where} holds {counts[0]} images to train on and {counts[1]} to test on, the whole of {data.name} has "
-            f"{kind.counts[0]} and {kind.counts[1]}"
-        )
-    elif kind.fingerprint is not None and size in (None, (SIDE, SIDE)) and data.fingerprint != kind.fingerprint:
-        say_once(f"{where} holds other images or labels than the official {data.name}")

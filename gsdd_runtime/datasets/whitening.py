@@ -21,12 +21,24 @@ EPSILON = 0.1
 MAX_NUMBERS = 3 * 64 * 64
 # Fewer numbers are fitted faster than a matrix is worth keeping.
 KEPT_FROM = 1000
+# The matrix of the data that was asked for last, by its fingerprint.
+_LAST: dict[str, Tensor] = {}
 # Images multiplied at once: 256 products of two bytes add up below 2^24, exactly in float32.
 _EXACT = 256
 
 
 def kept_zca(images: Tensor, name: str, fingerprint: str | None, progress: Reporter = silent) -> Tensor:
     """As :func:`fit_zca`, or the matrix that was kept for data of that fingerprint where fitting takes its time."""
+    if fingerprint is not None and fingerprint in _LAST:
+        return _LAST[fingerprint]
+    zca = _found_or_fitted(images, name, fingerprint, progress)
+    if fingerprint is not None:
+        _LAST.clear()
+        _LAST[fingerprint] = zca
+    return zca
+
+
+def _found_or_fitted(images: Tensor, name: str, fingerprint: str | None, progress: Reporter) -> Tensor:
     numbers = images[0].numel() if len(images) else 0
     folder = cache_folder() if fingerprint is not None and KEPT_FROM <= numbers <= MAX_NUMBERS else None
     if folder is None:
