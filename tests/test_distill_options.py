@@ -129,3 +129,25 @@ def test_an_empty_class_is_named() -> None:
     data.train_labels[:] = 1
     with pytest.raises(InputError, match="class 'spot 0' of blobs has no training image"):
         resolve({"init": "color"}, data)
+
+
+@pytest.mark.parametrize(
+    ("form", "stands_for"),
+    [
+        ("pixels8", {"representation": "pixels", "coding": "entropy", "pixel_bits": 8}),
+        ("pixels2", {"representation": "pixels", "coding": "entropy", "pixel_bits": 2}),
+        ("downscaled", {"representation": "pixels", "coding": "none", "downscale": 2}),
+    ],
+)
+def test_a_form_of_pixels_is_what_it_stands_for(form: str, stands_for: dict[str, Any]) -> None:
+    data = blobs(per_class=40, height=32, width=32)
+    options = resolve({"representation": form, "ipc": 4, "init": "random"}, data)
+    assert options.as_dict() == resolve({**stands_for, "ipc": 4, "init": "random"}, data).as_dict()
+    assert {name: options.as_dict()[name] for name in stands_for} == stands_for
+
+
+def test_a_form_of_pixels_is_not_another() -> None:
+    with pytest.raises(InputError, match="representation pixels2 has pixel_bits 2, not 8: leave pixel_bits out"):
+        resolve({"representation": "pixels2", "pixel_bits": 8}, blobs())
+    with pytest.raises(InputError, match="representation downscaled has downscale 2, not 4"):
+        resolve({"representation": "downscaled", "downscale": 4}, blobs())

@@ -14,7 +14,7 @@ from gsdd_runtime.devices import resolve_device
 from gsdd_runtime.distillation.declared import Declared, declared, option, taken
 from gsdd_runtime.distillation.objectives import OBJECTIVES, Objective
 from gsdd_runtime.distillation.problem import Setting
-from gsdd_runtime.distillation.representations import CODINGS, REPRESENTATIONS, Representation, Room, Storage
+from gsdd_runtime.distillation.representations import CODINGS, FORMS, REPRESENTATIONS, Representation, Room, Storage
 from gsdd_runtime.distillation.starts import Start, check_enough, known_starts, start_of
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.training.augmentation import chosen_augmentation
@@ -33,7 +33,10 @@ class CommonOptions:
     """What decides the result of every run besides the data. None stands for a default that ``resolve`` fills in."""
 
     method: str = option("dm", "The matching objective.", choices=lambda: tuple(OBJECTIVES))
-    representation: str = option("gaussians", "What images are kept as.", choices=lambda: tuple(REPRESENTATIONS))
+    representation: str = option(
+        "gaussians", "What images are kept as; pixels in 8 or 2 bits, or of half the size, among them.",
+        choices=lambda: (*REPRESENTATIONS, *FORMS),
+    )  # fmt: skip
     ipc: int = option(1, "Storage: that of IPC float32 pixel images per class.", least=1)
     gpc: int | None = option(None, "Images per class in that storage.", least=1, shown="by the budget")
     coding: str = option(
@@ -214,7 +217,17 @@ def _chosen(given: Mapping[str, Any]) -> dict[str, Any]:
     chosen = {name: value for name, value in given.items() if value is not None}
     if "augment" in given:
         chosen["augment"] = chosen_augmentation(given["augment"]) or "none"
-    return chosen
+    return _spelled_out(chosen)
+
+
+def _spelled_out(chosen: dict[str, Any]) -> dict[str, Any]:
+    """With what the name of a form of pixels stands for in its place."""
+    form = chosen.get("representation")
+    stands_for = FORMS.get(form, {}) if isinstance(form, str) else {}
+    for name, value in stands_for.items():
+        if name != "representation" and chosen.get(name, value) != value:
+            raise InputError(f"representation {form} has {name} {value}, not {chosen[name]}: leave {name} out")
+    return chosen | stands_for
 
 
 def _check_owners(

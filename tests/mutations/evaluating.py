@@ -394,4 +394,11 @@ MUTATIONS = [
         "hard = distilled_set",
         ("test_ranking.py::test_each_network_is_trained_on_what_its_measure_asks_for",),
     ),
+    Mutation(
+        "takes a form of pixels for plain ones",
+        "gsdd_runtime/distillation/options.py",
+        "return chosen | stands_for",
+        'return chosen | {"representation": "pixels"} if stands_for else chosen',
+        ("test_distill_options.py::test_a_form_of_pixels_is_what_it_stands_for",),
+    ),
 ]

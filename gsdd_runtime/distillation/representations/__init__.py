@@ -5,6 +5,8 @@ A new representation is one file here and one line in ``REPRESENTATIONS``.
 
 from __future__ import annotations
 
+from typing import Any
+
 from gsdd_runtime.distillation.representations.coded import CodedGaussianRepresentation, CodedPixelRepresentation
 from gsdd_runtime.distillation.representations.gaussian import GaussianRepresentation
 from gsdd_runtime.distillation.representations.pixel import PixelRepresentation
@@ -16,9 +18,16 @@ REPRESENTATIONS: dict[str, dict[str, type[Representation]]] = {
     "pixels": {"none": PixelRepresentation, "entropy": CodedPixelRepresentation},
 }
 CODINGS = ("none", "entropy")
+# Names for pixels in forms that Gaussians are fairly compared with, and the options that each stands for.
+FORMS: dict[str, dict[str, Any]] = {
+    "pixels8": {"representation": "pixels", "coding": "entropy", "pixel_bits": 8},
+    "pixels2": {"representation": "pixels", "coding": "entropy", "pixel_bits": 2},
+    "downscaled": {"representation": "pixels", "downscale": 2},
+}
 
 __all__ = [
     "CODINGS",
+    "FORMS",
     "REPRESENTATIONS",
     "GaussianRepresentation",
     "PixelRepresentation",
