@@ -71,8 +71,9 @@ def moves() -> Iterator[list[Moved]]:
 
 
 def by_hand(
-    folder: str, step: int, pixels: Tensor, labels: Tensor, rate: Tensor, *, augment: str, start_before: int
-) -> Tensor:
+    folder: str, step: int, pixels: Tensor, labels: Tensor, rate: Tensor, *, augment: str, start_before: int,
+    zca: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """The loss of a step from the experts' weights and the images in pixel units, with the graph of all its steps."""
     generator = derived_generator(SEED, "match", step, "expert")
     expert = int(torch.randint(3, (), generator=generator))
@@ -81,6 +82,8 @@ def by_hand(
     start, target = files.parameters(expert, epoch), files.parameters(expert, epoch + 2)
     network = networks.build(NETWORK, 1, 3, (8, 8), seed=0)
     images = (pixels - DATA.mean[0]) / DATA.std[0]
+    if zca is not None:
+        images = (pixels.flatten(1) @ zca[:-1] + zca[-1]).view(pixels.shape)
     generator = derived_generator(SEED, "match", step, "batches")
     orders = [torch.randperm(COUNT, generator=generator) for _ in range(3)]
     # Six images in chunks of four: the two that are left over come first.
@@ -295,3 +298,41 @@ def test_the_paper_is_the_default() -> None:
     assert (options.syn_steps, options.expert_epochs, options.max_start_epoch) == (20, 2, 30)
     assert (options.start_rate, options.lr_lr, options.learn_labels) == (1e-2, 1e-5, False)
     assert TrajectoryMatching.default_iterations(options) == 15000
+
+
+def test_an_expert_that_stands_still_is_named(tmp_path: Path) -> None:
+    options = {"network": NETWORK, "count": 1, "epochs": 5, "learning_rate": 1e-30, "device": "cpu"}
+    make_experts(DATA, tmp_path / "experts", **options)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"expert 0 in .* is the same at epochs \d and \d: there is no way to match"):
+        distilled(str(tmp_path / "experts"))
+
+
+def test_whitened_images_are_matched_with_whitened_experts(tmp_path: Path, experts: str, moves: list[Moved]) -> None:
+    whitened = DATA.whitened(cache=False)
+    assert whitened.zca is not None
+    with pytest.raises(InputError, match=r"is of experts whose images were prepared with mean .*, not whitened"):
+        distilled(experts, data=whitened)
+    folder = tmp_path / "experts"
+    make_experts(whitened, folder, network=NETWORK, count=3, epochs=5, batch_size=8, device="cpu")
+    with pytest.raises(InputError, match="is of experts whose images were whitened"):
+        distilled(str(folder), data=DATA)
+    moves.clear()
+    made = distilled(str(folder), data=whitened, iterations=1)
+    assert made.zca is not None
+    leaf, rate = moves[0].value.bfloat16().float().requires_grad_(), moves[1].value
+    labels = torch.arange(3).repeat_interleave(GPC)
+    loss = by_hand(str(folder), 0, leaf, labels, rate, augment="dsa", start_before=3, zca=whitened.zca)
+    expected = torch.autograd.grad(loss, leaf)[0]
+    torch.testing.assert_close(moves[0].gradient, expected, rtol=2e-3, atol=2e-5 * float(expected.abs().max()))
+
+
+@pytest.mark.cuda
+def test_a_step_is_the_same_on_cuda(experts: str) -> None:
+    told: list[float] = []
+
+    def note(report: Progress) -> None:
+        told.append(report.loss or 0.0)
+
+    for device in ("cpu", "cuda"):
+        distilled(experts, device=device, iterations=2, learn_labels=True, progress=note)
+    assert told[2:] == pytest.approx(told[:2], rel=1e-2)

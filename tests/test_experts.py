@@ -103,6 +103,25 @@ def test_accuracies_are_of_the_test_images(folder: Path) -> None:
     assert experts.accuracy == sum(about.accuracies[-1][1] for about in experts.about) / 2
 
 
+def test_experts_of_whitened_data_see_whitened_images(tmp_path: Path) -> None:
+    data = DATA.whitened(cache=False)
+    assert data.zca is not None
+    experts = made(tmp_path / "experts", data, count=1, epochs=1, batch_size=30, augment="none")
+    images, tests = (
+        ((part.float() / 255).flatten(1) @ data.zca[:-1] + data.zca[-1]).view(part.shape)
+        for part in (DATA.train_images, DATA.test_images)
+    )
+    network = experts.network(0, 0)
+    parts = list(network.parameters())
+    gradients = torch.autograd.grad(functional.cross_entropy(network(images), DATA.train_labels), parts)
+    moved = torch.cat([(part - 0.01 * slope).flatten() for part, slope in zip(parts, gradients, strict=True)])
+    torch.testing.assert_close(experts.parameters(0, 1), moved.detach(), rtol=1e-5, atol=1e-6)
+    right = (experts.network(0)(tests).argmax(dim=1) == DATA.test_labels).double().mean().item()
+    assert experts.about[0].accuracies == ((1, right),)
+    assert experts.subject.zca is not None
+    assert ExpertFolder(tmp_path / "experts").subject == Subject.of(NETWORK, data) != Subject.of(NETWORK, DATA)
+
+
 def test_long_training_is_tested_a_few_times() -> None:
     assert [epoch for epoch in range(1, 51) if making.is_tested(epoch, 50)] == [10, 20, 30, 40, 50]
     assert [epoch for epoch in range(1, 4) if making.is_tested(epoch, 3)] == [1, 2, 3]

@@ -117,4 +117,18 @@ MUTATIONS = [
         "",
         ("test_distill_tm.py::test_what_cannot_be_matched_is_refused_first",),
     ),
+    Mutation(
+        "divides by nothing where an expert stood still",
+        TM,
+        "if not float((start - target).square().sum()) > 0:",
+        "if False:",
+        ("test_distill_tm.py::test_an_expert_that_stands_still_is_named",),
+    ),
+    Mutation(
+        "takes experts of images that were prepared otherwise",
+        "gsdd_runtime/experts/subject.py",
+        "if (self.mean, self.std, self.zca) != (other.mean, other.std, other.zca):",
+        "if False:",
+        ("test_distill_tm.py::test_whitened_images_are_matched_with_whitened_experts",),
+    ),
 ]

@@ -105,6 +105,11 @@ class TrajectoryMatching(Objective):
         expert, epoch = self._entered(step)
         later = epoch + self.options.expert_epochs
         start, target = (self._experts.parameters(expert, e).to(self.problem.device) for e in (epoch, later))
+        if not float((start - target).square().sum()) > 0:
+            raise InputError(
+                f"expert {expert} in {self.options.experts} is the same at epochs {epoch} and {later}: "
+                "there is no way to match; make the experts again"
+            )
         batches = chunks_of_permutations(
             len(self.problem.labels), self.options.batch_syn, self.options.syn_steps,
             self.problem.generator("match", step, "batches"),
