@@ -343,6 +343,12 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "std": Reaches("--mean 0.5 --std 0.25", "foreign_set.given.std", (0.25,)),
         "normalized_by": Reaches("--normalized-by fashion-mnist", "foreign_set.given.mean", (0.2861,)),
         "whitened_by": Reaches("--whitened-by {other}", "load.path", "{other}"),
+        "pixel_units": Reaches(
+            "--pixel-units",
+            "foreign_set.given",
+            None,
+            base="{folder}/images.pt --out {out}.safetensors --mean 0.5 --std 0.25",
+        ),
         "formation": Reaches("--formation 2", "foreign_set.formation", 2),
         "class_names": Reaches("--class-names a,b", "foreign_set.class_names", ["a", "b"]),
         "learning_rate": Reaches("--learning-rate 0.125", "foreign_set.learned_rate", 0.125),

@@ -93,6 +93,17 @@ def test_a_set_of_another_repository_trains_as_it_did_there(tmp_path: Path) -> N
     assert gsdd.evaluate(made, DATA, **options).last_epoch_mean == 1.0
 
 
+def test_pixel_units_are_taken_as_they_are(tmp_path: Path) -> None:
+    """NCFM and DANCE keep images in [0, 1]: mean and std are for the networks alone."""
+    path = saved_as(tmp_path / "data_20000.pt", [PIXELS, LABELS])
+    line = ["import", str(path), "--out", str(tmp_path / "set.safetensors"), "--mean", "0.25", "--std", "0.5"]
+    assert run([*line, "--pixel-units"]) == 0
+    made = DistilledSet.load(tmp_path / "set.safetensors")
+    assert made.pixels is not None
+    assert torch.equal(made.pixels, PIXELS[LABELS.argsort(stable=True)].bfloat16())
+    assert (made.mean, made.std) == ((0.25,), (0.5,))
+
+
 def test_published_statistics_go_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)))
     colour = torch.rand(9, 3, 8, 8)

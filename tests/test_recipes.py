@@ -244,3 +244,13 @@ def test_the_result_across_architectures_says_the_rate_of_its_network(network: s
     document = evaluate(easy_set(DATA), DATA, recipe="cross", network=network, **options).to_dict()
     assert (document["learning_rate"], document["schedule"]) == (rate, "cosine")
     assert (document["recipe"], document["learning_rate_from"]) == ("cross", "network")
+
+
+def test_the_page_tells_every_recipe() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "evaluation.md").read_text()
+    for name, recipe in RECIPES.items():
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| `{name}` |")]
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        assert cells[1] == str(recipe.epochs)
+        assert str(recipe.batch_size) in cells[2]
+        assert (recipe.augment == "dsa") == (cells[5] == "DSA")

@@ -35,6 +35,9 @@ def command(
     whitened_by: Annotated[
         Path | None, typer.Option("--whitened-by", metavar="SET", help="The images are whitened as this set says.")
     ] = None,
+    pixel_units: Annotated[
+        bool, typer.Option("--pixel-units", help="Images are 0 to 1 as they are: mean and std are what networks take.")
+    ] = False,
     formation: Annotated[
         int, typer.Option(min=1, help="Images along each side of a stored one: 2 for IDC, NCFM and DANCE.")
     ] = 1,
@@ -54,11 +57,14 @@ def command(
             made = _pictures(path, names, _statistics(mean, std, normalized_by), learning_rate)
         else:
             images, targets = images_and_labels(path, labels)
-            given = _given(images, _statistics(mean, std, normalized_by), whitened_by)
+            statistics = _statistics(mean, std, normalized_by)
+            given = _given(images, None if pixel_units else statistics, whitened_by)
             made = foreign_set(
                 images, targets, given=given, formation=formation, class_names=names, learned_rate=learning_rate,
                 source=ascii(path.name)[1:-1],
             )  # fmt: skip
+            if pixel_units and statistics is not None:
+                made = made.changed(mean=statistics[0], std=statistics[1])
         made.save(out)
     size = f"{made.height}x{made.width}"
     print(f"{out}: {counted(len(made), 'image')} of {counted(made.classes, 'class')}, {size}")
