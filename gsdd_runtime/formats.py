@@ -30,6 +30,22 @@ def log_path(out: Path) -> Path:
     return out.with_name(out.name + ".log.jsonl")
 
 
+def best_path(out: Path) -> Path:
+    """``SET.safetensors`` has the best set of its run at ``SET.best.safetensors``."""
+    return out.with_name(out.name.removesuffix(".safetensors") + ".best.safetensors")
+
+
+def pictures_path(out: Path) -> Path:
+    """``SET.safetensors`` has the pictures of its run in the folder ``SET.safetensors.pictures``."""
+    return out.with_name(out.name + ".pictures")
+
+
+def seed_path(out: Path, seed: int) -> Path:
+    """``SET.safetensors`` of one of several seeds is ``SET.seed3.safetensors``."""
+    whole = out.name.removesuffix(".safetensors")
+    return out.with_name(f"{whole}.seed{seed}{out.name[len(whole) :]}")
+
+
 def suffix_of(path: Path) -> str:
     """The end of the name in small letters, with its dot, where it says anything; else nothing."""
     suffix = path.suffix.lower()

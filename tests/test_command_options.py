@@ -22,6 +22,7 @@ from gsdd_runtime.commands import outputs
 from gsdd_runtime.commands.cli import app, run
 from gsdd_runtime.commands.shared import load_set_or_model
 from gsdd_runtime.distillation.recipes import load_recipe
+from gsdd_runtime.evaluation.light import light_choosing
 from gsdd_runtime.sets.compression import compress
 from gsdd_runtime.sets.selection import select_classes
 from gsdd_runtime.sets.whitening import without_matrix
@@ -80,7 +81,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     results: dict[str, Callable[..., Any]] = {
         "load": gsdd.DistilledSet.load, "save": gsdd.DistilledSet.save, "compress": compress, "examine": list,
         "claim": outputs.claim, "load_set_or_model": load_set_or_model,
-        "load_recipe": load_recipe,
+        "load_recipe": load_recipe, "light_choosing": light_choosing,
         "claim_csv": outputs.claim_csv, "comparison_document": lambda *_: {"results": []},
         "compare": lambda sets, data_at, sizes, **_: [data_at(size) for size in sizes],
         "comparison_text": lambda *_: "", "comparison_csv": lambda *_: "", "per_class_text": lambda *_: "",

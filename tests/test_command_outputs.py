@@ -40,7 +40,12 @@ class Writing(NamedTuple):
 
 # Of each command, every place that it writes to. A command that writes nothing has none.
 WRITES: dict[str, list[Writing]] = {
-    "distill": [Writing("--out", "--dataset imagefolder:{folder} --size 8", outputs.SET)],
+    "distill": [
+        Writing("--out", "--dataset imagefolder:{folder} --size 8", outputs.SET),
+        Writing(
+            "--tensorboard", "--dataset imagefolder:{folder} --size 8 --out {folder}/../a.safetensors", outputs.RUNS
+        ),
+    ],
     "experts": [Writing("--out", "--dataset imagefolder:{folder} --size 8", outputs.EXPERTS)],
     "baseline": [
         Writing("--out", "random --ipc 1 --dataset imagefolder:{folder}", outputs.SET),
@@ -265,7 +270,7 @@ def test_another_run_with_that_output_is_waited_for(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    if writing.kind is outputs.EXPERTS:
+    if writing.kind in (outputs.EXPERTS, outputs.RUNS):
         pytest.skip("several runs fill one folder, see test_experts.py")
     read = source(command, writing)
     out = tmp_path / f"out{writing.kind.suffixes[0]}"

@@ -19,10 +19,12 @@ from gsdd_runtime.commands.shared import (
     takes_options,
 )
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.formats import seed_path
 from gsdd_runtime.progress import say
 from gsdd_runtime.wording import counted
 
 if TYPE_CHECKING:
+    from gsdd_runtime.distillation.choosing import Choosing
     from gsdd_runtime.distillation.options import Owned
 
 
@@ -39,37 +41,101 @@ def command(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="key=value", help="In place of what the recipe says.")
     ] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Make so many sets, from --seed on, and one table.")] = None,
+    eval_every: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Judge the set every N steps, and keep the best beside it.")
+    ] = None,
+    eval_on: Annotated[
+        str | None,
+        typer.Option(
+            help="Judge on held-out training images, or on test: then the best is no figure for them. "
+            "[default: held-out]"
+        ),
+    ] = None,
+    eval_epochs: Annotated[
+        int | None, typer.Option(min=1, help="Of the one network that judges. [default: 100]")
+    ] = None,
+    picture_every: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Draw a picture every N steps, into a folder beside the set.")
+    ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option("--tensorboard", metavar="DIR", help="Write TensorBoard's files there too.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what a run would do, and do nothing.")] = False,
     **options: Any,
 ) -> None:
     """Distill a dataset into Gaussians and write one small file."""
+    from gsdd_runtime.commands.several import run_document, table
     from gsdd_runtime.distillation import distill, plan
     from gsdd_runtime.distillation.checkpoint import checkpoint_path
 
     data, options = _chosen(recipe, settings or [], data, options)
-    # What an earlier run left there is for the library to judge where it came to no set, or where this one goes on.
-    place = outputs.Output("--out", out, outputs.DISTILLED)
-    unfinished = resume or not out.exists() or checkpoint_path(out).exists()
+    choosing = _choosing(eval_every, eval_on, eval_epochs, options)
+    outs = _outs(out, seeds, options)
     reads = [*data.folders(), *(Path(options[name]) for name in ("experts",) if name in options)]
-    outputs.check([place], reads=reads, overwrite=overwrite or unfinished)
+    # What an earlier run left there is for the library to judge where it came to no set, or where this one goes on.
+    for kept in (True, False):
+        places = [
+            outputs.Output("--out", place, outputs.DISTILLED if choosing is None else outputs.JUDGED)
+            for place in outs.values()
+            if (place.exists() and not resume and not checkpoint_path(place).exists()) == kept
+        ]
+        outputs.check(places, reads=reads, overwrite=overwrite or not kept)
+    if tensorboard is not None:
+        outputs.check_folder("--tensorboard", tensorboard, reads=reads, kind=outputs.RUNS)
     if dry_run:
         print(plan(load_data(data), recipe=recipe, **options).text())
         return
     with progress_bar() as progress:
-        distilled = distill(
-            load_data(data, progress=progress),
-            recipe=recipe,
-            out=out,
-            resume=resume,
-            overwrite=overwrite,
-            checkpoint_interval=checkpoint_interval,
-            checkpoint_seconds=checkpoint_seconds,
-            progress=progress,
-            say=say,
-            **options,
-        )
+        real = load_data(data, progress=progress)
+        documents = []
+        for seed, place in outs.items():
+            distilled = distill(
+                real,
+                recipe=recipe,
+                out=place,
+                resume=resume,
+                overwrite=overwrite,
+                checkpoint_interval=checkpoint_interval,
+                checkpoint_seconds=checkpoint_seconds,
+                progress=progress,
+                say=say,
+                choosing=choosing,
+                picture_every=picture_every,
+                tensorboard=tensorboard,
+                **{**options, **({} if seed is None else {"seed": seed})},
+            )
+            documents.append(run_document(place, distilled))
+    if seeds is not None or choosing is not None:
+        print(table(documents))
+        return
     images, classes = counted(len(distilled), "image"), counted(distilled.classes, "class")
     print(f"{out}: {images} of {classes} in {out.stat().st_size} bytes")
+
+
+def _choosing(every: int | None, on: str | None, epochs: int | None, options: dict[str, Any]) -> Choosing | None:
+    """How sets are judged on the way; sees to it that images are held out where they are to be."""
+    from gsdd_runtime.evaluation.light import DEFAULT_EPOCHS, DEFAULT_HELD_OUT, HELD_OUT, light_choosing
+
+    if every is None:
+        for name, value in (("--eval-on", on), ("--eval-epochs", epochs)):
+            if value is not None:
+                raise InputError(f"{name} is of judging on the way: give --eval-every too")
+        return None
+    made = light_choosing(
+        every, on=on or HELD_OUT, epochs=epochs or DEFAULT_EPOCHS, device=options.get("device") or "auto"
+    )
+    if not made.on_test:
+        options.setdefault("held_out", DEFAULT_HELD_OUT)
+    return made
+
+
+def _outs(out: Path, seeds: int | None, options: dict[str, Any]) -> dict[int | None, Path]:
+    """Where the set of each seed goes; one seed is not named where no number of them is asked for."""
+    if seeds is None:
+        return {None: out}
+    first = int(options.get("seed") or 0)
+    return {seed: seed_path(out, seed) for seed in range(first, first + seeds)}
 
 
 def _words(owned: Owned) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gsdd_runtime.atomic import check_folder_place, check_not_read, check_place, sole_writer
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.formats import SUFFIXES, log_path, suffix_of
+from gsdd_runtime.formats import SUFFIXES, best_path, log_path, suffix_of
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,14 @@ def check(outputs: Iterable[Output], *, reads: Iterable[Path | None], overwrite:
         pass
 
 
-def check_folder(option: str, folder: Path, *, reads: Iterable[Path | None]) -> None:
+def check_folder(option: str, folder: Path, *, reads: Iterable[Path | None], kind: Kind | None = None) -> None:
     """A folder of files that are written one by one, by several runs at once: what it holds is for the library.
 
     Raises:
         InputError: it is a file or bears the name of one, its own folder is missing or cannot be written, or it is one
             that is read, or lies in one.
     """
-    _check_suffix(Output(option, folder, EXPERTS))
+    _check_suffix(Output(option, folder, kind or EXPERTS))
     reads = list(reads)
     check_not_read(folder, reads)
     if folder.exists() and not folder.is_dir():
@@ -208,8 +208,9 @@ def _is_engine(path: Path) -> bool:
 
 
 SET = Kind("a distilled set", (".safetensors",))
-# With the log of its run.
+# With the log of its run, and the best set where sets are judged on the way.
 DISTILLED = Kind("a distilled set", (".safetensors",), beside=lambda path: (log_path(path),))
+JUDGED = Kind("a distilled set", (".safetensors",), beside=lambda path: (log_path(path), best_path(path)))
 MODEL = Kind("a trained network", (".safetensors",))
 UNFINISHED = Kind("an unfinished run", (".checkpoint",))
 ONNX = Kind("an ONNX model", (".onnx",), _is_onnx)
@@ -231,4 +232,5 @@ DRAWING = Kind("an SVG drawing", (".svg",), _is_drawing)
 # Hours of training are in it: it is not replaced either.
 CSV = Kind("a table", (".csv",))
 PICTURES = Kind("a folder of pictures", ("", ".npz", ".npy", ".png"), folder=True)
+RUNS = Kind("a folder of TensorBoard's runs", ("",), folder=True)
 EXPERTS = Kind("a folder of experts", ("",), folder=True)

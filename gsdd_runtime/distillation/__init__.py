@@ -10,13 +10,15 @@ from typing import Any
 
 from gsdd_runtime.datasets import RealData
 from gsdd_runtime.datasets.real_data import check_real_data
+from gsdd_runtime.distillation.choosing import Choosing
 from gsdd_runtime.distillation.fit import FitResult, fit_images
 from gsdd_runtime.distillation.options import ResolvedOptions, all_options, resolve
 from gsdd_runtime.distillation.planning import Plan
 from gsdd_runtime.distillation.recipes import with_recipe
-from gsdd_runtime.distillation.run import distill_with, plan_with, unsaid
+from gsdd_runtime.distillation.run import distill_with, plan_with
 from gsdd_runtime.distillation.saving import Saving
 from gsdd_runtime.distillation.stopping import Interrupted
+from gsdd_runtime.distillation.telling import Telling, unsaid
 from gsdd_runtime.progress import Reporter, silent
 from gsdd_runtime.sets.distilled_set import DistilledSet
 
@@ -34,6 +36,9 @@ def distill(
     checkpoint_seconds: float = Saving.checkpoint_seconds,
     progress: Reporter = silent,
     say: Callable[[str], None] = unsaid,
+    choosing: Choosing | None = None,
+    picture_every: int | None = None,
+    tensorboard: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> DistilledSet:
     """Distills ``data`` into a small set (GSDD, arXiv 2509.26219, sections 3 and 4).
@@ -54,6 +59,10 @@ def distill(
         checkpoint_seconds: after which one is written in any case.
         progress: told after every step; the phases are ``"fit"`` and ``"match"``.
         say: told the plan, in a line, before the first step, and after a few how long it will take.
+        choosing: how sets are judged on the way, such as ``gsdd_runtime.evaluation.light.light_choosing`` makes it; the
+            best is written beside ``out`` (``SET.best.safetensors``).
+        picture_every: matching steps between two pictures in the folder ``SET.safetensors.pictures``.
+        tensorboard: the folder of TensorBoard's runs, which gets one for this set.
         options: the list below; None stands for the default. ``augment`` None is ``"none"``.
 
     Returns:
@@ -68,7 +77,9 @@ def distill(
     check_real_data(data)
     place = None if out is None else Path(out)
     saving = Saving(place, resume, overwrite, checkpoint_interval, checkpoint_seconds)
-    return distill_with(_resolved(data, recipe, options, say), saving, progress, say)
+    board = None if tensorboard is None else Path(tensorboard)
+    telling = Telling(progress, say, choosing, picture_every, board)
+    return distill_with(_resolved(data, recipe, options, say), saving, telling)
 
 
 def plan(data: RealData, *, recipe: str | None = None, **options: Any) -> Plan:

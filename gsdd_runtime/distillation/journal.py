@@ -79,6 +79,10 @@ class Journal:
         seconds: between two records of steps; the first and the last of a phase have one in any case.
         clock: tells seconds.
 
+    Attributes:
+        records: all that the log holds.
+        listeners: told of each record that is written.
+
     Raises:
         InputError: it cannot be written.
     """
@@ -97,6 +101,7 @@ class Journal:
         self._clock = clock
         self._began = clock()
         self._pace: _Pace | None = None
+        self.listeners: list[Callable[[Record], None]] = []
         with atomic_path(path) as temporary:
             temporary.write_bytes(b"".join(_line(record) for record in earlier))
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
@@ -117,6 +122,8 @@ class Journal:
         except OSError as error:
             raise InputError(f"cannot write {self.path}: {error.strerror or error}") from error
         self.records.append(json.loads(line))
+        for listener in self.listeners:
+            listener(self.records[-1])
 
     def saw(self, moment: Moment) -> None:
         """Notes a step where a record is due."""

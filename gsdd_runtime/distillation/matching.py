@@ -12,6 +12,9 @@ from gsdd_runtime.distillation.images import SyntheticImages
 from gsdd_runtime.distillation.objectives import Objective
 from gsdd_runtime.distillation.options import ResolvedOptions
 
+# The phase's name.
+MATCH = "match"
+
 
 class Matching:
     """Backpropagates the losses of a step one by one, and lets their gradients through the renderer."""
@@ -24,9 +27,7 @@ class Matching:
     def phase(self) -> Phase:
         """The matching steps, for the engine."""
         options = self._options
-        return Phase(
-            "match", options.iterations, options.learning_rate, options.schedule, self.updates, self._objective
-        )
+        return Phase(MATCH, options.iterations, options.learning_rate, options.schedule, self.updates, self._objective)
 
     def updates(self, step: int) -> Iterator[Told]:
         """Adds the gradients of ``step`` to the masters: once, or after each loss, as the objective says."""

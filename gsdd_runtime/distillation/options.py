@@ -12,6 +12,7 @@ from gsdd_runtime import networks
 from gsdd_runtime.datasets import RealData
 from gsdd_runtime.devices import resolve_device
 from gsdd_runtime.distillation.declared import Declared, declared, option, taken
+from gsdd_runtime.distillation.held_out import hold_out
 from gsdd_runtime.distillation.objectives import OBJECTIVES, Objective
 from gsdd_runtime.distillation.problem import Setting
 from gsdd_runtime.distillation.representations import CODINGS, FORMS, REPRESENTATIONS, Representation, Room, Storage
@@ -57,6 +58,9 @@ class CommonOptions:
         DEFAULT_FIT_LEARNING_RATE, "Of the fitting, which falls to 0 as a cosine.", above=0
     )
     augment: str = option("dsa", "Of real and distilled images alike.", choices=lambda: ("dsa", "none"))
+    held_out: float = option(
+        0.0, "Share of each class's training images that the run does not see, to judge its sets by (0 for none)."
+    )
     seed: int = option(0, "Fixes the result on a device.", least=0)
     device: str = option("auto", "auto, cpu or cuda.", resume="change")
 
@@ -89,6 +93,7 @@ class ResolvedOptions:
         storage: what fills the budget.
         room: what it was planned with.
         recipe: name and values of the one that was taken, for the record.
+        judged: the data with the images that were held out in place of its test images.
     """
 
     method: str
@@ -104,6 +109,7 @@ class ResolvedOptions:
     fit_steps: int
     fit_learning_rate: float
     augment: str
+    held_out: float
     seed: int
     device: str
     representation_options: Any
@@ -112,6 +118,7 @@ class ResolvedOptions:
     storage: Storage
     room: Room
     recipe: Mapping[str, Any] | None = None
+    judged: RealData | None = None
 
     @property
     def objective_type(self) -> type[Objective]:
@@ -165,6 +172,9 @@ def resolve(given: Mapping[str, Any], data: RealData, recipe: Mapping[str, Any] 
     _check_owners(chosen, common, representation, objective)
     start = start_of(common.init)
     _check_start(common, representation, start)
+    judged = None
+    if common.held_out:
+        data, judged = hold_out(data, common.held_out, common.seed)
     start.check(data)
     sizes = torch.bincount(data.train_labels, minlength=data.classes).tolist()
     room = Room(data, common.ipc, common.gpc, min(sizes) if start.chooses else None)
@@ -192,6 +202,7 @@ def resolve(given: Mapping[str, Any], data: RealData, recipe: Mapping[str, Any] 
         storage=storage,
         room=room,
         recipe=recipe,
+        judged=judged,
     )
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from gsdd_runtime.atomic import check_not_read, check_room, remove_partial_files, sole_writer
 from gsdd_runtime.distillation.batches import RealImages
 from gsdd_runtime.distillation.checkpoint import Checkpoint, CheckpointWriter, checkpoint_path
+from gsdd_runtime.distillation.choosing import JUDGED, best_of
 from gsdd_runtime.distillation.engine import Phase, run_phase
 from gsdd_runtime.distillation.fit import FIT, fit_phase, psnr
 from gsdd_runtime.distillation.images import SyntheticImages
@@ -27,36 +28,31 @@ from gsdd_runtime.distillation.resuming import HISTORY, check_resumable
 from gsdd_runtime.distillation.saving import Saving
 from gsdd_runtime.distillation.starts import Source
 from gsdd_runtime.distillation.stopping import Interrupted, StopRequest, stop_on_signal
-from gsdd_runtime.distillation.watching import Watcher, watched
+from gsdd_runtime.distillation.telling import Telling
+from gsdd_runtime.distillation.watching import Watcher
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.formats import log_path
+from gsdd_runtime.formats import best_path, log_path
 from gsdd_runtime.memory import keep_freed_memory
 from gsdd_runtime.progress import Reporter
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.versions import VERSION
 
 
-def unsaid(line: str) -> None:
-    """Where nobody is told."""
-
-
-def distill_with(
-    options: ResolvedOptions, saving: Saving, progress: Reporter, say: Callable[[str], None] = unsaid
-) -> DistilledSet:
+def distill_with(options: ResolvedOptions, saving: Saving, telling: Telling) -> DistilledSet:
     """``distill`` with its options resolved; see there."""
+    telling.check(saving, options)
     out = saving.out
     if out is None:
         # Without a file there is no checkpoint, and a signal means what it always means.
         with _repeatable(options.device):
             run = _Run(options)
-            say(run.plan().text())
-            return run.optimised(run.phases(None), None, None, None, progress, Timing(say).saw)
+            telling.say(run.plan().text())
+            return run.optimised(run.phases(None), None, None, None, telling.progress, Timing(telling.say).saw)
     log = log_path(out)
-    for place in (out, log):
-        check_not_read(place, [options.start.reads])
+    check_not_read(out, [options.start.reads])
     with sole_writer(out):
         checkpoint = checkpoint_path(out)
-        for place in (checkpoint, log):
+        for place in (checkpoint, log, best_path(out)):
             remove_partial_files(place)
         start = saving.earlier_checkpoint(checkpoint)
         history = [] if start is None else check_resumable(checkpoint, start, options)
@@ -72,10 +68,12 @@ def distill_with(
             run = _Run(options, history)
             phases = run.phases(start)
             run.check_ending(writer, resumed=start is not None)
-            with run.logged(log, records, phases, start) as journal:
-                say(run.plan().text())
-                watch = watched([journal.saw, Timing(say).saw])
-                distilled = run.optimised(phases, start, writer, stop, progress, watch, journal)
+            with (
+                run.logged(log, records, phases, start) as journal,
+                telling.watcher(out, options, run.representation, run.made, journal, start) as watch,
+            ):
+                telling.say(run.plan().text())
+                distilled = run.optimised(phases, start, writer, stop, telling.progress, watch, journal)
                 distilled.save(out)
                 run.tell_end(journal, out)
             checkpoint.unlink(missing_ok=True)
@@ -109,12 +107,12 @@ class _Run:
         # Before the images, which take longer: a network that cannot take them is told of.
         self._problem.network.draw("match", 0, "network")
         source = Source(real, data, self._problem.network, options.gpc, options.seed, device)
-        self._representation, self._targets = _first_images(options, source)
-        self._problem.images = SyntheticImages(self._representation, data.preparation.to(device))
+        self.representation, self._targets = _first_images(options, source)
+        self._problem.images = SyntheticImages(self.representation, data.preparation.to(device))
         self._objective = options.objective_type(self._problem, options.method_options)
 
     def plan(self) -> Plan:
-        return plan_of(self._options, self._representation, self._objective)
+        return plan_of(self._options, self.representation, self._objective)
 
     def phases(self, start: Checkpoint | None) -> list[Phase]:
         """All phases of the run, in order.
@@ -125,7 +123,7 @@ class _Run:
         options = self._options
         phases = [Matching(self._objective, self._problem.images, options).phase()]
         if options.fit_steps > 0 and self._targets is not None:
-            fit = fit_phase(self._representation, self._targets, options.fit_steps, options.fit_learning_rate)
+            fit = fit_phase(self.representation, self._targets, options.fit_steps, options.fit_learning_rate)
             phases.insert(0, fit)
         if start is not None and start.phase not in [phase.name for phase in phases]:
             raise InputError(
@@ -135,9 +133,9 @@ class _Run:
 
     def check_ending(self, writer: CheckpointWriter | None, *, resumed: bool) -> None:
         """Refuses now, and not after the last step, what cannot be kept."""
-        self._described(self._representation.plain_set).check_saving()
+        self._described(self.representation.plain_set).check_saving()
         if writer is not None:
-            _check_room(writer.path, self._representation, self._objective, resumed=resumed)
+            _check_room(writer.path, self.representation, self._objective, resumed=resumed)
 
     @contextmanager
     def logged(
@@ -178,25 +176,30 @@ class _Run:
         first = 0 if start is None else [phase.name for phase in phases].index(start.phase)
         for phase in phases[first:]:
             state = start if start is not None and start.phase == phase.name else None
-            run_phase(
-                phase, self._representation, start=state, writer=writer, stop=stop, progress=progress, watch=watch
-            )
+            run_phase(phase, self.representation, start=state, writer=writer, stop=stop, progress=progress, watch=watch)
             if phase.name == FIT and journal is not None and self._targets is not None:
-                reached = psnr(self._representation, self._targets)
+                reached = psnr(self.representation, self._targets)
                 journal.write(
                     FITTED, phase=FIT, step=phase.steps, psnr=float(reached.mean()), least_psnr=float(reached.min())
                 )
-        return self._described(self._representation.to_set)
+        return self.made()
+
+    def made(self) -> DistilledSet:
+        """The set as it is now."""
+        return self._described(self.representation.to_set)
 
     def tell_end(self, journal: Journal, out: Path) -> None:
         """The last record: what the run came to, over all the processes that it took."""
         fitted, last = last_of(journal.records, FITTED), last_of(journal.records, STEP)
+        best = best_of(journal)
         journal.write(
             "end",
             psnr=fitted and fitted["psnr"],
             loss=last and last["loss"],
+            best=best and {name: best[name] for name in ("step", "accuracy")},
+            last=best and last_of(journal.records, JUDGED)["accuracy"],  # type: ignore[index]
             total_seconds=journal.total_seconds(),
-            images=len(self._representation),
+            images=len(self.representation),
             bytes=out.stat().st_size,
             training=self._objective.facts(),
         )

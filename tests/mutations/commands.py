@@ -31,7 +31,7 @@ def dropped(option: str, file: str, *, short: bool = False) -> Mutation:
 MUTATIONS = [
     *(dropped(option, DISTILL) for option in DISTILL_OPTIONS),
     *(dropped(option, SHARED) for option in ("test_part", "classes", "resize", "normalization", "zca", "cache")),
-    Mutation("distill drops every declared option", DISTILL, "            **options,\n", "", OPTIONS, short=True),
+    Mutation("distill drops every declared option", DISTILL, "**{**options, **(", "**{**(", OPTIONS, short=True),
     Mutation(
         "eval ignores --seed",
         PROTOCOL,

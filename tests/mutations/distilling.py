@@ -46,7 +46,38 @@ JOURNAL = "gsdd_runtime/distillation/journal.py"
 
 RECIPES = "gsdd_runtime/distillation/recipes/__init__.py"
 
+CHOOSING = "gsdd_runtime/distillation/choosing.py"
+
 MUTATIONS = [
+    Mutation(
+        "lets a run see the images that are held out",
+        "gsdd_runtime/distillation/options.py",
+        "data, judged = hold_out(data, common.held_out, common.seed)",
+        "_, judged = hold_out(data, common.held_out, common.seed)",
+        ("test_distill_choosing.py::test_a_run_never_sees_what_is_held_out",),
+        short=True,
+    ),
+    Mutation(
+        "keeps the last set as the best",
+        CHOOSING,
+        'if earlier is None or accuracy > earlier["accuracy"]:',
+        "if earlier is None or earlier:",
+        ("test_distill_choosing.py::test_the_best_set_is_kept_beside_the_last",),
+    ),
+    Mutation(
+        "writes no checkpoint after a judgement",
+        CHOOSING,
+        "        return True\n",
+        "        return False\n",
+        ("test_distill_choosing.py::test_a_killed_run_keeps_its_best_and_ends_the_same[10]",),
+    ),
+    Mutation(
+        "makes every set of several with one seed",
+        "gsdd_runtime/commands/distill.py",
+        '{} if seed is None else {"seed": seed}',
+        "{}",
+        ("test_distill_choosing.py::test_several_seeds_make_sets_and_one_table",),
+    ),
     Mutation(
         "lets a recipe win over an option that is given",
         RECIPES,
@@ -284,8 +315,8 @@ MUTATIONS = [
     Mutation(
         "ignores the cosine schedule",
         MATCHING,
-        '"match", options.iterations, options.learning_rate, options.schedule, self.updates',
-        '"match", options.iterations, options.learning_rate, "constant", self.updates',
+        "MATCH, options.iterations, options.learning_rate, options.schedule, self.updates",
+        'MATCH, options.iterations, options.learning_rate, "constant", self.updates',
         RATES,
         short=True,
     ),
@@ -299,8 +330,8 @@ MUTATIONS = [
     Mutation(
         "fits at the rate of the matching",
         RUN,
-        "fit_phase(self._representation, self._targets, options.fit_steps, options.fit_learning_rate)",
-        "fit_phase(self._representation, self._targets, options.fit_steps, options.learning_rate)",
+        "fit_phase(self.representation, self._targets, options.fit_steps, options.fit_learning_rate)",
+        "fit_phase(self.representation, self._targets, options.fit_steps, options.learning_rate)",
         RATES,
     ),
     Mutation(
