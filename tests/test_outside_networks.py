@@ -12,10 +12,11 @@ import pytest
 import safetensors.torch
 import torch
 from distill_data import SMALL, blobs
-from easy_data import easy_data, easy_set
+from easy_data import easy_data, easy_set, folder_of
 from torch import Tensor, nn
 
 from gsdd_runtime.commands.cli import run
+from gsdd_runtime.datasets import load_dataset
 from gsdd_runtime.distillation import distill
 from gsdd_runtime.errors import GsddError, InputError
 from gsdd_runtime.evaluation.accuracy import evaluate
@@ -145,6 +146,26 @@ def test_the_commands_run_it_where_it_is_named(capsys: pytest.CaptureFixture[str
         assert "not run because a file names it" in capsys.readouterr().err
     assert run(["info", "model.safetensors", "--network", NAME]) == 0
     assert NAME in capsys.readouterr().out
+
+
+def test_measuring_again_runs_it_where_it_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = folder_of(DATA, Path("photos"))
+    easy_set(load_dataset(folder)).save("set.safetensors")
+    data = ["--dataset", folder]
+    measure = ["--epochs", "1", "--repeats", "1", "--device", "cpu"]
+    assert run(["eval", "set.safetensors", *data, *measure, "--networks", NAME, "--store", "--json"]) == 0
+    Path("before.json").write_text(capsys.readouterr().out)
+    sys.modules.pop("own_network")
+    Path("imported").unlink()
+    outside._permitted.clear()
+    commands = {"--networks": ["eval", "--again", "before.json"], "--network": ["verify", "set.safetensors", *data]}
+    for command in commands.values():
+        assert run(command) == 2
+        assert "not run because a file names it" in capsys.readouterr().err
+    assert not Path("imported").exists()
+    for option, command in commands.items():
+        assert run([*command, option, NAME]) == 0
+        outside._permitted.clear()
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,20 @@ MUTATIONS = [
         short=True,
     ),
     Mutation(
+        "verifies a set by whatever code it names",
+        "gsdd_runtime/evaluation/verification.py",
+        "    if is_bound(name) and name != network:",
+        "    if False:",
+        ("test_outside_networks.py::test_measuring_again_runs_it_where_it_is_named",),
+    ),
+    Mutation(
+        "evaluates again by whatever code a document names",
+        "gsdd_runtime/commands/protocol.py",
+        "    if bound is not None and networks is None:",
+        "    if False:",
+        ("test_outside_networks.py::test_measuring_again_runs_it_where_it_is_named",),
+    ),
+    Mutation(
         "lets timm fetch weights",
         OUTSIDE,
         '"pretrained": False',
