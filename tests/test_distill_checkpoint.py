@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from distill_data import SMALL, blobs
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from gsdd_runtime.datasets import RealData
 from gsdd_runtime.distillation import distill
 from gsdd_runtime.distillation.checkpoint import METADATA_KEY, Checkpoint
 from gsdd_runtime.errors import InputError
@@ -52,7 +54,7 @@ def checkpoint_of(out: Path) -> Path:
 def test_it_is_a_safe_file_with_the_state_of_the_step(out: Path) -> None:
     state = Checkpoint.load(checkpoint_of(out))
     assert (state.phase, state.step) == ("match", 5)
-    assert state.fingerprint == blobs().fingerprint
+    assert state.fingerprint == blobs().identity
     assert set(state.tensors) == {
         f"{kind}/{part}{key}"
         for part in ("position", "cholesky", "color", "opacity")
@@ -84,6 +86,21 @@ def test_other_options_are_refused_by_name(out: Path, options: dict[str, Any], t
 def test_other_data_are_refused(out: Path) -> None:
     with pytest.raises(InputError, match="is of a run on other real data"):
         distilled(out, resume=True, data=blobs(seed=9))
+
+
+def test_the_same_data_in_another_order_or_normalised_otherwise_is_refused(out: Path) -> None:
+    real = blobs()
+    turned = RealData.of(
+        real.name, (real.train_images.flip(0), real.train_labels.flip(0)), (real.test_images, real.test_labels),
+        real.class_names,
+    )  # fmt: skip
+    for other in (turned, real.whitened(), replace(real, mean=(0.5,))):
+        assert other.fingerprint == real.fingerprint
+        assert other.has_fingerprint(real.fingerprint)
+        assert not other.has_fingerprint(real.identity)
+        with pytest.raises(InputError, match="in another order or normalised otherwise"):
+            distilled(out, resume=True, data=other)
+    distilled(out, resume=True, data=blobs())
 
 
 def test_a_finished_set_of_other_options_is_not_taken_for_this_one(tmp_path: Path) -> None:

@@ -271,7 +271,7 @@ def test_whoever_needs_other_experts_is_told(folder: Path) -> None:
     command = "`gsdd-rt experts --dataset {} --network {} --out DIR`"
     for network, data, words in (
         ("convnet2-w4", DATA, "is of experts of convnet1-w4 for 8x8, not of convnet2-w4 for 8x8"),
-        (NETWORK, others, f"on other real data (easy, {DATA.fingerprint[:15]}), not of others"),
+        (NETWORK, others, f"on other real data (easy, {DATA.fingerprint.rpartition(':')[2][:8]}), not of others"),
     ):
         with pytest.raises(InputError) as caught:
             experts.check_fits(network, data)

@@ -37,7 +37,7 @@ DEFAULT_LIMIT_GB = 100.0
 # Fewer pictures are decoded faster than a cache is worth.
 CACHED_FROM = 1000
 _UNKNOWN = 1 << 62
-_FORMAT = 1
+_FORMAT = 2
 _PIXELS, _FACTS = "pixels", "facts.json"
 _PARTIAL, _LOCK = ".partial", ".lock"
 # Of Linux; Python knows it from 3.13 on. Without it, mapping more than there is memory would be refused.

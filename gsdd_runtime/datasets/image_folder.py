@@ -144,14 +144,15 @@ class _Job:
         with cache.making(key, self._shape()) as (images, facts):
             self._decode_into(images)
             data = RealData.of(self.name, *self._parts(images), self.layout.class_names, progress=self.progress)
-            facts |= {"mean": data.mean, "std": data.std, "fingerprint": data.fingerprint}
+            facts |= {"mean": data.mean, "std": data.std, "fingerprint": data.fingerprint, "order": data.order}
         return cache.find(key)
 
     def _kept(self, kept: Kept) -> RealData:
         train, test = self._parts(kept.images)
         mean, std = (tuple(map(float, kept.facts[name])) for name in ("mean", "std"))
-        names, fingerprint = self.layout.class_names, kept.facts["fingerprint"]
-        return RealData(self.name, *train, *test, names, mean, std, fingerprint, self.layout.split)
+        names, split = self.layout.class_names, self.layout.split
+        fingerprint, order = (str(kept.facts[name]) for name in ("fingerprint", "order"))
+        return RealData(self.name, *train, *test, names, mean, std, fingerprint, split, order=order)
 
     def _shape(self) -> tuple[int, int, int, int]:
         size, channels = self.size, self.channels

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,6 +35,7 @@ class RealData:
         fingerprint: a digest of pixels, labels and class names: equal data, equal fingerprint, in whatever order.
         split: how the two parts were told apart, in a sentence, where the reader had to find out.
         zca: float32 ``[D + 1, D]``, ``D = C * H * W``: where there is one, networks take whitened images.
+        order: a digest of the order of the training images.
     """
 
     name: str
@@ -46,6 +49,7 @@ class RealData:
     fingerprint: str
     split: str | None = None
     zca: Tensor | None = None
+    order: str = ""
 
     @classmethod
     def of(
@@ -84,7 +88,7 @@ class RealData:
         scan = scanned(train, test, progress)
         mean, std = scan.statistics()
         digest = scan.fingerprint(class_names, train[0].shape[1:])
-        return cls(name, *train, *test, class_names, mean, std, digest, split)
+        return cls(name, *train, *test, class_names, mean, std, digest, split, order=scan.order())
 
     @classmethod
     def from_arrays(
@@ -228,8 +232,17 @@ class RealData:
         """What a network takes, float32, of uint8 images ``[M, C, H, W]`` on any device."""
         return self.preparation.apply(images.float().div_(255.0))
 
+    @property
+    def identity(self) -> str:
+        """The fingerprint, and a digest of what else decides a run's bits: order and preparation of the images."""
+        whitens = self.zca is not None
+        rest = [self.order, None if whitens else self.mean, None if whitens else self.std, whitens]
+        return f"{self.fingerprint}/{hashlib.sha256(json.dumps(rest).encode()).hexdigest()[:16]}"
+
     def has_fingerprint(self, fingerprint: str) -> bool:
-        """Whether ``fingerprint`` is that of this data; of the kind that earlier sets hold, too."""
+        """Whether ``fingerprint`` is that of this data, or its identity; of the kind that earlier sets hold, too."""
+        if "/" in fingerprint:
+            return fingerprint == self.identity
         if fingerprint.startswith(ORDERED_KIND):
             train, test = (self.train_images, self.train_labels), (self.test_images, self.test_labels)
             return fingerprint == ordered_fingerprint(train, test, self.class_names)

@@ -61,6 +61,10 @@ class Scan:
             deviations.append(math.sqrt(variance) if np.count_nonzero(counts) > 1 else 1.0)
         return tuple(means), tuple(deviations)
 
+    def order(self) -> str:
+        """A digest of the order of the training images, which draws depend on."""
+        return hashlib.sha256(b"".join(self._digests["train"])).hexdigest()[:16]
+
     def fingerprint(self, class_names: Sequence[str], shape: Sequence[int]) -> str:
         """See :func:`fingerprint`. ``shape`` is channels, height and width."""
         shapes = [[len(self._digests[part]), *shape] for part in ("train", "test")]

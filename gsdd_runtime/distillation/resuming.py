@@ -74,4 +74,7 @@ def _refused(source: Path, name: str, before: Any, now: Any) -> str:
 
 def _check_data(source: Path, fingerprint: str, ours: ResolvedOptions) -> None:
     if not ours.room.data.has_fingerprint(fingerprint):
-        raise InputError(f"{source} is of a run on other real data: use the same dataset, or choose another out")
+        raise InputError(
+            f"{source} is of a run on other real data, or on the same in another order or normalised otherwise: "
+            "use the same dataset and options of it, or choose another out"
+        )

@@ -61,7 +61,7 @@ def distill_with(options: ResolvedOptions, saving: Saving, telling: Telling) -> 
             return finished
         records = saving.earlier_log(log)
         writer = CheckpointWriter(
-            checkpoint, options.as_dict(), options.room.data.fingerprint,
+            checkpoint, options.as_dict(), options.room.data.identity,
             saving.checkpoint_interval, saving.checkpoint_seconds, history,
         )  # fmt: skip
         with stop_on_signal() as stop, _repeatable(options.device):

@@ -131,8 +131,8 @@ class Subject:
         self.check_network(other.network, other.size, where, remedy)
         if self.fingerprint != other.fingerprint:
             raise InputError(
-                f"{where} is of experts on other real data ({self.dataset}, {self.fingerprint[:15]}), not of "
-                f"{other.dataset} ({other.fingerprint[:15]}): {remedy}"
+                f"{where} is of experts on other real data ({self.dataset}, {_short(self.fingerprint)}), not "
+                f"of {other.dataset} ({_short(other.fingerprint)}): {remedy}"
             )
         if (self.mean, self.std, self.zca) != (other.mean, other.std, other.zca):
             raise InputError(
@@ -185,3 +185,7 @@ def zca_digest(preparation: Preparation) -> str | None:
 
 def _tuple(values: list[Any] | None) -> tuple[Any, ...] | None:
     return None if values is None else tuple(values)
+
+
+def _short(fingerprint: str) -> str:
+    return fingerprint.rpartition(":")[2][:8]

@@ -27,7 +27,9 @@ def without_matrix(distilled_set: DistilledSet) -> DistilledSet:
     """
     if distilled_set.zca is None:
         raise InputError("the set holds no whitening matrix: there is nothing to leave out")
-    note = {"kind": "zca", **_numbers(distilled_set.preparation.zca)}
+    statistics = {"mean": distilled_set.mean, "std": distilled_set.std}
+    kept = {name: list(values) for name, values in statistics.items() if values is not None}
+    note = {"kind": "zca", **_numbers(distilled_set.preparation.zca), **kept}
     training = {**distilled_set.training, LEFT_OUT: note}
     # Mean and std would be taken for what a network takes.
     return distilled_set.changed(zca=None, mean=None, std=None, training=training)
@@ -57,7 +59,7 @@ def with_matrix(distilled_set: DistilledSet, zca: Tensor, source: str) -> Distil
             "that it was made from"
         )
     training = {name: value for name, value in distilled_set.training.items() if name != LEFT_OUT}
-    return distilled_set.changed(zca=zca, training=training)
+    return distilled_set.changed(zca=zca, mean=note.get("mean"), std=note.get("std"), training=training)
 
 
 def _numbers(zca: Tensor | None) -> dict[str, float]:

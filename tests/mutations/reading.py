@@ -32,6 +32,13 @@ MUTATIONS = [
         short=True,
     ),
     Mutation(
+        "goes on with the same data in another order",
+        "gsdd_runtime/datasets/real_data.py",
+        "rest = [self.order, None",
+        "rest = [None",
+        ("test_distill_checkpoint.py::test_the_same_data_in_another_order_or_normalised_otherwise_is_refused",),
+    ),
+    Mutation(
         "whitens by the covariance of M and not M - 1",
         f"{DATASETS}/whitening.py",
         "/ (count - 1) /",
