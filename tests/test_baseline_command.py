@@ -58,6 +58,19 @@ def test_equal_bytes_are_those_of_everything_a_user_needs(
     assert counted["results"][0]["set"]["bytes"] == 3 * 64 * 4
 
 
+def test_whitening_that_both_need_is_counted_for_both(
+    line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = gsdd.load_dataset(line[1], zca=True)
+    easy_set(DATA, zca=data.zca).save(tmp_path / "set.safetensors")
+    more = ["--bytes-of", str(tmp_path / "set.safetensors"), "--zca"]
+    (result,) = document(["random", *line, *more], capsys)["results"]
+    # 3 images of 128 bytes and 8 of a label each.
+    assert result["set"]["images"] == (3 * 128 + 24) // 64 * 3
+    assert result["set"]["bytes"] == result["set"]["images"] * 64 + 65 * 64 * 4
+    assert result["set"]["zca"] is True
+
+
 def test_several_draws_have_a_deviation_between_them(line: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     found = document(["random", *line, "--ipc", "1", "--draws", "3"], capsys)
     assert [result["set"]["seed"] for result in found["results"]] == [0, 1, 2]

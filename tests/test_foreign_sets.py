@@ -93,6 +93,16 @@ def test_a_set_of_another_repository_trains_as_it_did_there(tmp_path: Path) -> N
     assert gsdd.evaluate(made, DATA, **options).last_epoch_mean == 1.0
 
 
+def test_class_names_may_be_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = saved_as(tmp_path / "set.pt", [PIXELS, LABELS])
+    (tmp_path / "names.txt").write_text("top\nmiddle, or so\n\nbottom\n")
+    line = ["import", str(path), "--out", str(tmp_path / "set.safetensors"), "--class-names"]
+    assert run([*line, str(tmp_path / "names.txt")]) == 0
+    assert DistilledSet.load(tmp_path / "set.safetensors").class_names == ("top", "middle, or so", "bottom")
+    assert run([*line, "a,b", "--overwrite"]) == 2
+    assert "label 2 is out of range for 2 classes" in capsys.readouterr().err
+
+
 def test_pixel_units_are_taken_as_they_are(tmp_path: Path) -> None:
     """NCFM and DANCE keep images in [0, 1]: mean and std are for the networks alone."""
     path = saved_as(tmp_path / "data_20000.pt", [PIXELS, LABELS])

@@ -25,9 +25,9 @@ from gsdd_runtime.wording import counted
 STEP_FACTORS = (0.5, 1.0, 2.0)
 PIXEL_BITS = (8, 4, 2)
 # What a result says of one set, and what is the same for all.
-_OF_A_POINT = ("last_epoch", "best_epoch", "repeats", "threads")
+_OF_A_POINT = ("last_epoch", "best_epoch", "repeats", "threads", "recipe", "learning_rate")
 _OF_ALL = (
-    "network", "epochs", "batch_size", "learning_rate", "momentum", "weight_decay", "augment", "size", "seed", "device",
+    "network", "epochs", "batch_size", "momentum", "weight_decay", "augment", "size", "seed", "device",
     "versions", "data",
 )  # fmt: skip
 

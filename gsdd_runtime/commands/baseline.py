@@ -103,14 +103,15 @@ def _check(
 
 
 def _bytes_per_class(path: Path, real: RealData) -> int:
-    """Of everything that training on the set needs."""
+    """Of everything that training on the set needs and training on real images does not: whitening may be both's."""
     from gsdd_runtime.sets.distilled_set import DistilledSet
 
     one = DistilledSet.load(path)
     if one.classes != real.classes:
         theirs = counted(real.classes, "class")
         raise InputError(f"{path} has {counted(one.classes, 'class')}, {real.name} {theirs}: compare like with like")
-    return one.nbytes // one.classes
+    shared = 0 if one.zca is None or real.zca is None else one.zca.nbytes
+    return (one.nbytes - shared) // one.classes
 
 
 def _embed(
@@ -157,4 +158,5 @@ def _count(document: dict[str, Any], real: RealData, pixel_bytes: int) -> None:
     """Real images are counted as asked, not as the file of a set keeps them."""
     for result in document["results"]:
         size = result["set"]["images"] * real.train_images[0].numel() * pixel_bytes
+        size += 0 if real.zca is None else real.zca.nbytes
         result["set"] |= {"bytes": size, "bits_per_class": 8 * size / real.classes}

@@ -41,7 +41,9 @@ def command(
     formation: Annotated[
         int, typer.Option(min=1, help="Images along each side of a stored one: 2 for IDC, NCFM and DANCE.")
     ] = 1,
-    class_names: Annotated[str | None, typer.Option(metavar="A,B,...", help="Names of the classes, in order.")] = None,
+    class_names: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="Names of the classes, in order; or a file, a name a line.")
+    ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="That was learned with the images.")] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -50,7 +52,7 @@ def command(
 
     place = outputs.Output("--out", out, outputs.SET)
     with outputs.claim([place], reads=[path, labels, whitened_by], overwrite=overwrite):
-        names = None if class_names is None else [name.strip() for name in class_names.split(",")]
+        names = _names(class_names)
         if path.is_dir():
             if labels is not None or whitened_by is not None or formation != 1:
                 raise InputError(f"{path} is a folder of pictures: leave --labels, --whitened-by and --formation out")
@@ -70,6 +72,18 @@ def command(
     print(f"{out}: {counted(len(made), 'image')} of {counted(made.classes, 'class')}, {size}")
     if made.mean is None and made.zca is None:
         print("  no mean and std: networks take the images by those of the data that they are tested on")
+
+
+def _names(text: str | None) -> list[str] | None:
+    """Of classes: those with commas between them, or the lines of a file."""
+    if text is None:
+        return None
+    file = Path(text)
+    try:
+        listed = file.read_text(encoding="utf-8").splitlines() if file.is_file() else text.split(",")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--class-names: {text} cannot be read: give text, a name a line") from error
+    return [name.strip() for name in listed if name.strip()]
 
 
 def _statistics(mean: str | None, std: str | None, normalized_by: str | None) -> tuple[list[float], list[float]] | None:

@@ -360,7 +360,7 @@ MUTATIONS = [
     Mutation(
         "counts a set's images alone for equal bytes",
         "gsdd_runtime/commands/baseline.py",
-        "return one.nbytes // one.classes",
+        "return (one.nbytes - shared) // one.classes",
         "return one.image_nbytes // one.classes",
         ("test_baseline_command.py::test_equal_bytes_are_those_of_everything_a_user_needs",),
         short=True,
