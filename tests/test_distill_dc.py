@@ -180,3 +180,26 @@ def test_batch_norm_keeps_the_statistics_of_real_images_while_gradients_are_take
 
 def test_the_images_move_once_a_step() -> None:
     assert dc.GradientMatching.update == "step"
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_no_more_images_go_through_the_network_at_once_than_asked_for(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    honest = networks.Network.forward
+
+    def counting(self: networks.Network, images: Tensor) -> Tensor:
+        sizes.append(len(images))
+        return honest(self, images)
+
+    monkeypatch.setattr(networks.Network, "forward", counting)
+    problem, resolved = problem_of(
+        blobs(), method="dc", network="convnet1-w8", gpc=2, batch_real=7, images_per_pass=most, inner_loops=0
+    )
+    ours = dc.GradientMatching(problem, resolved.method_options)
+    for loss in ours.losses(0):
+        loss.value.backward()
+    assert max(sizes) == most
+    # The real images of each class once; the synthetic ones twice where they take several passes.
+    assert sum(sizes) == 3 * (7 + (2 if most > 2 else 4))

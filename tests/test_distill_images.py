@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 import torch
-from distill_data import blobs
+from distill_data import blobs, matching_of
 
 from gsdd_runtime.distillation import images as images_module
 from gsdd_runtime.distillation.images import SyntheticImages
@@ -105,3 +107,27 @@ def test_a_graph_through_a_leaf_s_gradient_leaves_the_images_alone() -> None:
     inner.backward()
     images.spread()
     assert ours.parameters()["color"].grad is not None
+
+
+@pytest.mark.parametrize("classes_per_pass", [1, 4])
+def test_a_step_draws_each_image_twice_and_touches_no_others_masters(
+    classes_per_pass: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many passes it has: what a step costs is linear in the classes."""
+    drawn: list[tuple[int, bool]] = []
+    honest = GaussianRepresentation.draw
+
+    def draw(self: GaussianRepresentation, masters: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        drawn.append((len(masters["color"]), torch.is_grad_enabled()))
+        return honest(self, masters)
+
+    start = initial_gaussians(16, 5, 1, HEIGHT, WIDTH, torch.Generator().manual_seed(1))
+    ours = GaussianRepresentation(start, HEIGHT, WIDTH)
+    options = {"network": "convnet1-w8", "batch_real": 4, "gpc": 2, "classes_per_pass": classes_per_pass}
+    matching, _ = matching_of(blobs(classes=8), ours, **options)
+    monkeypatch.setattr(GaussianRepresentation, "draw", draw)
+    monkeypatch.setattr(GaussianRepresentation, "masters", property(lambda self: pytest.fail("all masters are copied")))
+    list(matching.updates(0))
+    assert sorted(drawn) == sorted(
+        [(2 * classes_per_pass, False), (2 * classes_per_pass, True)] * (8 // classes_per_pass)
+    )

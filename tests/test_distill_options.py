@@ -95,6 +95,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"batch_syn": 0}, "batch_syn must be a whole number of at least 1, got 0"),
     ({"gpc": 3, "batch_syn": 4}, "batch_syn is 4, more than the 3 images of a class: lower it"),
     ({"classes_per_pass": 0}, "classes_per_pass must be a whole number of at least 1, got 0"),
+    ({"update": "class", "classes_per_pass": 2}, "update class takes one class at a time: leave classes_per_pass out"),
     ({"fit_steps": -1}, "fit_steps must be a whole number of at least 0, got -1"),
     ({"seed": True}, "seed must be a whole number of at least 0, got True"),
     ({"learning_rate": 0}, "learning_rate must be a number above 0, got 0"),

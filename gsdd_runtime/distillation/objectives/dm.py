@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from gsdd_runtime.distillation.declared import option
 from gsdd_runtime.distillation.objectives.mean_distance import mean_distance
 from gsdd_runtime.distillation.objectives.objective import Footprint, Loss, Objective
 from gsdd_runtime.distillation.problem import Problem, Setting
+from gsdd_runtime.errors import InputError
 from gsdd_runtime.networks import Network
 from gsdd_runtime.networks.embedding import embedded
 
@@ -35,10 +36,16 @@ class DistributionMatching(Objective):
     def __init__(self, problem: Problem, options: Options) -> None:
         super().__init__(problem, options)
         self.update = "loss" if options.update == "class" else "step"
-        self._per_pass = 1 if options.update == "class" else int(options.classes_per_pass or 1)
+        self._per_pass = int(options.classes_per_pass or 1)
 
     @classmethod
     def settled(cls, options: Any, setting: Setting) -> Any:
+        if options.update == "class":
+            if options.classes_per_pass not in (None, 1):
+                raise InputError(
+                    "update class takes one class at a time: leave classes_per_pass out, or choose update step"
+                )
+            options = replace(options, classes_per_pass=1)
         return options.settled(setting)
 
     @classmethod
