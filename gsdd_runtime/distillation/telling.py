@@ -58,6 +58,8 @@ class Telling:
                 raise InputError(f"{name} needs out: it stands beside that file")
         if out is None:
             return
+        # Whatever stands beside a file that may not be written has no name to be checked.
+        check_place(out)
         reads = [options.start.reads]
         check_not_read(log_path(out), reads)
         if self.choosing is not None:
