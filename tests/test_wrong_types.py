@@ -30,7 +30,7 @@ DATA = easy_data()
 SET = easy_set(DATA)
 PAIR = (DATA.train_images, DATA.train_labels)
 NETWORK = nn.Linear(2, 2)
-MAKE_DATA, OPEN_SET = "gsdd.RealData.of(", "gsdd.DistilledSet.load("
+MAKE_DATA, OPEN_SET = "gsdd.RealData.from_arrays(", "gsdd.DistilledSet.load("
 TENSOR = "torch.as_tensor"
 ARRAY = np.zeros((2, 1, 8, 8), dtype=np.float32)
 OUT = Path("never-written")

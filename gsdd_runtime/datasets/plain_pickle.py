@@ -24,7 +24,7 @@ from gsdd_runtime.wording import bytes_in_words
 # A batch of CIFAR is 31 MB, the training part of CIFAR-100 is 150 MB; pickled as text they take half as much again.
 MAX_FILE_BYTES = 1 << 29
 # Python objects that a file may make: those of CIFAR-100 are 350,000.
-MAX_OBJECTS = 1 << 24
+MAX_OBJECTS = 1 << 22
 
 _ARRAY_MODULES = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
 _BUFFER_MODULES = ("numpy.core.numeric", "numpy._core.numeric")

@@ -262,7 +262,7 @@ class RealData:
 
 def check_real_data(data: object) -> None:
     """Raises InputError unless ``data`` is a RealData."""
-    remedy = "make one with gsdd.load_dataset(NAME) or gsdd.RealData.of(NAME, (images, labels), None, CLASS_NAMES)"
+    remedy = "make one with gsdd.load_dataset(NAME), gsdd.RealData.from_arrays(IMAGES, LABELS) or from_torch(DATASET)"
     check_type("data", data, RealData, "a RealData", remedy)
 
 
