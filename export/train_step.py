@@ -51,7 +51,7 @@ def export_train_step(
     out: str | os.PathLike[str],
     *,
     network: str | None = None,
-    learning_rate: float = 0.01,
+    learning_rate: float | None = None,
     momentum: float = 0.9,
     weight_decay: float = 0.0,
     set_learning_rate: float | None = None,
@@ -72,7 +72,8 @@ def export_train_step(
         out: the file.
         network: a ConvNet's name, as :func:`gsdd_runtime.networks.build` takes it; that of ``default_network`` for the
             size if None.
-        learning_rate: what the input of that name starts with.
+        learning_rate: what the input of that name starts with; the rate that was learned with the set, or 0.01, if
+            None.
         momentum, weight_decay: of SGD, as torch defines them.
         set_learning_rate: given, the set is trained too, with this rate and the same momentum: its Gaussians are an
             input ``gaussians``, float32 ``[M, N, 6 + C]``, with their momentum. Each step renders their rounding to
@@ -102,7 +103,7 @@ def train_step_model(
     distilled_set: DistilledSet,
     *,
     network: str | None,
-    learning_rate: float,
+    learning_rate: float | None,
     momentum: float,
     weight_decay: float,
     set_learning_rate: float | None,
@@ -116,7 +117,11 @@ def train_step_model(
     from gsdd_runtime.export.gradient_function import gradient_function
     from gsdd_runtime.export.splat_function import splat_function
     from gsdd_runtime.networks import build, chosen
+    from gsdd_runtime.training.recipe import RECIPES, learned_rate
 
+    if learning_rate is None:
+        learned = learned_rate(distilled_set.training)
+        learning_rate = RECIPES["dm"].learning_rate if learned is None else learned
     rates = {"learning_rate": learning_rate, "momentum": momentum, "weight_decay": weight_decay}
     train_set = set_learning_rate is not None
     if set_learning_rate is not None:

@@ -264,3 +264,16 @@ def test_what_cannot_be_a_step_is_refused(tmp_path: Path, options: dict[str, obj
     with pytest.raises(InputError, match=message):
         export_train_step(make_set(side=40), tmp_path / "step.onnx", **options)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_rate_learned_with_the_set_is_where_it_starts(tmp_path: Path) -> None:
+    for training, given, expected in (
+        ({"learning_rate": 0.25}, None, 0.25),
+        ({"learning_rate": 0.25}, 0.5, 0.5),
+        ({}, None, 0.01),
+    ):
+        path = export_train_step(
+            make_set(training=training), tmp_path / "step.onnx", network=NETWORK, learning_rate=given, seed=5
+        )
+        initial = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
+        assert float(initial["learning_rate"]) == pytest.approx(expected)

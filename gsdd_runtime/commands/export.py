@@ -68,7 +68,10 @@ def command(
         str | None, typer.Option(help="ConvNet that the training step trains. [default: by the images' size]")
     ] = None,
     seed: SeedOption = 0,
-    learning_rate: Annotated[float, typer.Option(help="The training step starts with it.")] = 0.01,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="The training step starts with it. [default: that learned with the set, or 0.01]"),
+    ] = None,
     momentum: Annotated[float, typer.Option(help="Of the training step.")] = 0.9,
     weight_decay: Annotated[float, typer.Option(help="Of the training step.")] = 0.0,
     set_learning_rate: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -161,9 +162,7 @@ def choose_recipe(
     Raises:
         InputError: an unknown name, a value out of range; ``mtt`` without a learned rate or one that is given.
     """
-    learned = (facts or {}).get(LEARNED_RATE)
-    if learned is not None and not (is_number(learned) and learned > 0):
-        raise InputError(f"the learned rate that the set states must be a number above 0, got {learned!r}")
+    learned = learned_rate(facts or {})
     if name is None:
         name = "dm" if learned is None else "mtt"
     check_type("recipe", name, str, "a name", f"choose one of {', '.join(RECIPES)}")
@@ -187,6 +186,18 @@ def choose_recipe(
         if source == "recipe":
             given["learning_rate"], source = published.learning_rate, "network"
     return ChosenRecipe(name, replace(recipe, **given), source)
+
+
+def learned_rate(facts: Mapping[str, Any]) -> float | None:
+    """The learning rate among what a set says that training on it needs; None where there is none.
+
+    Raises:
+        InputError: it is no number above 0.
+    """
+    learned = facts.get(LEARNED_RATE)
+    if learned is not None and not (is_number(learned) and learned > 0):
+        raise InputError(f"the learned rate that the set states must be a number above 0, got {learned!r}")
+    return learned
 
 
 def recipe_for(name: str | None, distilled_set: DistilledSet, **changes: Any) -> ChosenRecipe:
