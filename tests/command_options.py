@@ -43,7 +43,7 @@ LIBRARY = {
     "merge_sets": "gsdd_runtime.sets.selection",
     "relabel": "gsdd_runtime.training.relabeling",
     "load_teacher": "gsdd_runtime.experts.teaching",
-    "earlier": "gsdd_runtime.commands.protocol",
+    "earlier": "gsdd_runtime.commands.repeating",
     "claim_csv": "gsdd_runtime.commands.outputs",
     "train": "gsdd_runtime.training.trainer",
     "compress": "gsdd_runtime.sets.compression",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gsdd_runtime.commands import outputs
+from gsdd_runtime.commands import outputs, repeating
 from gsdd_runtime.commands import protocol as protocols
 from gsdd_runtime.commands.protocol import CsvOption, PerClassOption, TrainingOptions, takes_training
 from gsdd_runtime.commands.shared import (
@@ -66,8 +66,8 @@ def command(
         request = protocols.request(paths or [], data, training)
     else:
         given = [*(["the sets"] if paths else []), *(["--dataset"] if data.dataset else []), *data.given()]
-        before = protocols.earlier(again, given + given_options(training, "networks"), training.networks)
-        request = protocols.repeated(before)
+        before = repeating.earlier(again, given + given_options(training, "networks"), training.networks)
+        request = repeating.repeated(before)
     reads = [again, *map(Path, request["sets"]), *protocols.read_by(request)]
     with outputs.claim_csv(csv, reads=reads, overwrite=overwrite):
         sources = {path: load_set_or_model(Path(path), training.networks) for path in request["sets"]}
@@ -84,7 +84,7 @@ def command(
             sets[path] = source
         document = protocols.evaluated(request, sets)
         if before is not None and again is not None:
-            document["again"] = protocols.compared(again, before, document)
+            document["again"] = repeating.compared(again, before, document)
         if store:
             _store(document, sets)
         protocols.show(document, csv, as_json=as_json, per_class=per_class)
