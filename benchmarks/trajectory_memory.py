@@ -1,13 +1,15 @@
 """Memory of a step of trajectory matching by the number of unrolled steps, against the graph of all of them.
 
     python benchmarks/trajectory_memory.py [--network convnet3-w32] [--batch 64] [--side 32] [--steps 10,20,40,60]
-        [--device cpu] [--without-graph] [--json]
+        [--device cpu] [--reference mtt-distillation] [--without-graph] [--json]
 
 Each measurement is a process of its own. On the CPU it is the most that the process had resident (`ru_maxrss`), less
 what it had before the step; on CUDA it is `torch.cuda.max_memory_allocated`. "plain graph" keeps the graph of all
-steps, as the published code of trajectory matching does; it is written out here. The estimate is what `gsdd-rt distill`
+steps, as the published code of trajectory matching does; it is written out here. With `--reference`, a checkout of
+github.com/GeorgeCazenavette/mtt-distillation, the "published loop" runs too: that of its distill.py, with its ConvNet
+in its ReparamModule. The estimate is what `gsdd-rt distill`
 says before a run. Weights, images and target are drawn, nothing is augmented. Seconds are those of one step, the first
-included: they tell the ratio of the two and no more.
+included, by the wall clock and of the processor: they tell ratios and no more.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import multiprocessing
 import resource
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -29,8 +32,10 @@ from torch.nn import functional
 from gsdd_runtime import networks
 from gsdd_runtime.distillation.objectives.trajectory_distance import Unrolling, trajectory_distance
 from gsdd_runtime.distillation.objectives.unrolled_memory import step_bytes
+from gsdd_runtime.networks.convnet import ConvNetPlan
 
 CHANNELS, CLASSES = 3, 10
+OURS, PLAIN, PUBLISHED = "one step's graph", "plain graph", "published loop"
 
 
 def plain_distance(unrolling: Unrolling, images: Tensor, labels: Tensor, rate: Tensor) -> Tensor:
@@ -41,6 +46,25 @@ def plain_distance(unrolling: Unrolling, images: Tensor, labels: Tensor, rate: T
         weights = weights - rate * torch.autograd.grad(loss, weights, create_graph=True)[0]
     moved = (unrolling.start - unrolling.target).square().sum()
     return (weights - unrolling.target).square().sum() / moved
+
+
+def published_distance(reference: str, plan: ConvNetPlan, unrolling: Unrolling, images: Tensor, labels: Tensor,
+                       rate: Tensor) -> Tensor:  # fmt: skip
+    """The loop of distill.py, on the modules of its checkout."""
+    sys.path.insert(0, reference)
+    from networks import ConvNet
+    from reparam_module import ReparamModule
+
+    network = ConvNet(CHANNELS, CLASSES, plan.width, plan.depth, "relu", "instancenorm", "avgpooling", images.shape[2:])
+    student = ReparamModule(network.to(images.device)).train()
+    criterion = torch.nn.CrossEntropyLoss()
+    weights = [unrolling.start.clone().requires_grad_()]
+    for batch in unrolling.batches:
+        loss = criterion(student(images[batch], flat_param=weights[-1]), labels[batch])
+        (gradient,) = torch.autograd.grad(loss, weights[-1], create_graph=True)
+        weights.append(weights[-1] - rate * gradient)
+    distance = functional.mse_loss(weights[-1], unrolling.target, reduction="sum")
+    return distance / functional.mse_loss(unrolling.start, unrolling.target, reduction="sum")
 
 
 def cross_entropy(
@@ -67,19 +91,26 @@ def measured(options: argparse.Namespace, kind: str, steps: int, pipe: Any) -> N
     loss_of = partial(cross_entropy, network, shapes)
     batches = [torch.arange(options.batch, device=device)] * steps
     estimate = step_bytes(loss_of, len(start), shape, CLASSES, steps, device)
-    distance = plain_distance if kind == "plain graph" else trajectory_distance
+    plan = ConvNetPlan.of(options.network)
+    distance: Callable[..., Tensor] = {
+        OURS: trajectory_distance, PLAIN: plain_distance,
+        PUBLISHED: partial(published_distance, options.reference, plan),
+    }[kind]  # fmt: skip
     gc.collect()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    started = time.perf_counter()
+    started, processor = time.perf_counter(), time.process_time()
     loss = distance(Unrolling(start, target, batches, loss_of), images, labels, rate)
     loss.backward()
     value = float(loss.detach())
-    seconds = time.perf_counter() - started
+    seconds, processor = time.perf_counter() - started, time.process_time() - processor
     if device.type == "cuda":
         taken = torch.cuda.max_memory_allocated()
     else:
         taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
-    pipe.send({"kind": kind, "steps": steps, "bytes": taken, "seconds": seconds, "estimate": estimate, "loss": value})
+    pipe.send({
+        "kind": kind, "steps": steps, "bytes": taken, "seconds": seconds, "processor_seconds": processor,
+        "estimate": estimate, "loss": value,
+    })  # fmt: skip
 
 
 def in_process(options: argparse.Namespace, kind: str, steps: int) -> dict[str, Any]:
@@ -91,7 +122,7 @@ def in_process(options: argparse.Namespace, kind: str, steps: int) -> dict[str, 
     try:
         found: dict[str, Any] = ours.recv()
     except EOFError:
-        found = {"kind": kind, "steps": steps, "bytes": None, "seconds": None, "estimate": None, "loss": None}
+        found = {"kind": kind, "steps": steps, "bytes": None, "estimate": None}
     process.join()
     return found
 
@@ -104,20 +135,24 @@ def main() -> None:
     parser.add_argument("--steps", default="10,20,40,60")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--reference", help="a checkout of mtt-distillation")
     parser.add_argument("--without-graph", action="store_true", help="leave the plain graph out")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    kinds = ["one step's graph"] if options.without_graph else ["one step's graph", "plain graph"]
+    kinds = [OURS, *([] if options.without_graph else [PLAIN]), *([PUBLISHED] if options.reference else [])]
     rows = []
     for steps in [int(part) for part in options.steps.split(",")]:
         for kind in kinds:
             rows.append(in_process(options, kind, steps))
             row = rows[-1]
-            shown = "killed" if row["bytes"] is None else f"{row['bytes'] / 1e6:8.0f} MB {row['seconds']:7.1f} s"
+            shown = "killed"
+            if row["bytes"] is not None:
+                seconds = f"{row['seconds']:7.1f} s, {row['processor_seconds']:.1f} of the processor"
+                shown = f"{row['bytes'] / 1e6:8.0f} MB {seconds}"
             estimate = "" if row["estimate"] is None else f"  estimate {row['estimate'] / 1e6:.0f} MB"
             print(f"{steps:3} steps  {kind:17} {shown}{estimate}", file=sys.stderr, flush=True)
     if options.json:
-        about = {key: value for key, value in vars(options).items() if key != "json"}
+        about = {key: value for key, value in vars(options).items() if key not in ("json", "reference")}
         print(json.dumps({"options": about, "torch": torch.__version__, "rows": rows}, indent=1))
 
 
