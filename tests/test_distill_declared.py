@@ -124,7 +124,10 @@ def test_what_is_out_of_range_is_told_by_name(given: dict[str, Any], told: str) 
     ("given", "told"),
     [
         ({"outer_loops": 3}, "outer_loops is an option of method dc, not of method dm: leave it out"),
-        ({"method": "dc", "update": "class"}, "update is an option of method dm and method ncfm and method dance, not of method dc"),
+        (
+            {"method": "dc", "update": "class"},
+            "update is an option of method dm and method ncfm and method dance, not of method dc",
+        ),
         ({"pixel_bits": 3}, "pixel_bits is an option of representation pixels with coding entropy, not of"),
         ({"nonsense": 3}, "option 'nonsense' is not known: choose one of method, "),
     ],

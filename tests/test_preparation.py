@@ -311,3 +311,21 @@ def test_the_command_refuses_another_size_in_one_line(tmp_path: Path, capsys: py
         assert "whitens images of 12x10 alone" in message
         assert message.count("\n") == 1
     assert [file.name for file in tmp_path.iterdir()] == ["set.safetensors"]
+
+
+@pytest.mark.parametrize("whitens", [False, True])
+def test_what_was_prepared_can_be_undone(whitens: bool) -> None:
+    zca = some_zca(3, 6, 5) if whitens else None
+    preparation = Preparation("it", (3, 6, 5), (0.1, 0.2, 0.3), (0.5, 0.25, 2.0), zca)
+    images = torch.rand(4, 3, 6, 5, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(preparation.undo(preparation.apply(images)), images, rtol=0, atol=1e-4)
+    assert preparation.equals(preparation)
+    assert not preparation.equals(Preparation("other", (3, 6, 5), (0.1, 0.2, 0.4), (0.5, 0.25, 2.0)))
+
+
+def test_what_prepares_nothing_undoes_nothing() -> None:
+    with pytest.raises(InputError, match="no mean and std"):
+        Preparation("it", (1, 2, 2), None, None).inverse()
+    flat = Preparation("it", (1, 2, 2), None, None, torch.zeros(5, 4))
+    with pytest.raises(InputError, match="zca cannot be inverted"):
+        flat.inverse()

@@ -213,3 +213,16 @@ def test_a_teacher_is_used_by_the_commands(model: Path, tmp_path: Path, capsys: 
     options: dict[str, Any] = {"network": "convnet1-w8", "recipe": "sre2l", "epochs": 2, "device": "cpu"}
     expected = train(easy_set(DATA), teacher=load_teacher(model), **options)
     assert torch.equal(taught.network.classifier.weight, expected.classifier.weight)
+
+
+@pytest.mark.parametrize("zca", [None, some_zca(1, 8, 8)], ids=["mean and std", "whitening"])
+def test_in_training_a_teacher_sees_the_images_that_the_network_sees(model: Path, zca: torch.Tensor | None) -> None:
+    """They come prepared for the network, and go to the teacher prepared for it."""
+    teacher = load_teacher(model)
+    other = easy_set(DATA, mean=[0.9], std=[3.0], zca=zca)
+    seen = teacher.for_training(other.preparation, (8, 8)).labels(other.decode(normalize=True), 2.0)
+    torch.testing.assert_close(seen, teacher.labels(other.decode(), 2.0), rtol=0, atol=1e-3)
+    alike = teacher.for_training(easy_set(DATA).preparation, (8, 8)).labels(easy_set(DATA).decode(normalize=True), 2.0)
+    torch.testing.assert_close(alike, teacher.labels(easy_set(DATA).decode(), 2.0), rtol=0, atol=1e-6)
+    with pytest.raises(InputError, match="takes images of 1x8x8, not of 1x16x16"):
+        teacher.for_training(other.preparation, (16, 16))

@@ -5,6 +5,7 @@ The one place that knows the rule: decoding, training, testing, distilling and e
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -83,21 +84,35 @@ class Preparation:
         return (images - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)
 
     def undo(self, images: Tensor) -> Tensor:
-        """Images in pixel units, float32, of what :meth:`apply` makes: its inverse, whitening as far as it has one.
+        """Images in pixel units, float32, of what :meth:`apply` makes; see :meth:`inverse`."""
+        return self.inverse()(images)
+
+    def inverse(self) -> Callable[[Tensor], Tensor]:
+        """What makes images in pixel units, float32, of what :meth:`apply` makes; of whitening, the inverse matrix.
 
         Raises:
-            InputError: as ``apply``; or ``zca`` cannot be inverted.
+            InputError: as ``apply``, there is nothing to prepare with; or ``zca`` cannot be inverted.
         """
-        self.for_size(images.shape[2], images.shape[3])
         if self.zca is None:
-            mean, std = self.statistics(images.device)
-            return images * std.view(1, -1, 1, 1) + mean.view(1, -1, 1, 1)
-        matrix = self.zca.to(images.device).double()
+            self._required_statistics()
+
+            def undone(images: Tensor) -> Tensor:
+                mean, std = self.statistics(images.device)
+                return images * std.view(1, -1, 1, 1) + mean.view(1, -1, 1, 1)
+
+            return undone
+        matrix = self.zca.double()
         try:
-            rows = torch.linalg.solve(matrix[:-1], images.double().flatten(1) - matrix[-1], left=False)
+            back = torch.linalg.inv(matrix[:-1])
         except RuntimeError as error:
             raise InputError(f"{self.where}: its zca cannot be inverted: take plain images") from error
-        return rows.view(images.shape).float()
+
+        def unwhitened(images: Tensor) -> Tensor:
+            self.for_size(images.shape[2], images.shape[3])
+            rows = (images.double().flatten(1) - matrix[-1].to(images.device)) @ back.to(images.device)
+            return rows.view(images.shape).float()
+
+        return unwhitened
 
     def equals(self, other: Preparation) -> bool:
         """Whether both make the same of every image."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -37,8 +37,8 @@ class Teacher:
         self.classes, self.class_names = classes, class_names
         self.preparation = preparation
         self._members = [member.eval().requires_grad_(False) for member in members]
-        # What the images that come in are prepared by, where that is not ``preparation``; None for pixel units.
-        self._given: Preparation | None = None
+        # Makes pixel units of the images that come in, where those are prepared, and not by ``preparation``.
+        self._undo: Callable[[Tensor], Tensor] | None = None
         self._prepared = False
 
     def __len__(self) -> int:
@@ -54,7 +54,6 @@ class Teacher:
         result = copy.copy(self)
         result._members = [member.to(device) for member in self._members]
         result.preparation = self.preparation.to(device)
-        result._given = None if self._given is None else self._given.to(device)
         return result
 
     def for_training(self, given: Preparation, size: Size) -> Teacher:
@@ -71,7 +70,7 @@ class Teacher:
             )
         result = copy.copy(self)
         result._prepared = given.equals(self.preparation)
-        result._given = None if result._prepared else given
+        result._undo = None if result._prepared else given.inverse()
         return result
 
     @torch.no_grad()
@@ -82,8 +81,8 @@ class Teacher:
             images: float32 ``[B, C, H, W]`` in pixel units, or as :meth:`for_training` was told.
             temperature: that logits are divided by.
         """
-        if self._given is not None:
-            images = self._given.undo(images)
+        if self._undo is not None:
+            images = self._undo(images)
         if not self._prepared:
             images = self.preparation.apply(images)
         shares = [(member(images) / temperature).softmax(dim=1) for member in self._members]
