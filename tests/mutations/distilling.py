@@ -50,6 +50,13 @@ CHOOSING = "gsdd_runtime/distillation/choosing.py"
 
 MUTATIONS = [
     Mutation(
+        "follows no recipe",
+        "gsdd_runtime/distillation/__init__.py",
+        "return resolve(chosen.options, data, chosen.record())",
+        "return resolve(options, data, chosen.record())",
+        ("test_golden_losses.py::test_the_first_steps_lose_what_they_always_lost[dm]",),
+    ),
+    Mutation(
         "lets a run see the images that are held out",
         "gsdd_runtime/distillation/options.py",
         "data, judged = hold_out(data, common.held_out, common.seed)",
