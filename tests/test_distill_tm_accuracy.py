@@ -34,6 +34,7 @@ def accuracy(made: gsdd.DistilledSet, real: RealData) -> float:
     return gsdd.evaluate(made, real, network=NETWORK, epochs=150, repeats=2, device="cpu").last_epoch_mean
 
 
+@pytest.mark.slow
 def test_a_set_beats_real_images_of_its_bytes_and_pixels_by_the_same_objective(real: RealData, experts: str) -> None:
     options = {
         "method": "tm", "experts": experts, "network": NETWORK, "ipc": 1, "iterations": 60, "syn_steps": 6,
