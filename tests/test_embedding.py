@@ -86,6 +86,12 @@ def test_images_are_left_as_they_are() -> None:
         embedded(network, images.contiguous(memory_format=torch.channels_last))
         embedded(network, images)
     assert torch.equal(images, before)
+    first = nn.Sequential(nn.Identity(), nn.GroupNorm(3, 3), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(3, 4, 3))
+    own = Network(first, 4 * 6 * 6, 4).requires_grad_(False)
+    channels_last = before.contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        torch.testing.assert_close(embedded(own, channels_last), own.embed(before))
+    assert torch.equal(channels_last, before)
 
 
 def test_winograd_gives_what_the_convolution_gives_and_follows_its_weights() -> None:

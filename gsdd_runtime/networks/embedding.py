@@ -59,6 +59,8 @@ def _embed(network: Network, images: Tensor) -> Tensor:
     while at < len(layers):
         layer, after = layers[at], layers[at + 1 : at + 4]
         if fits(layers[at : at + 3]) and x.shape[2] % 2 == x.shape[3] % 2 == 0:
+            # It writes over what it is given, which the images must not be.
+            x = x.clone() if x.data_ptr() == images.data_ptr() else x
             x = norm_relu_pool(x, cast(nn.GroupNorm, layer))
             at += 3
             continue
