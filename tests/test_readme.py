@@ -28,10 +28,12 @@ BLOCKS = blocks_of(TEXT)
 LOADING_BLOCKS = blocks_of((CHECKOUT / "docs" / "loading.md").read_text())
 
 
-def command_lines() -> list[list[str]]:
-    lines = [line for kind, block in BLOCKS if kind == "sh" for line in block.replace("\\\n", " ").splitlines()]
+def command_lines(blocks: list[tuple[str, str]] = BLOCKS) -> list[list[str]]:
+    lines = [line for kind, block in blocks if kind == "sh" for line in block.replace("\\\n", " ").splitlines()]
     return [shlex.split(line, comments=True) for line in lines if line.startswith("gsdd-rt ")]
 
+
+PAGES = {page.name: page.read_text() for page in sorted((CHECKOUT / "docs").glob("*.md"))}
 
 # Commands of the README that end within seconds on the small set below.
 CHEAP = ("info", "decode", "export", "doctor")
@@ -60,8 +62,7 @@ def test_there_are_commands_and_programs() -> None:
     assert [kind for kind, _ in BLOCKS].count("python") >= 2
 
 
-@pytest.mark.parametrize("words", command_lines(), ids=" ".join)
-def test_commands_parse(words: list[str]) -> None:
+def check_parses(words: list[str]) -> None:
     from gsdd_runtime.commands.export import fill_omitted_outputs
 
     group = get_command(app)
@@ -70,6 +71,23 @@ def test_commands_parse(words: list[str]) -> None:
         subcommand = group.get_command(context, arguments[0])  # type: ignore[attr-defined]
         assert subcommand is not None, f"no command {arguments[0]}"
         subcommand.make_context(arguments[0], arguments[1:], parent=context)
+
+
+@pytest.mark.parametrize("words", command_lines(), ids=" ".join)
+def test_commands_parse(words: list[str]) -> None:
+    check_parses(words)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_of_a_page_parse(page: str) -> None:
+    for words in command_lines(blocks_of(PAGES[page])):
+        check_parses(words)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_of_a_page_lead_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", PAGES[page]):
+        assert (CHECKOUT / "docs" / target).exists(), target
 
 
 @pytest.mark.parametrize("words", [words for words in command_lines() if words[1] in CHEAP], ids=" ".join)
