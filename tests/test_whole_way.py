@@ -103,7 +103,9 @@ def test_a_small_demo_runs_to_its_end(
     assert bytes_a_class.pop("coded") <= 3136
     assert bytes_a_class == {"gaussians": 3080, "pixels": 3136, "random-real": 3136}
     assert "decoder.onnx in stock onnxruntime: within" in told
-    assert {path.name for path in out.iterdir()} == {
+    logs = {f"{name}.safetensors.log.jsonl" for name in ("gaussians", "coded", "pixels")}
+    assert {path.name for path in out.iterdir()} - logs == {
         "gaussians.safetensors", "coded.safetensors", "pixels.safetensors", "random-real.safetensors", "decoder.onnx",
         "distilled.png",
     }  # fmt: skip
+    assert all((out / log).is_file() for log in logs)
