@@ -12,6 +12,8 @@ from gsdd_runtime.wording import counted, percent
 
 ROOT = Path(__file__).parent.parent
 NOUNS = "images labels classes channels networks epochs batches ranks rounds cores threads repeats Gaussians files"
+# Names of what is put into a message as a word.
+WORDS = ("part", "where", "title")
 COUNTED = re.compile(rf" (real |test |training |float32 |distilled |row |class )?({NOUNS.replace(' ', '|')})\b")
 
 
@@ -41,7 +43,7 @@ def uncounted(source: str) -> list[str]:
             if not (isinstance(value, ast.FormattedValue) and isinstance(after, ast.Constant)):
                 continue
             text = before.value if isinstance(before, ast.Constant) else ""
-            no_number = isinstance(value.value, ast.Name) and (value.value.id.isupper() or value.value.id == "part")
+            no_number = isinstance(value.value, ast.Name) and (value.value.id.isupper() or value.value.id in WORDS)
             if COUNTED.match(after.value) and not no_number and not re.search(r"(x|to |of size |, )$", text):
                 found.append(f"line {node.lineno}: {ast.unparse(node)}")
     return found

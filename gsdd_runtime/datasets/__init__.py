@@ -21,6 +21,7 @@ from gsdd_runtime.datasets.real_data import RealData
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.progress import Reporter, say_once, silent
 from gsdd_runtime.splatting.gaussians import MAX_SIDE
+from gsdd_runtime.wording import counted
 
 __all__ = ["DATASETS", "NORMALIZATIONS", "RealData", "folders_of", "load_dataset"]
 
@@ -124,7 +125,7 @@ def _tell_of_other_content(known: Dataset, data: RealData, asked: Request) -> No
     counts = (len(data.train_labels), len(data.test_labels))
     if counts != known.images:
         say_once(
-            f"{asked.data_dir} holds {counts[0]} images to train on and {counts[1]} to test on, "
+            f"{asked.data_dir} holds {counted(counts[0], 'image')} to train on and {counts[1]} to test on, "
             f"the whole of {data.name} has {known.images[0]} and {known.images[1]}"
         )
     elif known.fingerprint is not None and asked.size in (None, known.size) and data.fingerprint != known.fingerprint:

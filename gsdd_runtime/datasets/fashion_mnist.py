@@ -84,7 +84,7 @@ def _folder(name: str, title: str, data_dir: str | os.PathLike[str] | None) -> P
         raise InputError(f"{name} needs the folder of its files (--data-dir DIR); {_WHERE[title]}")
     folder = Path(data_dir)
     if not folder.is_dir():
-        raise InputError(f"the folder {folder} does not exist: give the one with the {title} files; {_WHERE[title]}")
+        raise InputError(f"the folder {folder} does not exist: give the one with the files of {title}; {_WHERE[title]}")
     return folder
 
 

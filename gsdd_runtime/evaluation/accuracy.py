@@ -29,6 +29,7 @@ from gsdd_runtime.training.recipe import AS_RECIPE, ChosenRecipe, Recipe, choose
 from gsdd_runtime.training.teacher import Teacher, check_classes
 from gsdd_runtime.training.trainer import Batches, Examples, is_reported, train_network
 from gsdd_runtime.versions import VERSION
+from gsdd_runtime.wording import counted
 
 # Pixels of a batch up to which networks train side by side on a CPU: beyond, one fills the machine, and several
 # its memory (a ConvNet with 128 filters takes about half a gigabyte here).
@@ -204,7 +205,8 @@ def _tested_epochs(epochs: int, tests: int, accuracy_at: Sequence[int]) -> tuple
     for epoch in accuracy_at:
         if isinstance(epoch, bool) or not isinstance(epoch, int) or not 1 <= epoch <= epochs:
             raise InputError(
-                f"accuracy_at: {epoch!r} is none of the {epochs} epochs of training: leave it out, or add some"
+                f"accuracy_at: {epoch!r} is not among the {counted(epochs, 'epoch')} of training: "
+                "leave it out, or add some"
             )
     return tuple(sorted({max(1, epochs * part // tests) for part in range(1, tests + 1)} | set(accuracy_at)))
 

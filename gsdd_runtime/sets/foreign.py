@@ -193,9 +193,7 @@ def _check_range(pixels: Tensor, undone: bool) -> None:
 def _apart(pixels: Tensor, labels: Tensor, formation: int) -> tuple[Tensor, Tensor]:
     height, width = pixels.shape[2:]
     if formation < 1 or height % formation or width % formation:
-        raise InputError(
-            f"images of {height}x{width} cannot hold {formation} by {formation} images: give another factor"
-        )
+        raise InputError(f"images of {height}x{width} cannot be cut {formation} by {formation}: give another factor")
     rows, columns = height // formation, width // formation
     parts = [
         pixels[:, :, i * rows : (i + 1) * rows, j * columns : (j + 1) * columns]

@@ -9,6 +9,7 @@ from gsdd_runtime.errors import InputError
 from gsdd_runtime.progress import Progress, Reporter, silent
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.training.teacher import Teacher, check_classes
+from gsdd_runtime.wording import counted
 
 # Images that the teacher is shown at once.
 _BATCH = 256
@@ -43,7 +44,8 @@ def relabel(
     channels = teacher.preparation.shape[0]
     if channels != distilled_set.channels:
         raise InputError(
-            f"the teacher {teacher.name} takes images of {channels} channels, the set has {distilled_set.channels}"
+            f"the teacher {teacher.name} takes images of {counted(channels, 'channel')}, "
+            f"the set has {distilled_set.channels}"
         )
     where = resolve_device(device)
     teacher = teacher.to(where)
