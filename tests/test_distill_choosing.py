@@ -22,7 +22,6 @@ from gsdd_runtime.distillation.batches import RealImages
 from gsdd_runtime.distillation.choosing import Choosing
 from gsdd_runtime.distillation.held_out import hold_out
 from gsdd_runtime.distillation.journal import Journal, last_of, read_log
-from gsdd_runtime.distillation.showing import Board
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.evaluation.accuracy import evaluate
 from gsdd_runtime.evaluation.light import light_choosing
@@ -228,7 +227,9 @@ def test_tensorboard_gets_numbers_and_pictures(tmp_path: Path) -> None:
 def test_tensorboard_that_is_not_there_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(InputError, match=r"tensorboard is not installed .* pip install 'gsdd-rt\[tensorboard\]'"):
-        Board(tmp_path)
+        distilled(tmp_path / "set.safetensors", tensorboard=tmp_path / "board")
+    # Before anything is written.
+    assert list(tmp_path.iterdir()) == []
 
 
 COMMAND = (

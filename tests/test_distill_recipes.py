@@ -187,7 +187,8 @@ def test_the_command_takes_the_data_of_a_recipe(
     ]  # fmt: skip
     assert seen[0]["normalization"] == "published"
     assert "recipe cifar10-tm-ipc1 with zca False in place of True\n" in changed
-    assert "--dataset is missing" in told(capsys, "--recipe", "imagenet-128-dm", *out)
+    open_ = told(capsys, "--recipe", "imagenet-128-dm", *out)
+    assert "recipe imagenet-128-dm leaves the real data open: give --dataset" in open_
     assert "--dataset is missing" in told(capsys, *out)
     assert "give --recipe, or --ipc alone" in told(capsys, "--dataset", "cifar10", "--set", "ipc=3", *out)
     twice = told(capsys, "--recipe", "sample-dm", "--ipc", "2", "--set", "ipc=3", *out)

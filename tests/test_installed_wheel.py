@@ -50,6 +50,7 @@ def test_contents(wheel: Path) -> None:
         "gsdd_runtime/op_contract.json",
         "gsdd_runtime/lib/libgsdd_torch.so",
         "gsdd_runtime/export/onnx.py",
+        "gsdd_runtime/distillation/recipes/cifar10-tm-ipc1.toml",
     ):
         assert needed in names
     assert not [name for name in names if name.startswith(("tests/", "plugins/", "benchmarks/"))]
@@ -68,4 +69,5 @@ def test_empty_environment(wheel: Path, tmp_path: Path) -> None:
     run([binaries / "pip", "install", "--quiet", "--constraint", constraints, wheel], tmp_path)
     run([binaries / "python", "-c", PROGRAM], tmp_path)
     assert "1 image" in run([binaries / "gsdd-rt", "decode", "set.safetensors", "--out", "set.npy"], tmp_path)
+    assert "cifar10-tm-ipc1" in run([binaries / "gsdd-rt", "recipes"], tmp_path)
     assert "ok       torch library" in run([binaries / "gsdd-rt", "doctor"], tmp_path)

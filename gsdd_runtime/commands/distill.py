@@ -168,8 +168,8 @@ def _chosen(
                 say(f"recipe {recipe} with {name} {given[name]} in place of {known[name]}")
         given = {**known, **given}
     if "dataset" not in given:
-        where = "it" if recipe is None else f"recipe {recipe}, which leaves it open"
-        raise InputError(f"--dataset is missing: give {where} one of those that gsdd-rt datasets lists")
+        why = "--dataset is missing" if recipe is None else f"recipe {recipe} leaves the real data open: give --dataset"
+        raise InputError(f"{why}: gsdd-rt datasets lists what there is")
     return DataOptions(**given), options
 
 

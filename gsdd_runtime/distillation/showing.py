@@ -98,6 +98,21 @@ def clear_pictures(folder: Path) -> None:
             path.unlink()
 
 
+def summary_writer() -> Any:
+    """TensorBoard's class of writers.
+
+    Raises:
+        InputError: the package is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise InputError(
+            f"tensorboard is not installed ({error}): pip install 'gsdd-rt[tensorboard]', or leave the option out"
+        ) from error
+    return SummaryWriter
+
+
 class Board:
     """Writes a run's records to TensorBoard: scalars and pictures, a folder for each phase.
 
@@ -110,13 +125,7 @@ class Board:
     """
 
     def __init__(self, folder: Path, phase: str | None = None, step: int = 0) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise InputError(
-                f"tensorboard is not installed ({error}): pip install 'gsdd-rt[tensorboard]', or leave the option out"
-            ) from error
-        self._make: Any = SummaryWriter
+        self._make = summary_writer()
         self._folder = folder
         self._purge = {} if phase is None else {phase: step + 1}
         self._writers: dict[str, Any] = {}

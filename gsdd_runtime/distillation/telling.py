@@ -15,7 +15,14 @@ from gsdd_runtime.distillation.options import ResolvedOptions
 from gsdd_runtime.distillation.planning import Timing
 from gsdd_runtime.distillation.representations import Representation
 from gsdd_runtime.distillation.saving import Saving
-from gsdd_runtime.distillation.showing import Board, Pictures, check_picture_folder, clear_pictures, picture_writer
+from gsdd_runtime.distillation.showing import (
+    Board,
+    Pictures,
+    check_picture_folder,
+    clear_pictures,
+    picture_writer,
+    summary_writer,
+)
 from gsdd_runtime.distillation.watching import Watcher, watched
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.formats import best_path, log_path, pictures_path
@@ -60,6 +67,8 @@ class Telling:
             return
         # Whatever stands beside a file that may not be written has no name to be checked.
         check_place(out)
+        if self.tensorboard is not None:
+            summary_writer()
         reads = [options.start.reads]
         check_not_read(log_path(out), reads)
         if self.choosing is not None:
