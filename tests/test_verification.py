@@ -23,8 +23,8 @@ from gsdd_runtime.sets.distilled_set import DistilledSet
 
 DATA = easy_data(class_names=("a", "b", "c"))
 OPTIONS: dict[str, Any] = {
-    "network": "convnet1-w4", "epochs": 4, "repeats": 2, "seed": 3, "recipe": "dc", "batch_size": 4, "momentum": 0.5,
-    "learning_rate": 0.02, "weight_decay": 0.01, "augment": "dsa", "device": "cpu",
+    "network": "convnet1-w4", "epochs": 2, "repeats": 2, "seed": 3, "recipe": "dc", "batch_size": 4, "momentum": 0.5,
+    "learning_rate": 0.005, "weight_decay": 0.01, "augment": "dsa", "device": "cpu",
 }  # fmt: skip
 
 
