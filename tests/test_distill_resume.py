@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import distill_job
 import pytest
@@ -20,9 +21,9 @@ FORKS.set_forkserver_preload(["gsdd_runtime.distillation", "torch._dynamo"])
 
 
 @contextmanager
-def running(out: Path, resume: bool) -> Iterator[tuple[BaseProcess, Connection]]:
+def running(out: Path, resume: bool, **options: Any) -> Iterator[tuple[BaseProcess, Connection]]:
     ours, theirs = FORKS.Pipe(duplex=False)
-    process = FORKS.Process(target=distill_job.run, args=(out, resume, theirs))
+    process = FORKS.Process(target=distill_job.run, args=(out, resume, theirs, options))
     process.start()
     theirs.close()
     try:
@@ -42,16 +43,18 @@ def all_lines(pipe: Connection) -> list[str]:
         return lines
 
 
-def finish(out: Path, *, resume: bool) -> tuple[list[str], int | None]:
+def finish(out: Path, *, resume: bool, **options: Any) -> tuple[list[str], int | None]:
     """What a run reports to its end, and its exit status."""
-    with running(out, resume) as (process, pipe):
+    with running(out, resume, **options) as (process, pipe):
         lines = all_lines(pipe)
     return lines, process.exitcode
 
 
-def stopped_by(number: signal.Signals, after: str, out: Path, *, resume: bool = False) -> tuple[list[str], int | None]:
+def stopped_by(
+    number: signal.Signals, after: str, out: Path, *, resume: bool = False, **options: Any
+) -> tuple[list[str], int | None]:
     """Sends a signal once the run has reported ``after``; returns what it reported then, and its exit status."""
-    with running(out, resume) as (process, pipe):
+    with running(out, resume, **options) as (process, pipe):
         while (line := pipe.recv()) != after:
             assert line
         assert process.pid is not None
@@ -87,6 +90,17 @@ def test_killed_and_resumed_is_the_same_file(moments: list[str], undisturbed: by
     if moments == ["match 11"]:
         # It went on from the checkpoint of step 10 and did not start anew.
         assert lines == ["match 11", "match 12"]
+
+
+def test_killed_between_the_trainings_of_a_network_is_the_same_file(tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
+    options = {"method": "dc", "outer_loops": 8, "inner_loops": 2, "network_learning_rate": 0.1}
+    assert finish(whole, resume=False, **options)[1] == 0
+    _, status = stopped_by(signal.SIGKILL, "match 7", parts, **options)
+    assert status == -signal.SIGKILL
+    lines, status = finish(parts, resume=True, **options)
+    assert (lines[0], status) == ("match 6", 0), lines
+    assert parts.read_bytes() == whole.read_bytes()
 
 
 @pytest.mark.parametrize(
