@@ -101,7 +101,7 @@ def test_accuracies_after_some_epochs_are_of_one_training(made: dict[str, Any]) 
     assert [repeat.at_last_epoch for repeat in plain.repeats] == [repeat.at_last_epoch for repeat in more.repeats]
     assert (plain.repeats[0].epochs, more.repeats[0].epochs) == ((3,), (1, 2, 3))
     assert more.to_dict()["best_epoch"] is None
-    with pytest.raises(InputError, match="accuracy_at: 4 is none of the 3 epochs"):
+    with pytest.raises(InputError, match="accuracy_at: 4 is not among the 3 epochs"):
         evaluate(SETS["one"], DATA, network="mlp", accuracy_at=(4,), **FAST)
 
 
