@@ -116,6 +116,18 @@ def test_a_distilled_file_is_within_the_budget(tmp_path: Path, options: dict[str
         assert loaded.rows().shape[2:] == (6, 8)
 
 
+@pytest.mark.parametrize(("bits", "told"), [(2, False), (8, True)])
+def test_pixels_that_take_more_than_the_storage_are_told_of(tmp_path: Path, bits: int, told: bool) -> None:
+    said: list[str] = []
+    options = {**CODED, **PIXELS, "pixel_bits": bits, "gpc": 10, "ipc": 2}
+    distilled = distill(blobs(), device="cpu", out=tmp_path / "set.safetensors", say=said.append, **options)
+    over = distilled.image_nbytes + HEADER_BYTES - coded_budget(blobs(), 2)
+    assert (over > 0) == told
+    lines = [line for line in said if "more than the storage" in line]
+    expected = f"the images take {over} bytes more than the storage of ipc 2: lower gpc from 10 to stay within it"
+    assert lines == ([expected] if told else [])
+
+
 @pytest.mark.parametrize(("phase", "step"), [("fit", 6), ("match", 7)])
 @pytest.mark.parametrize("options", [{}, {**PIXELS, "downscale": 2}])
 def test_a_killed_and_resumed_run_ends_in_the_same_bytes(

@@ -28,6 +28,7 @@ from gsdd_runtime.distillation.resuming import HISTORY, check_resumable
 from gsdd_runtime.distillation.saving import Saving
 from gsdd_runtime.distillation.starts import Source
 from gsdd_runtime.distillation.stopping import Interrupted, StopRequest, stop_on_signal
+from gsdd_runtime.distillation.storage import bytes_over
 from gsdd_runtime.distillation.telling import Telling
 from gsdd_runtime.distillation.watching import Watcher
 from gsdd_runtime.errors import InputError
@@ -36,6 +37,7 @@ from gsdd_runtime.memory import keep_freed_memory
 from gsdd_runtime.progress import Reporter
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.versions import VERSION
+from gsdd_runtime.wording import counted
 
 
 def distill_with(options: ResolvedOptions, saving: Saving, telling: Telling) -> DistilledSet:
@@ -75,6 +77,7 @@ def distill_with(options: ResolvedOptions, saving: Saving, telling: Telling) -> 
                 telling.say(run.plan().text())
                 distilled = run.optimised(phases, start, writer, stop, telling.progress, watch, journal)
                 distilled.save(out)
+                run.tell_overrun(distilled, telling.say)
                 run.tell_end(journal, out)
             checkpoint.unlink(missing_ok=True)
     return distilled
@@ -187,6 +190,17 @@ class _Run:
     def made(self) -> DistilledSet:
         """The set as it is now."""
         return self._described(self.representation.to_set)
+
+    def tell_overrun(self, distilled: DistilledSet, say: Callable[[str], None]) -> None:
+        """Coded pixels take what they take: says so where that is more than the storage they were to fill."""
+        if distilled.coded is None:
+            return
+        over = bytes_over(self._options.room.data, self._options.ipc, distilled.image_nbytes)
+        if over > 0:
+            say(
+                f"the images take {counted(over, 'byte')} more than the storage of ipc {self._options.ipc}: lower gpc "
+                f"from {self._options.gpc} to stay within it"
+            )
 
     def tell_end(self, journal: Journal, out: Path) -> None:
         """The last record: what the run came to, over all the processes that it took."""

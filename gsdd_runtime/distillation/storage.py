@@ -11,9 +11,10 @@ PIXEL_IMAGES_PER_FLOAT32_IMAGE = 2
 FLOAT32_BITS = 32
 
 # What coding takes by its default steps, measured on distilled sets (docs/coding.md): bits of a Gaussian by its
-# channels, and of a pixel and channel by the bits it is rounded to.
+# channels, and of a pixel and channel that is rounded to 2 and to 8 bits, in images of the native size and smaller.
 BITS_PER_GAUSSIAN = {1: 24.0, 2: 29.0, 3: 34.0, 4: 39.0}
-SHARE_OF_PIXEL_BITS = 0.6
+_BITS_PER_PIXEL = {False: (0.62, 5.44), True: (1.10, 6.35)}
+_LEAST_SHARE_OF_PIXEL_BITS = 0.3
 # Kept for the file's header.
 HEADER_BYTES = 2048
 
@@ -31,6 +32,17 @@ def coded_bits(data: RealData, ipc: int) -> int:
 def coded_budget(data: RealData, ipc: int) -> int:
     """Bytes that a coded set may take, its file's header and all."""
     return float32_bits(data, ipc) // 8 * data.classes
+
+
+def coded_pixel_bits(pixel_bits: int, *, smaller: bool) -> float:
+    """Bits that a pixel and channel takes, coded; ``smaller`` images vary more from pixel to pixel."""
+    at_2, at_8 = _BITS_PER_PIXEL[smaller]
+    return max(_LEAST_SHARE_OF_PIXEL_BITS * pixel_bits, at_2 + (pixel_bits - 2) * (at_8 - at_2) / 6)
+
+
+def bytes_over(data: RealData, ipc: int, image_bytes: int) -> int:
+    """How many bytes more than the storage of ``ipc`` coded images and their file's header take; 0 or less: none."""
+    return image_bytes + HEADER_BYTES - coded_budget(data, ipc)
 
 
 def bounded(room: int, most: int | None) -> int:

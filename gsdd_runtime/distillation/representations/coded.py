@@ -16,10 +16,10 @@ from gsdd_runtime.distillation.representations.rounding import round_to_levels, 
 from gsdd_runtime.distillation.storage import (
     BITS_PER_GAUSSIAN,
     HEADER_BYTES,
-    SHARE_OF_PIXEL_BITS,
     bounded,
     coded_bits,
     coded_budget,
+    coded_pixel_bits,
     gaussian_images,
 )
 from gsdd_runtime.errors import InputError
@@ -141,7 +141,7 @@ class CodedPixelRepresentation(PixelRepresentation):
     @classmethod
     def plan(cls, room: Room, options: Any) -> Storage:
         check_downscale(room, options.downscale)
-        bits = SHARE_OF_PIXEL_BITS * options.pixel_bits
+        bits = coded_pixel_bits(options.pixel_bits, smaller=options.downscale > 1)
         held = int(coded_bits(room.data, room.ipc) / (small_values(room, options.downscale) * bits))
         return Storage(bounded(held, room.most) if room.gpc is None else room.gpc)
 
