@@ -90,7 +90,7 @@ MUTATIONS = [
     ),
     Mutation(
         "evaluates again by whatever code a document names",
-        "gsdd_runtime/commands/protocol.py",
+        "gsdd_runtime/commands/repeating.py",
         "    if bound is not None and networks is None:",
         "    if False:",
         ("test_outside_networks.py::test_measuring_again_runs_it_where_it_is_named",),
