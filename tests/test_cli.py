@@ -28,7 +28,8 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "named"),
     [
         (["frobnicate"], "frobnicate"),
-        (["distill"], "--dataset"),
+        (["distill"], "--out"),
+        (["distill", "--out", "x.safetensors"], "--dataset"),
         (["distill", "--dataset", "fashion-mnist-sample"], "--out"),
         (
             ["distill", "--dataset", "fashion-mnist-sample", "--out", "x.safetensors", "--ipc", "zero"],
