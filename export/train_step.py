@@ -119,6 +119,7 @@ def train_step_model(
     from gsdd_runtime.networks import build, chosen
     from gsdd_runtime.training.recipe import RECIPES, learned_rate
 
+    height, width = check_size(distilled_set, size)
     if learning_rate is None:
         learned = learned_rate(distilled_set.training)
         learning_rate = RECIPES["dm"].learning_rate if learned is None else learned
@@ -130,7 +131,6 @@ def train_step_model(
         if not 0 <= value < 1e3:
             raise InputError(f"{name} must be 0 or more and below 1000, got {value}")
     check_opset(opset)
-    height, width = check_size(distilled_set, size)
     network = chosen(network, (height, width))
     net = build(network, distilled_set.channels, distilled_set.classes, (height, width), seed=seed)
     check_payload(_payload(distilled_set, net, train_set, normalize), "the training step")

@@ -164,7 +164,7 @@ def test_images_formed_together_are_cut_apart() -> None:
     quarters = [whole[1, :, i : i + 4, j : j + 6] for i in (0, 4) for j in (0, 6)]
     expected = functional.interpolate(torch.stack(quarters).bfloat16().float(), (8, 12), mode="bilinear")
     torch.testing.assert_close(made.decode(slice(4, 8)), expected)
-    with pytest.raises(InputError, match="cannot hold 3 by 3 images"):
+    with pytest.raises(InputError, match="cannot be cut 3 by 3"):
         foreign_set(whole, torch.tensor([0, 1, 2]), formation=3)
 
 
