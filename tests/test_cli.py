@@ -10,7 +10,7 @@ import pytest
 from set_files import some_set
 
 from gsdd_runtime.commands.cli import run
-from gsdd_runtime.commands.shared import parse_range, parse_size
+from gsdd_runtime.commands.parsing import parse_range, parse_size
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.versions import VERSION
 

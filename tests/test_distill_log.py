@@ -14,7 +14,7 @@ from test_distill_checkpoint import StopError, stop_at
 
 from gsdd_runtime import DistilledSet
 from gsdd_runtime.commands.cli import run as command
-from gsdd_runtime.commands.shared import line_a_minute
+from gsdd_runtime.commands.progress_lines import line_a_minute
 from gsdd_runtime.distillation import distill, plan
 from gsdd_runtime.distillation.engine import Told
 from gsdd_runtime.distillation.journal import Journal, is_log, read_log, up_to

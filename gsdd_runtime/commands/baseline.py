@@ -10,13 +10,13 @@ import typer
 
 from gsdd_runtime.commands import outputs
 from gsdd_runtime.commands import protocol as protocols
+from gsdd_runtime.commands.progress_lines import progress_bar
 from gsdd_runtime.commands.protocol import CsvOption, PerClassOption, TrainingOptions, takes_training
 from gsdd_runtime.commands.shared import (
     DataOptions,
     JsonOption,
     OverwriteOption,
     load_data,
-    progress_bar,
     takes_data,
 )
 from gsdd_runtime.errors import InputError

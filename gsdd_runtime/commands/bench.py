@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gsdd_runtime.commands import outputs
+from gsdd_runtime.commands.progress_lines import progress_bar
 from gsdd_runtime.commands.protocol import REPEATS, SEED
 from gsdd_runtime.commands.shared import (
     DataOptions,
@@ -18,7 +19,6 @@ from gsdd_runtime.commands.shared import (
     OverwriteOption,
     load_data,
     print_json,
-    progress_bar,
     takes_data,
     warn_of_other_data,
 )

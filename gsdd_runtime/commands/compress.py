@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gsdd_runtime.commands import outputs
+from gsdd_runtime.commands.progress_lines import progress_bar
 from gsdd_runtime.commands.shared import (
     DataOptions,
     DeviceOption,
@@ -18,7 +19,6 @@ from gsdd_runtime.commands.shared import (
     check_own_preparation,
     load_data,
     print_json,
-    progress_bar,
     takes_data,
 )
 from gsdd_runtime.errors import InputError

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from gsdd_runtime.commands import outputs
-from gsdd_runtime.commands.shared import OverwriteOption, SetArgument, SizeOption, parse_range, parse_size
+from gsdd_runtime.commands.parsing import parse_range, parse_size
+from gsdd_runtime.commands.shared import OverwriteOption, SetArgument, SizeOption
 from gsdd_runtime.wording import counted
 
 

@@ -21,8 +21,8 @@ from rich.table import Table
 from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.commands import outputs
 from gsdd_runtime.commands.exits import exit_code
+from gsdd_runtime.commands.progress_lines import progress_bar
 from gsdd_runtime.commands.runtimes import what_runs
-from gsdd_runtime.commands.shared import progress_bar
 from gsdd_runtime.datasets import RealData, load_dataset
 from gsdd_runtime.distillation import distill
 from gsdd_runtime.distillation.checkpoint import checkpoint_path

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gsdd_runtime.commands import outputs
+from gsdd_runtime.commands.progress_lines import progress_bar
 from gsdd_runtime.commands.shared import (
     OPTIONAL_DATA,
     DataOptions,
     OverwriteOption,
     load_data,
-    progress_bar,
     takes_options,
 )
 from gsdd_runtime.errors import InputError

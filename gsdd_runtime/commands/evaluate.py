@@ -9,6 +9,7 @@ import typer
 
 from gsdd_runtime.commands import outputs, repeating
 from gsdd_runtime.commands import protocol as protocols
+from gsdd_runtime.commands.progress_lines import progress_bar
 from gsdd_runtime.commands.protocol import CsvOption, PerClassOption, TrainingOptions, takes_training
 from gsdd_runtime.commands.shared import (
     DataOptions,
@@ -19,7 +20,6 @@ from gsdd_runtime.commands.shared import (
     load_data,
     load_set_or_model,
     print_json,
-    progress_bar,
     takes_data,
     warn_of_other_data,
 )

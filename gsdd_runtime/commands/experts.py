@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from gsdd_runtime.commands import outputs
+from gsdd_runtime.commands.progress_lines import progress_bar
 from gsdd_runtime.commands.shared import (
     DataOptions,
     DeviceOption,
     NetworkOption,
     SeedOption,
     load_data,
-    progress_bar,
     takes_data,
 )
 from gsdd_runtime.wording import counted, percent

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gsdd_runtime.commands import outputs
-from gsdd_runtime.commands.shared import OverwriteOption, SeedOption, SetArgument, SizeOption, parse_size, progress_bar
+from gsdd_runtime.commands.parsing import parse_size
+from gsdd_runtime.commands.progress_lines import progress_bar
+from gsdd_runtime.commands.shared import OverwriteOption, SeedOption, SetArgument, SizeOption
 from gsdd_runtime.errors import InputError
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from gsdd_runtime.commands import outputs
-from gsdd_runtime.commands.shared import DeviceOption, OverwriteOption, SeedOption, SetArgument, progress_bar
+from gsdd_runtime.commands.progress_lines import progress_bar
+from gsdd_runtime.commands.shared import DeviceOption, OverwriteOption, SeedOption, SetArgument
 from gsdd_runtime.wording import counted
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gsdd_runtime.commands import outputs
-from gsdd_runtime.commands.shared import MeanOption, OverwriteOption, StdOption, parse_numbers
+from gsdd_runtime.commands.parsing import parse_numbers
+from gsdd_runtime.commands.shared import MeanOption, OverwriteOption, StdOption
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.wording import counted
 

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from gsdd_runtime.commands import outputs
-from gsdd_runtime.commands.shared import MeanOption, OverwriteOption, StdOption, parse_numbers
+from gsdd_runtime.commands.parsing import parse_numbers
+from gsdd_runtime.commands.shared import MeanOption, OverwriteOption, StdOption
 from gsdd_runtime.wording import counted
 
 

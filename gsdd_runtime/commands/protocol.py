@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gsdd_runtime.commands.parsing import parse_size
+from gsdd_runtime.commands.progress_lines import progress_bar
 from gsdd_runtime.commands.shared import (
     DataOptions,
     DeviceOption,
     check_own_preparation,
     load_data,
-    parse_size,
     print_json,
-    progress_bar,
     takes_options,
     warn_of_other_data,
 )

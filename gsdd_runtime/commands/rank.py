@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gsdd_runtime.commands import protocol as protocols
+from gsdd_runtime.commands.progress_lines import progress_bar
 from gsdd_runtime.commands.protocol import TrainingOptions, takes_training
 from gsdd_runtime.commands.shared import (
     DataOptions,
@@ -15,7 +16,6 @@ from gsdd_runtime.commands.shared import (
     check_own_preparation,
     load_data,
     print_json,
-    progress_bar,
     takes_data,
     warn_of_other_data,
 )

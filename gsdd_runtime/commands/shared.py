@@ -1,31 +1,24 @@
-"""What several commands share: the progress display, sizes and ranges on the command line, JSON output."""
+"""What several commands share: the options of real data and others, opening what they name, JSON output."""
 
 from __future__ import annotations
 
 import inspect
 import json
-import re
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from gsdd_runtime.commands.parsing import parse_size
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.progress import Progress, Reporter, say, say_once, silent
-from gsdd_runtime.wording import time_in_words
+from gsdd_runtime.progress import Reporter, say_once, silent
 
 if TYPE_CHECKING:
     from gsdd_runtime.datasets import RealData
     from gsdd_runtime.networks.model_file import TrainedModel
     from gsdd_runtime.sets.distilled_set import DistilledSet
-
-# Between two lines where stderr is no terminal.
-SECONDS_A_LINE = 60.0
 
 DatasetOption = Annotated[
     str,
@@ -110,52 +103,6 @@ OPTIONAL_DATA: dict[str, Any] = {
         typer.Option("--zca/--no-zca", help="Networks take ZCA-whitened images, fitted on the training images."),
     ],
 }  # fmt: skip
-
-
-def parse_size(text: str | None, option: str = "--size") -> tuple[int, int] | None:
-    """``"HxW"`` or ``"S"`` as (height, width), or None for None.
-
-    Raises:
-        InputError: anything else.
-    """
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d{1,6})(?:x(\d{1,6}))?", text)
-    if match is None or int(match[1]) == 0 or int(match[2] or match[1]) == 0:
-        raise InputError(f"{option}: {text!r} is not a size: give HxW in pixels, such as 32x32")
-    return int(match[1]), int(match[2] or match[1])
-
-
-def parse_numbers(option: str, text: str | None) -> list[float] | None:
-    """``"0.5,0.25"`` as numbers; None for None.
-
-    Raises:
-        InputError: anything else.
-    """
-    if text is None:
-        return None
-    try:
-        return [float(number) for number in text.split(",")]
-    except ValueError as error:
-        raise InputError(f"{option}: {text!r} are no numbers: give one a channel, such as 0.49,0.48,0.45") from error
-
-
-def parse_range(text: str | None, length: int) -> range:
-    """``"A:B"``, ``"A:"``, ``":B"`` or ``"A"`` as a range within ``length``; all of it for None.
-
-    Raises:
-        InputError: anything else, or a range that leaves the set.
-    """
-    if text is None:
-        return range(length)
-    match = re.fullmatch(r"(\d*):(\d*)|(\d+)", text)
-    if match is None:
-        raise InputError(f"--indices: {text!r} is not a range: give A:B, A:, :B or A")
-    first = int(match[3] or match[1] or 0)
-    last = first + 1 if match[3] else int(match[2] or length)
-    if not first < last <= length:
-        raise InputError(f"--indices: {text!r} selects nothing or leaves the set, which holds 0:{length}")
-    return range(first, last)
 
 
 @dataclass(frozen=True)
@@ -301,63 +248,3 @@ def warn_of_other_data(fingerprint: str | None, size: tuple[int, int], data: Rea
 def print_json(document: dict[str, Any]) -> None:
     """One JSON document on stdout."""
     print(json.dumps(document, indent=2))
-
-
-def line_a_minute(clock: Callable[[], float] = time.monotonic) -> Reporter:
-    """Says on stderr where a run stands, once a minute, the first time after one."""
-    last = clock()
-    began: dict[str, tuple[float, int]] = {}
-
-    def report(progress: Progress) -> None:
-        nonlocal last
-        now = clock()
-        since, first = began.setdefault(progress.phase, (now, progress.step))
-        if now - last < SECONDS_A_LINE:
-            return
-        last = now
-        words = [f"{progress.phase}: {progress.step} of {progress.total}"]
-        if progress.loss is not None:
-            words.append(f"loss {progress.loss:.4g}")
-        if progress.step > first and now > since:
-            rate = (progress.step - first) / (now - since)
-            words.append(f"{rate:.3g}/s, {time_in_words((progress.total - progress.step) / rate)} left")
-        say(", ".join(words))
-
-    return report
-
-
-@contextmanager
-def progress_bar() -> Iterator[Reporter]:
-    """Draws reports on stderr: phase, bar, rate, loss, time left. A line a minute where stderr is no terminal."""
-    if not sys.stderr.isatty():
-        yield line_a_minute()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    columns = (
-        TextColumn("{task.description:<12}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TextColumn("{task.fields[loss]}"),
-        TimeRemainingColumn(),
-    )
-    with Bars(*columns, console=Console(stderr=True), transient=False) as bars:
-        tasks: dict[str, Any] = {}
-
-        def report(progress: Progress) -> None:
-            if progress.phase not in tasks:
-                tasks[progress.phase] = bars.add_task(progress.phase, total=progress.total, rate="", loss="")
-            task = tasks[progress.phase]
-            speed = bars.tasks[task].speed
-            bars.update(
-                task,
-                completed=progress.step,
-                total=progress.total,
-                rate=f"{speed:.1f}/s" if speed else "",
-                loss="" if progress.loss is None else f"loss {progress.loss:.4g}",
-            )
-
-        yield report

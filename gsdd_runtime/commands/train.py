@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gsdd_runtime.commands import outputs
+from gsdd_runtime.commands.progress_lines import progress_bar
 from gsdd_runtime.commands.protocol import EpochsOption, RateOption, RecipeOption, TeacherOption
 from gsdd_runtime.commands.shared import (
     DataOptions,
@@ -18,7 +19,6 @@ from gsdd_runtime.commands.shared import (
     SetArgument,
     check_own_preparation,
     load_data,
-    progress_bar,
     takes_data,
     warn_of_other_data,
 )

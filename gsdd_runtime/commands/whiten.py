@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from gsdd_runtime.commands import outputs
-from gsdd_runtime.commands.shared import DataOptions, OverwriteOption, SetArgument, load_data, progress_bar, takes_data
+from gsdd_runtime.commands.progress_lines import progress_bar
+from gsdd_runtime.commands.shared import (
+    DataOptions,
+    OverwriteOption,
+    SetArgument,
+    load_data,
+    takes_data,
+)
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.wording import bytes_in_words
 
