@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 # What a terminal obeys and does not show: control characters, line separators, marks that turn the direction of text.
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
@@ -47,3 +50,12 @@ def check_type(name: str, value: object, kinds: type | tuple[type, ...], what: s
     """Raises InputError unless ``value``, an argument called ``name``, is one of ``kinds``: ``what``, in words."""
     if not isinstance(value, kinds):
         raise InputError(f"{name} must be {what}, got {type(value).__name__}: {remedy}")
+
+
+@contextmanager
+def reading(path: str | os.PathLike[str], remedy: str = "") -> Iterator[None]:
+    """Makes what the system says while ``path`` is read an InputError that names it, with ``remedy`` at its end."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}{remedy}") from error

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gsdd_runtime.errors import InputError
+from gsdd_runtime.errors import InputError, reading
 from gsdd_runtime.progress import say_once
 from gsdd_runtime.wording import bytes_in_words
 
@@ -95,10 +95,8 @@ def key_of(paths: Sequence[Path], how: dict[str, Any]) -> str:
     """
     digest = hashlib.sha256(json.dumps({"format": _FORMAT, **how}, sort_keys=True).encode())
     for path in paths:
-        try:
+        with reading(path):
             status = os.stat(path)
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror or error}") from error
         digest.update(os.fsencode(os.path.abspath(path)) + b"\0")
         digest.update(f"{status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:40]

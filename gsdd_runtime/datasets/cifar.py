@@ -15,7 +15,7 @@ from torch import Tensor
 from gsdd_runtime.datasets.archives import read_archive
 from gsdd_runtime.datasets.plain_pickle import plain_value
 from gsdd_runtime.datasets.real_data import RealData, resized
-from gsdd_runtime.errors import InputError
+from gsdd_runtime.errors import InputError, reading
 from gsdd_runtime.progress import Progress, Reporter, silent
 from gsdd_runtime.wording import counted
 
@@ -169,11 +169,8 @@ def _files(form: _Form) -> tuple[str, ...]:
 
 
 def _content(path: Path) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            content = file.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    with reading(path), open(path, "rb") as file:
+        content = file.read(_MAX_BYTES + 1)
     if len(content) > _MAX_BYTES:
         raise InputError(f"{path} has more than {_MAX_BYTES} bytes: is it the file its name says?")
     return content

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from gsdd_runtime.errors import InputError
+from gsdd_runtime.errors import InputError, reading
 from gsdd_runtime.sets.strict_json import check_text
 from gsdd_runtime.splatting.native import installed_file
 
@@ -109,10 +109,8 @@ def _asked(wanted: str | Sequence[str], there: Sequence[str]) -> list[tuple[str,
 
 def _listed(path: Path) -> list[tuple[str, str | None]]:
     try:
-        with open(path, encoding="utf-8") as file:
+        with reading(path), open(path, encoding="utf-8") as file:
             text = file.read(_MAX_FILE + 1)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is no text (--classes): give a name in each line") from error
     if len(text) > _MAX_FILE:

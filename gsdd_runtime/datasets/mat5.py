@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gsdd_runtime.errors import InputError
+from gsdd_runtime.errors import InputError, reading
 from gsdd_runtime.wording import bytes_in_words
 
 # The training part of SVHN is 225 MB.
@@ -34,11 +34,8 @@ def read_mat(path: str | os.PathLike[str], names: Collection[str]) -> dict[str, 
             one of the arrays is not of real numbers.
     """
     path = Path(path)
-    try:
-        with open(path, "rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    with reading(path), open(path, "rb") as file:
+        content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise InputError(f"{path} is more than {bytes_in_words(MAX_BYTES)}: is it the file its name says?")
     order = {b"IM": "<", b"MI": ">"}.get(content[126:128])

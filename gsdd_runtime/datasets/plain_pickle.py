@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from gsdd_runtime.errors import InputError
+from gsdd_runtime.errors import InputError, reading
 from gsdd_runtime.wording import bytes_in_words
 
 # A batch of CIFAR is 31 MB, the training part of CIFAR-100 is 150 MB; pickled as text they take half as much again.
@@ -45,11 +45,8 @@ def read_plain_pickle(path: str | os.PathLike[str]) -> Any:
         InputError: it cannot be read, is larger than ``MAX_FILE_BYTES``, or as ``plain_value``.
     """
     path = Path(path)
-    try:
-        with open(path, "rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    with reading(path), open(path, "rb") as file:
+        content = file.read(MAX_FILE_BYTES + 1)
     return plain_value(content, str(path))
 
 

@@ -10,7 +10,7 @@ from gsdd_runtime.datasets.class_choice import choose_classes
 from gsdd_runtime.datasets.folder_layout import Layout, count_of, images_of, listed
 from gsdd_runtime.datasets.image_folder import read_layout
 from gsdd_runtime.datasets.real_data import RealData
-from gsdd_runtime.errors import InputError
+from gsdd_runtime.errors import InputError, reading
 from gsdd_runtime.progress import Reporter, silent
 
 FOLDER = "tiny-imagenet-200"
@@ -72,10 +72,8 @@ def _root(data_dir: str | os.PathLike[str] | None) -> Path:
 
 def _lines(path: Path) -> list[str]:
     try:
-        with open(path, encoding="utf-8") as file:
+        with reading(path, f"; {_REMEDY}"), open(path, encoding="utf-8") as file:
             text = file.read(_MAX_TEXT + 1)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}; {_REMEDY}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is no text: {_REMEDY}") from error
     lines = [line.strip() for line in text.splitlines() if line.strip()]

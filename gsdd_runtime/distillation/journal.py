@@ -15,7 +15,7 @@ from typing import Any
 from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.devices import peak_device_memory
 from gsdd_runtime.distillation.watching import Moment
-from gsdd_runtime.errors import InputError
+from gsdd_runtime.errors import InputError, reading
 from gsdd_runtime.memory import resident_memory
 
 # Between two records of steps.
@@ -32,10 +32,8 @@ def read_log(path: str | os.PathLike[str]) -> list[Record]:
     Raises:
         InputError: the file cannot be read, or is no log.
     """
-    try:
+    with reading(path):
         lines = Path(path).read_bytes().split(b"\n")
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     # A whole line ends, so that what follows the last end is torn, or nothing.
     records = [_parsed(line) for line in lines[:-1]]
     if not all(records):
