@@ -10,21 +10,25 @@ from gsdd_runtime.networks.network import Network, Size, draw_as_he, norm, too_s
 STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))
 
 
-class _Block(nn.Module):
-    """The basic block of ResNet."""
+class BasicBlock(nn.Module):
+    """The basic block of ResNet; ``pooled``, with average pools in place of strides."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, kind: str) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, kind: str, *, pooled: bool = False) -> None:
         super().__init__()
+        pool: list[nn.Module] = [nn.AvgPool2d(stride)] if pooled and stride != 1 else []
+        strided = 1 if pooled else stride
         self.body = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+            nn.Conv2d(inputs, outputs, 3, stride=strided, padding=1, bias=False),
             norm(outputs, kind),
             nn.ReLU(inplace=True),
+            *pool,
             nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
             norm(outputs, kind),
         )
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), norm(outputs, kind))
+            narrow = nn.Conv2d(inputs, outputs, 1, stride=strided, bias=False)
+            self.shortcut = nn.Sequential(narrow, *pool, norm(outputs, kind))
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(self.body(x) + self.shortcut(x))
@@ -45,7 +49,7 @@ def resnet18(channels: int, classes: int, size: Size, *, kind: str = "instance",
         layers.append(nn.MaxPool2d(3, stride=2, padding=1))
     inputs = 64
     for width, stride in STAGES:
-        layers += [_Block(inputs, width, stride, kind), _Block(width, width, 1, kind)]
+        layers += [BasicBlock(inputs, width, stride, kind), BasicBlock(width, width, 1, kind)]
         inputs = width
     # The field pools by 4 the 4 x 4 that 32 x 32 leaves; the mean over all is the same and takes any size.
     layers.append(nn.AdaptiveAvgPool2d(1))

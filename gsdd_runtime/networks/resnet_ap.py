@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from gsdd_runtime.networks.network import Network, Size, draw_as_he, norm, too_small
-from gsdd_runtime.networks.resnet import STAGES
+from gsdd_runtime.networks.resnet import STAGES, BasicBlock
 
 # By the longer side of the images: the kernel of the first convolution, and the average pool behind it.
 STEMS = ((64, 3, 1), (128, 3, 2), (float("inf"), 7, 4))
-
-
-class _Block(nn.Module):
-    """The basic block of ResNet with average pools in place of strides."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int, kind: str) -> None:
-        super().__init__()
-        pool: list[nn.Module] = [nn.AvgPool2d(stride)] if stride != 1 else []
-        self.body = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
-            norm(outputs, kind),
-            nn.ReLU(inplace=True),
-            *pool,
-            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
-            norm(outputs, kind),
-        )
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), *pool, norm(outputs, kind))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.body(x) + self.shortcut(x))
 
 
 def resnet_ap10(channels: int, classes: int, size: Size, *, kind: str = "instance") -> Network:
@@ -49,7 +26,7 @@ def resnet_ap10(channels: int, classes: int, size: Size, *, kind: str = "instanc
         layers.append(nn.AvgPool2d(pool))
     inputs = 64
     for width, stride in STAGES:
-        layers.append(_Block(inputs, width, stride, kind))
+        layers.append(BasicBlock(inputs, width, stride, kind, pooled=True))
         inputs = width
     layers.append(nn.AdaptiveAvgPool2d(1))
     network = Network(nn.Sequential(*layers), 512, classes)

@@ -8,6 +8,7 @@ CATALOG = "gsdd_runtime/networks/catalog.py"
 CONVNET = "gsdd_runtime/networks/convnet.py"
 MODEL_FILE = "gsdd_runtime/networks/model_file.py"
 OUTSIDE = "gsdd_runtime/networks/outside.py"
+RESNET = "gsdd_runtime/networks/resnet.py"
 RESNET_AP = "gsdd_runtime/networks/resnet_ap.py"
 VIT = "gsdd_runtime/networks/vit.py"
 
@@ -38,7 +39,7 @@ MUTATIONS = [
     ),
     Mutation(
         "pools a strided block of ResNet-AP on its shortcut alone",
-        RESNET_AP,
+        RESNET,
         "            *pool,\n            nn.Conv2d",
         "            nn.Conv2d",
         (f"{PUBLISHED}[resnetap10-3x32]",),
