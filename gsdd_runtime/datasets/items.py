@@ -19,6 +19,9 @@ from gsdd_runtime.progress import Progress, Reporter
 from gsdd_runtime.splatting.gaussians import MAX_CHANNELS, MAX_SIDE
 from gsdd_runtime.wording import counted
 
+# The image and the label of an index.
+Item = Callable[[int], tuple[Any, Any]]
+
 _TEST_SPLITS = ("test", "validation", "valid", "val")
 
 
@@ -44,9 +47,7 @@ class Shape:
             raise InputError(f"the size must be 1 to {MAX_SIDE} pixels a side, got {self.size}")
 
 
-def part_of_items(
-    item: Callable[[int], tuple[Any, Any]], count: int, where: str, shape: Shape, progress: Reporter
-) -> Part:
+def part_of_items(item: Item, count: int, where: str, shape: Shape, progress: Reporter) -> Part:
     """uint8 ``[count, C, H, W]`` and int64 ``[count]`` of items ``(image, label)``, each asked for once and in order.
 
     An image is a picture of Pillow, or uint8 or floats in [0, 1]: ``[H, W]``, ``[C, H, W]`` as a tensor, ``[H, W, C]``
@@ -113,7 +114,7 @@ def _label(value: Any, where: str) -> int:
     return int(value)
 
 
-def items_of_torch(dataset: Any, where: str) -> tuple[Callable[[int], tuple[Any, Any]], int]:
+def items_of_torch(dataset: Any, where: str) -> tuple[Item, int]:
     """Items and their number, of a dataset with ``len`` and ``[index]``.
 
     Raises:
@@ -148,9 +149,7 @@ def splits_of(dataset: Any) -> tuple[Any, Any]:
     return dataset["train"], next((dataset[name] for name in _TEST_SPLITS if name in dataset), None)
 
 
-def items_of_huggingface(
-    dataset: Any, image: str, label: str, where: str
-) -> tuple[Callable[[int], tuple[Any, Any]], int]:
+def items_of_huggingface(dataset: Any, where: str, *, image: str, label: str) -> tuple[Item, int]:
     """Items and their number, of one split.
 
     Raises:

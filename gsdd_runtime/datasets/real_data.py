@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -154,17 +155,10 @@ class RealData:
         Raises:
             InputError: a stream, other items, images of different shapes, a label that is no whole number.
         """
-        shape = items.Shape(size, channels, resize)
         if class_names is None and isinstance(getattr(dataset, "classes", None), (list, tuple)):
             class_names = [str(one) for one in dataset.classes]
-        train = items.part_of_items(
-            *items.items_of_torch(dataset, f"{name}: training"), f"{name}: training", shape, progress
-        )
-        tested = None
-        if test is not None:
-            pairs = items.items_of_torch(test, f"{name}: test")
-            tested = items.part_of_items(*pairs, f"{name}: test", shape.like(train[0]), progress)
-        return cls.of(name, train, tested, arrays.names_for(train[1], class_names, name), progress=progress)
+        shape = items.Shape(size, channels, resize)
+        return cls._from_items(name, items.items_of_torch, dataset, test, class_names, shape, progress)
 
     @classmethod
     def from_huggingface(
@@ -193,18 +187,34 @@ class RealData:
         Raises:
             InputError: a stream, no such column, or as for ``from_torch``.
         """
-        shape = items.Shape(size, channels, resize)
         training, split = items.splits_of(dataset)
         test = split if test is None else test
         if class_names is None:
             class_names = items.class_names_of(training, label)
-        pairs = items.items_of_huggingface(training, image, label, f"{name}: training")
-        train = items.part_of_items(*pairs, f"{name}: training", shape, progress)
-        tested = None
-        if test is not None:
-            pairs = items.items_of_huggingface(test, image, label, f"{name}: test")
-            tested = items.part_of_items(*pairs, f"{name}: test", shape.like(train[0]), progress)
-        return cls.of(name, train, tested, arrays.names_for(train[1], class_names, name), progress=progress)
+        items_of = partial(items.items_of_huggingface, image=image, label=label)
+        shape = items.Shape(size, channels, resize)
+        return cls._from_items(name, items_of, training, test, class_names, shape, progress)
+
+    @classmethod
+    def _from_items(
+        cls,
+        name: str,
+        items_of: Callable[[Any, str], tuple[items.Item, int]],
+        train: Any,
+        test: Any | None,
+        class_names: Sequence[str] | None,
+        shape: items.Shape,
+        progress: Reporter,
+    ) -> RealData:
+        """Of one dataset, or two, whose items and their number ``items_of`` gives, by the words for messages."""
+
+        def part(dataset: Any, words: str, shape: items.Shape) -> arrays.Part:
+            where = f"{name}: {words}"
+            return items.part_of_items(*items_of(dataset, where), where, shape, progress)
+
+        trained = part(train, "training", shape)
+        tested = None if test is None else part(test, "test", shape.like(trained[0]))
+        return cls.of(name, trained, tested, arrays.names_for(trained[1], class_names, name), progress=progress)
 
     @property
     def channels(self) -> int:
