@@ -16,17 +16,14 @@ from gsdd_runtime.commands.shared import (
     OverwriteOption,
     SeedOption,
     SetArgument,
-    check_own_preparation,
-    load_data,
+    load_data_for,
     print_json,
     takes_data,
 )
-from gsdd_runtime.errors import InputError
 from gsdd_runtime.wording import counted, percent
 
 if TYPE_CHECKING:
-    from gsdd_runtime.datasets import RealData
-    from gsdd_runtime.sets.distilled_set import DistilledSet
+    pass
 
 
 MeasuredOption = Annotated[
@@ -63,7 +60,8 @@ def command(
     with outputs.claim([place], reads=[path, *data.folders()], overwrite=overwrite):
         original = DistilledSet.load(path)
         # The real data is read first: a wrong name costs nothing then.
-        measured_on = _data(original, data, path)
+        with progress_bar() as progress:
+            measured_on = load_data_for(original, data, path, progress)
         result = compress(
             original, psnr=psnr, bits_per_gaussian=bits_per_gaussian, nbytes=nbytes, pixel_bits=pixel_bits
         )
@@ -109,15 +107,3 @@ def command(
             print(
                 f"  accuracy {name}: {percent(last['mean'], last['std'], repeats)} (last of {counted(epochs, 'epoch')})"
             )
-
-
-def _data(original: DistilledSet, options: DataOptions, path: Path) -> RealData | None:
-    """The data to measure on, of the set's size."""
-    if options.dataset is None:
-        given = options.given()
-        if given:
-            raise InputError(f"{given[0]} needs --dataset: name the data too")
-        return None
-    check_own_preparation(original, options, path)
-    with progress_bar() as progress:
-        return load_data(options, (original.height, original.width), progress)

@@ -215,6 +215,23 @@ def load_data(options: DataOptions, size: tuple[int, int] | None = None, progres
     return data
 
 
+def load_data_for(
+    source: DistilledSet, options: DataOptions, path: Path, progress: Reporter = silent
+) -> RealData | None:
+    """The real data that the options name, at the size of a set, the file ``path``; None where they name none.
+
+    Raises:
+        InputError: options of data without a dataset, or that a set with a preparation of its own does not take.
+    """
+    if options.dataset is None:
+        given = options.given()
+        if given:
+            raise InputError(f"{given[0]} needs --dataset: name the data too")
+        return None
+    check_own_preparation(source, options, path)
+    return load_data(options, (source.height, source.width), progress)
+
+
 def check_own_preparation(source: DistilledSet | TrainedModel, options: DataOptions, path: Path) -> None:
     """Raises InputError where the options ask for another preparation of images than a set or network has."""
     asked = [option for option in options.given() if option in ("--zca", "--normalization")]

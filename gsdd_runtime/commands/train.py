@@ -17,12 +17,10 @@ from gsdd_runtime.commands.shared import (
     OverwriteOption,
     SeedOption,
     SetArgument,
-    check_own_preparation,
-    load_data,
+    load_data_for,
     takes_data,
     warn_of_other_data,
 )
-from gsdd_runtime.errors import InputError
 from gsdd_runtime.progress import Reporter
 from gsdd_runtime.wording import counted, percent
 
@@ -106,14 +104,10 @@ def _data(distilled: DistilledSet, options: DataOptions, path: Path, progress: R
     """The data to test on, of the set's size, known to fit before anything is trained."""
     from gsdd_runtime.evaluation.real_test import check_fit
 
-    if options.dataset is None:
-        given = options.given()
-        if given:
-            raise InputError(f"{given[0]} needs --dataset: name the data too")
+    data = load_data_for(distilled, options, path, progress)
+    if data is None:
         return None
-    check_own_preparation(distilled, options, path)
     size = (distilled.height, distilled.width)
-    data = load_data(options, size, progress)
     check_fit(distilled, data, size)
     warn_of_other_data(distilled.fingerprint, size, data)
     return data
