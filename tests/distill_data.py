@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 import torch
 
 from gsdd_runtime.datasets import RealData
 from gsdd_runtime.distillation.batches import RealImages
+from gsdd_runtime.distillation.engine import Told
 from gsdd_runtime.distillation.images import SyntheticImages
 from gsdd_runtime.distillation.matching import Matching
 from gsdd_runtime.distillation.options import ResolvedOptions, resolve
@@ -58,3 +62,14 @@ def matching_of(
     problem, resolved = problem_of(data, representation, **options)
     objective = resolved.objective_type(problem, resolved.method_options)
     return Matching(objective, problem.images, resolved), problem
+
+
+def break_loss(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Makes the loss of matching no number at ``step``."""
+    honest = Matching.updates
+
+    def broken(self: Matching, now: int) -> Iterator[Told]:
+        for told in honest(self, now):
+            yield Told(told.loss * math.nan) if now == step else told
+
+    monkeypatch.setattr(Matching, "updates", broken)

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from distill_data import SMALL, blobs
+from distill_data import SMALL, blobs, break_loss
 
 import gsdd_runtime as gsdd
 from gsdd_runtime.distillation import distill, engine
-from gsdd_runtime.distillation.engine import Told
 from gsdd_runtime.distillation.images import SyntheticImages
-from gsdd_runtime.distillation.matching import Matching
 from gsdd_runtime.distillation.representations import REPRESENTATIONS
 from gsdd_runtime.errors import GsddError, InputError
 from gsdd_runtime.progress import Progress
@@ -150,13 +147,7 @@ def test_progress_counts_every_step_of_both_phases() -> None:
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = Matching.updates
-
-    def broken(self: Matching, step: int) -> Iterator[Told]:
-        for told in honest(self, step):
-            yield Told(told.loss * math.nan) if step == 7 else told
-
-    monkeypatch.setattr(Matching, "updates", broken)
+    break_loss(monkeypatch, step=7)
     out = tmp_path / "set.safetensors"
     with pytest.raises(GsddError, match="not finite at step 8 of 12 of match") as caught:
         distill(blobs(), device="cpu", out=out, checkpoint_interval=5, **SMALL)

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from distill_data import SMALL, blobs
+from distill_data import SMALL, blobs, break_loss
 from test_distill_checkpoint import StopError, stop_at
 
 from gsdd_runtime import DistilledSet
 from gsdd_runtime.commands.cli import run as command
 from gsdd_runtime.commands.progress_lines import line_a_minute
 from gsdd_runtime.distillation import distill, plan
-from gsdd_runtime.distillation.engine import Told
 from gsdd_runtime.distillation.journal import Journal, is_log, read_log, up_to
-from gsdd_runtime.distillation.matching import Matching
 from gsdd_runtime.distillation.planning import Timing
 from gsdd_runtime.distillation.watching import Moment
 from gsdd_runtime.errors import GsddError, InputError
@@ -114,13 +110,7 @@ def test_only_what_comes_again_is_taken_off() -> None:
 
 
 def test_a_loss_that_is_not_finite_is_in_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = Matching.updates
-
-    def broken(self: Matching, step: int) -> Iterator[Told]:
-        for told in honest(self, step):
-            yield Told(told.loss * math.nan) if step == 7 else told
-
-    monkeypatch.setattr(Matching, "updates", broken)
+    break_loss(monkeypatch, step=7)
     out = tmp_path / "set.safetensors"
     with pytest.raises(GsddError, match="not finite"):
         distilled(out)
