@@ -703,4 +703,25 @@ MUTATIONS = [
         "return True",
         ("test_distill_resuming.py::test_what_decides_the_result_is_refused_by_name",),
     ),
+    Mutation(
+        "tells of no coded pixels that overrun the storage",
+        RUN,
+        "        if over > 0:",
+        "        if False:",
+        ("test_distill_coding.py::test_pixels_that_take_more_than_the_storage_are_told_of",),
+    ),
+    Mutation(
+        "tells of an overrun by the bytes without the header",
+        "gsdd_runtime/distillation/storage.py",
+        "return image_bytes + HEADER_BYTES - coded_budget(data, ipc)",
+        "return image_bytes - coded_budget(data, ipc)",
+        ("test_distill_coding.py::test_pixels_that_take_more_than_the_storage_are_told_of",),
+    ),
+    Mutation(
+        "counts coded pixels of smaller images like those of whole ones",
+        CODED,
+        "smaller=options.downscale > 1",
+        "smaller=False",
+        ("test_distill_options.py::test_the_storage_holds_four_times_as_many_pixel_images_at_half_the_size",),
+    ),
 ]
