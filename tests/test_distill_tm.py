@@ -212,13 +212,47 @@ def test_labels_of_images_that_no_expert_gets_right_begin_with_their_class(
     assert torch.equal(moves[2].value, functional.one_hot(labels, 3).float() * (labels > 0).unsqueeze(1))
 
 
+def test_steps_above_a_loss_move_nothing(experts: str, moves: list[Moved]) -> None:
+    plain: list[Progress] = []
+    free = distilled(experts, learn_labels=True, iterations=4, progress=plain.append)
+    assert len(moves) == 4 * 3
+    moves.clear()
+    # Nothing moves before the second step, whose loss is thus that of the same step from the start.
+    told: list[Progress] = []
+    options = {"learn_labels": True, "iterations": 4, "most_loss": 1e-9}
+    with pytest.MonkeyPatch.context() as patch:
+        # Nor is a gradient taken.
+        patch.setattr(Tensor, "backward", pytest.fail)
+        still = distilled(experts, progress=told.append, **options)
+    assert not moves
+    assert [report.parts["left_out"] for report in told] == [1] * 4
+    assert still.training["learning_rate"] == pytest.approx(OPTIONS["start_rate"])
+    losses = [report.loss or 0.0 for report in told]
+    assert losses[0] == plain[0].loss
+    # Between the two least of them, whatever these are, one step moves.
+    least, second = sorted(losses)[:2]
+    told.clear()
+    options["most_loss"] = (least + second) / 2
+    moved = distilled(experts, progress=told.append, **options)
+    first = losses.index(least)
+    assert [report.parts["left_out"] for report in told[: first + 1]] == [1] * first + [0]
+    assert len(moves) == 3 * sum(report.parts["left_out"] == 0 for report in told)
+    assert not torch.equal(moved.pixels, still.pixels)
+    # A bound that no step reaches changes nothing.
+    options["most_loss"] = 1e9
+    assert torch.equal(distilled(experts, **options).pixels, free.pixels)
+
+
 class StopError(Exception):
     pass
 
 
-@pytest.mark.parametrize("stop", [1, 4])
-def test_a_stopped_run_ends_in_the_same_bytes(stop: int, experts: str, tmp_path: Path) -> None:
-    options = {"iterations": 6, "learn_labels": True, "representation": "gaussians", "fit_steps": 2}
+# With the bound, the first steps are left out, and optimisers keep nothing yet.
+@pytest.mark.parametrize(("stop", "most_loss"), [(1, None), (4, None), (1, 1e-9)])
+def test_a_stopped_run_ends_in_the_same_bytes(stop: int, most_loss: float | None, experts: str, tmp_path: Path) -> None:
+    options = {
+        "iterations": 6, "learn_labels": True, "representation": "gaussians", "fit_steps": 2, "most_loss": most_loss,
+    }  # fmt: skip
     whole, out = tmp_path / "whole.safetensors", tmp_path / "set.safetensors"
     distilled(experts, out=whole, **options)
 
@@ -269,6 +303,7 @@ OTHERS = easy_data(name="others", train=easy_images(30, 1, 9))
         ({"batch_syn": 7}, "batch_syn is 7, more than the 6 images of the set: lower it"),
         ({"batch_real": 4}, "batch_real is an option of method dm"),
         ({"start_rate": 0.0}, "start_rate must be a number above 0"),
+        ({"most_loss": 0.0}, "most_loss must be a number above 0"),
     ],
 )
 def test_what_cannot_be_matched_is_refused_first(changes: dict[str, Any], words: str, experts: str) -> None:

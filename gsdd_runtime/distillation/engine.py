@@ -27,11 +27,13 @@ class Told:
         loss: detached.
         parts: scalars for the log, by name.
         images: that were looked at for it.
+        moves: whether the masters, and what is learned, are to move by them.
     """
 
     loss: Tensor
     parts: Mapping[str, Tensor | float] = field(default_factory=dict)
     images: int = 0
+    moves: bool = True
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def run_phase(
     if start is not None:
         if start.step > phase.steps:
             raise InputError(NOT_OURS)
-        state.restore(start.tensors, moved=start.step > 0)
+        state.restore(start.tensors)
         first = start.step
     for step in range(first, phase.steps):
         factor = phase.learning_rate_factor(step)
@@ -131,7 +133,7 @@ def _step(
     _forget(optimizers)
     for told in phase.updates(step):
         loss = told.loss
-        penalty = state.representation.penalty()
+        penalty = state.representation.penalty() if told.moves else None
         if penalty is not None:
             penalty.backward()
             loss = loss + penalty.detach()
@@ -139,10 +141,11 @@ def _step(
         value, *others = _numbers([loss, *parts.values()], optimizers, loss.device)
         if not math.isfinite(value):
             raise GsddError(_not_finite(phase, step, writer))
-        for optimizer in optimizers:
-            optimizer.step()
-        state.representation.constrain()
-        _keep_within(phase.learned())
+        if told.moves:
+            for optimizer in optimizers:
+                optimizer.step()
+            state.representation.constrain()
+            _keep_within(phase.learned())
         _forget(optimizers)
         total += value
         images += told.images

@@ -33,22 +33,25 @@ class Matching:
         """Adds the gradients of ``step`` to the masters: once, or after each loss, as the objective says."""
         total = torch.zeros((), device=self._options.device)
         parts: dict[str, Tensor | float] = {}
+        moves = True
         problem = self._objective.problem
         given = problem.given
         for loss in self._objective.losses(step):
-            loss.value.backward()
+            if loss.moves:
+                loss.value.backward()
             told = (loss.value if loss.told is None else loss.told).detach()
             if self._objective.update == "loss":
                 self._images.spread()
-                yield Told(told, loss.parts, problem.given - given)
+                yield Told(told, loss.parts, problem.given - given, loss.moves)
                 given = problem.given
                 continue
             self._images.relieve()
             total += told
+            moves &= loss.moves
             for name, part in loss.parts.items():
                 parts[name] = parts.get(name, 0.0) + part
         if self._objective.update == "step":
             self._images.spread()
-            yield Told(total, parts, problem.given - given)
+            yield Told(total, parts, problem.given - given, moves)
         # The images have moved.
         self._objective.after(step)

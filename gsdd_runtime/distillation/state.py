@@ -44,17 +44,17 @@ class RunState:
             tensors |= {f"objective/{name}": value.detach() for name, value in self.objective.state().items()}
         return tensors
 
-    def restore(self, tensors: dict[str, Tensor], *, moved: bool) -> None:
+    def restore(self, tensors: dict[str, Tensor]) -> None:
         """Puts ``tensors`` in place.
 
         Args:
             tensors: as :meth:`tensors` names them.
-            moved: whether the optimisers have taken a step.
 
         Raises:
             InputError: they are not those of this run.
         """
-        expected = self._expected(moved)
+        # Optimisers keep nothing before their first move, which steps may leave out.
+        expected = self._expected(any(name.startswith("optimizer/") for name in tensors))
         if tensors.keys() != expected.keys() or not all(
             tensors[name].shape == form.shape and tensors[name].dtype == form.dtype and _finite(tensors[name])
             for name, form in expected.items()

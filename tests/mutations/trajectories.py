@@ -11,6 +11,7 @@ TM = "gsdd_runtime/distillation/objectives/tm.py"
 
 PLAIN = ("test_trajectory_distance.py::test_gradients_are_those_of_the_plain_graph",)
 STEP = ("test_distill_tm.py::test_a_step_is_its_formula",)
+BOUND = ("test_distill_tm.py::test_steps_above_a_loss_move_nothing",)
 OWN = ("test_distill_tm.py::test_a_run_goes_on_with_its_own_experts_alone",)
 
 MUTATIONS = [
@@ -44,6 +45,27 @@ MUTATIONS = [
         "later = epoch + self.options.expert_epochs - 1",
         STEP,
         short=True,
+    ),
+    Mutation(
+        "leaves out the steps below the bound of the loss",
+        TM,
+        "left_out = float(distance.detach()) > most",
+        "left_out = float(distance.detach()) <= most",
+        BOUND,
+    ),
+    Mutation(
+        "moves what is learned by a step that is left out",
+        "gsdd_runtime/distillation/engine.py",
+        "        if told.moves:\n            for",
+        "        if True:\n            for",
+        BOUND,
+    ),
+    Mutation(
+        "takes the gradient of a step that is left out",
+        "gsdd_runtime/distillation/matching.py",
+        "if loss.moves:",
+        "if True:",
+        BOUND,
     ),
     Mutation(
         "draws the same change in every unrolled step",

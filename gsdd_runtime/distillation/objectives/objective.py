@@ -23,11 +23,14 @@ class Loss:
         value: a scalar; its gradient moves the images and whatever is learned.
         parts: scalars for the log, by name.
         told: what the log calls the loss, where ``value`` stands for its gradient alone.
+        moves: False for one that is told of alone: no gradient is taken, and the move that it would be part of is left
+            out, for the images and for what is learned.
     """
 
     value: Tensor
     parts: Mapping[str, Tensor | float] = field(default_factory=dict)
     told: Tensor | None = None
+    moves: bool = True
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,10 @@ class TrajectoryMatching(Objective):
             None, "Distilled images of an unrolled step; it is what memory goes by.", least=1,
             shown=f"{DEFAULT_BATCH}, or all where there are fewer",
         )  # fmt: skip
+        most_loss: float | None = option(
+            None, "Steps whose loss is above move nothing (DATM, whose release has 1, and 1.1 at IPC 1 of CIFAR-10).",
+            above=0, shown="none",
+        )  # fmt: skip
         start_rate: float = option(1e-2, "The learned rate of the unrolled steps, at first.", above=0)
         lr_lr: float = option(1e-5, "Rate that the learned rate moves at, by SGD with momentum.")
         learn_labels: bool = option(False, "Learn a soft label for each image, from those of the experts (DATM).")
@@ -120,7 +124,13 @@ class TrajectoryMatching(Objective):
         places = [torch.searchsorted(used, batch).to(device) for batch in batches]
         unrolling = Unrolling(start, target, places, partial(self._step_loss, step))
         labels = self._targets()[used.to(device)]
-        yield Loss(trajectory_distance(unrolling, images, labels, self._rate), {"start_epoch": float(epoch)})
+        distance = trajectory_distance(unrolling, images, labels, self._rate)
+        parts, most = {"start_epoch": float(epoch)}, self.options.most_loss
+        if most is None:
+            yield Loss(distance, parts)
+            return
+        left_out = float(distance.detach()) > most
+        yield Loss(distance, parts | {"left_out": float(left_out)}, moves=not left_out)
 
     def footprint(self) -> Footprint:
         return Footprint(1, int(self.options.batch_syn or 1), self._working_bytes)
