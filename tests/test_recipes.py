@@ -15,6 +15,7 @@ from gsdd_runtime.errors import InputError
 from gsdd_runtime.evaluation.accuracy import evaluate
 from gsdd_runtime.networks import Network, build
 from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.training.augmentation import draw_dsa
 from gsdd_runtime.training.mixing import cropped, cutmix
 from gsdd_runtime.training.recipe import RECIPES, ChosenRecipe, Recipe, choose_recipe
 from gsdd_runtime.training.teacher import Teacher
@@ -39,6 +40,8 @@ def chosen(name: str | None, images: int = 100, classes: int = 10, **changes: An
                    "augment": "cutmix", "descent": "adamw", "schedule": "cosine", "crop_scale": 0.08}),
         ("rded", {"epochs": 300, "batch_size": 50, "learning_rate": 0.001, "weight_decay": 0.01, "temperature": 20,
                   "augment": "cutmix", "descent": "adamw", "schedule": "half-cosine", "crop_scale": 0.5}),
+        ("ncfm", {"epochs": 2000, "batch_size": 128, "learning_rate": 0.001, "weight_decay": 0.01, "mixed": 0.5,
+                  "augment": "dsa-cutmix", "descent": "adamw-all", "schedule": "fifths", "temperature": 1}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
@@ -93,7 +96,9 @@ def test_a_change_is_a_change_of_the_recipe() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"descent": "lion"}, {"schedule": "linear"}, {"temperature": 0.0}, {"crop_scale": 0.0}], ids=str
+    "change",
+    [{"descent": "lion"}, {"schedule": "linear"}, {"temperature": 0.0}, {"crop_scale": 0.0}, {"mixed": 1.5}],
+    ids=str,
 )
 def test_what_no_recipe_knows_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(change))):
@@ -178,6 +183,52 @@ def test_cutmix_trains_on_mixed_images_and_mixed_labels() -> None:
     torch.testing.assert_close(losses[0], expected.detach())
 
 
+def test_ncfm_mixes_half_of_the_batches_after_several_changes() -> None:
+    """Batches by hand: a flip, a color, one of three, and a coin for CutMix."""
+    recipe = Recipe(epochs=1, batch_size=2, learning_rate=1e-30, augment="dsa-cutmix", descent="adamw-all", mixed=0.5)
+    distilled = easy_set(DATA)
+    network = build("convnet1-w4", 1, 3, (8, 8), seed=0)
+    mixed = 0
+    losses: list[Tensor] = []
+    for seed in range(8):
+        train_network(
+            network, Examples(distilled, CPU), recipe, torch.Generator().manual_seed(seed),
+            lambda _, loss: losses.append(loss),
+        )  # fmt: skip
+        generator = torch.Generator().manual_seed(seed)
+        for part in torch.randperm(9, generator=generator).split(2):
+            images, targets = distilled.decode(part, normalize=True), torch.eye(3)[distilled.labels[part]]
+            for strategy in ("flip", "color", "crop_scale_rotate"):
+                images = draw_dsa(generator, len(part), strategy=strategy).apply(images)
+            if torch.rand((), generator=generator, dtype=torch.float64) < 0.5:
+                images, mix = cutmix(images, generator)
+                targets = mix.share * targets + (1 - mix.share) * targets[mix.partners]
+                mixed += 1
+        expected = -(targets * network(images).log_softmax(dim=1)).sum(dim=1).mean()
+        torch.testing.assert_close(losses[-1], expected.detach())
+    assert 10 < mixed < 30
+
+
+def test_ncfm_halves_its_rate_after_each_fifth_and_decays_every_number() -> None:
+    """PyTorch's own AdamW and MultiStepLR, as the published code makes them."""
+    recipe = chosen("ncfm", epochs=13, augment=None).recipe
+    distilled = easy_set(DATA)
+    ours, expected = (build("convnet1-w4", 1, 3, (8, 8), seed=0) for _ in range(2))
+    optimizer = torch.optim.AdamW(expected.parameters(), lr=1e-3)
+    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [k * 13 // 5 for k in (1, 2, 3, 4)], gamma=0.5)
+    generator = torch.Generator().manual_seed(1)
+    for epoch in range(1, 14):
+        assert recipe.rate(epoch) == pytest.approx(optimizer.param_groups[0]["lr"])
+        images, labels = Examples(distilled, CPU).batch(torch.randperm(9, generator=generator))
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(expected(images), labels).backward()
+        optimizer.step()
+        scheduler.step()
+    train_network(ours, Examples(distilled, CPU), recipe, torch.Generator().manual_seed(1), lambda *_: None)
+    for one, other in zip(ours.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-7)
+
+
 def test_a_teacher_labels_what_the_network_sees() -> None:
     """Its labels are of the mixed images, at the recipe's temperature, whatever the set's labels say."""
     recipe = Recipe(epochs=1, augment="cutmix", descent="adamw", schedule="cosine", temperature=5.0)
@@ -198,7 +249,7 @@ def test_a_teacher_labels_what_the_network_sees() -> None:
     torch.testing.assert_close(losses[0], expected.detach())
 
 
-@pytest.mark.parametrize("name", ["dm", "dc", "sre2l", "rded"])
+@pytest.mark.parametrize("name", ["dm", "dc", "sre2l", "rded", "ncfm"])
 def test_a_recipe_is_named_with_all_its_numbers(name: str) -> None:
     result = evaluate(easy_set(DATA), DATA, recipe=name, **FAST)
     document = result.to_dict()
@@ -222,7 +273,7 @@ def test_a_recipe_of_teachers_learns_what_the_teacher_knows() -> None:
 
 
 def test_every_recipe_is_in_the_table_once() -> None:
-    assert list(RECIPES) == ["dm", "dc", "mtt", "sre2l", "rded", "cross"]
+    assert list(RECIPES) == ["dm", "dc", "mtt", "sre2l", "rded", "ncfm", "cross"]
 
 
 @pytest.mark.parametrize(

@@ -45,14 +45,16 @@ RecipeOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="dm, dc, mtt, sre2l, rded, or cross: a rate for each network. [default: mtt where the set has a learned "
-        "rate, else dm]",
+        help="dm, dc, mtt, sre2l, rded, ncfm, or cross: a rate for each network. [default: mtt where the set has a "
+        "learned rate, else dm]",
     ),
 ]
 EpochsOption = Annotated[int | None, typer.Option(min=1, help="Passes over a set. [default: the recipe's]")]
 RateOption = Annotated[float | None, typer.Option("--learning-rate", help="[default: the set's, or the recipe's]")]
 BatchOption = Annotated[int | None, typer.Option("--batch-size", min=1, help="[default: the recipe's]")]
-AugmentOption = Annotated[str | None, typer.Option("--augment", help="dsa, cutmix or none. [default: the recipe's]")]
+AugmentOption = Annotated[
+    str | None, typer.Option("--augment", help="dsa, cutmix, dsa-cutmix or none. [default: the recipe's]")
+]
 RepeatsOption = Annotated[
     int | None,
     typer.Option("--repeats", "--seeds", min=1, help="Networks of each kind, each from its own seed. [default: 5]"),

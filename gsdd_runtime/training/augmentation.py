@@ -134,6 +134,20 @@ def dsa(
     return draw_dsa(generator, 1 if shared else images.shape[0], strategy=strategy).apply(images)
 
 
+def dsa_several(images: Tensor, generator: torch.Generator) -> Tensor:
+    """A flip, a change of color, and one of crop, scale and rotate, each with its own amounts for every image.
+
+    IDC's form of DSA where CutMix follows, as NCFM and DANCE take it (``DiffAug`` without cutout in their code).
+
+    Args:
+        images: as :func:`dsa` takes them.
+        generator: the only source of chance.
+    """
+    for strategy in ("flip", "color", "crop_scale_rotate"):
+        images = dsa(images, generator, strategy=strategy)
+    return images
+
+
 def _kinds_of(strategy: str) -> list[str]:
     kinds = strategy.split("_")
     for kind in kinds:

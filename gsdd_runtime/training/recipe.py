@@ -16,9 +16,9 @@ from gsdd_runtime.sets.checks import is_number
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.training.augmentation import chosen_augmentation
 
-DESCENTS = ("sgd", "adamw")
-SCHEDULES = ("step", "cosine", "half-cosine")
-CUTMIX = "cutmix"
+DESCENTS = ("sgd", "adamw", "adamw-all")
+SCHEDULES = ("step", "cosine", "half-cosine", "fifths")
+CUTMIX, DSA_CUTMIX = "cutmix", "dsa-cutmix"
 # An argument that is left to the recipe.
 AS_RECIPE = "recipe"
 # Of a set's facts: the learning rate that was learned with it.
@@ -36,14 +36,17 @@ class Recipe:
         batch_size: images of a step; the last batch of an epoch may be smaller.
         learning_rate: at the first step.
         momentum: of SGD; AdamW takes betas of 0.9 and 0.999.
-        weight_decay: of the optimiser; AdamW's spares numbers that are no weights of a layer, as SRe2L's code does.
-        augment: ``"dsa"``; ``"cutmix"``, a random crop scaled up, a flip and CutMix; ``"none"`` or None, which is kept,
-            for the images as they are.
-        descent: ``"sgd"`` or ``"adamw"``.
+        weight_decay: of the optimiser.
+        augment: ``"dsa"``; ``"cutmix"``, a random crop scaled up, a flip and CutMix; ``"dsa-cutmix"``, several kinds
+            of DSA (``dsa_several``) and CutMix; ``"none"`` or None, which is kept, for the images as they are.
+        descent: ``"sgd"``; ``"adamw"``, whose decay spares numbers that are no weights of a layer, as SRe2L's code
+            does; ``"adamw-all"``, PyTorch's own.
         schedule: ``"step"`` divides the rate by ten halfway, with a fresh optimiser; ``"cosine"`` lowers it to 0 from
-            epoch to epoch; ``"half-cosine"`` only to half of it, as RDED's code does.
+            epoch to epoch; ``"half-cosine"`` only to half of it, as RDED's code does; ``"fifths"`` halves it after each
+            fifth of the epochs, as NCFM's code does.
         temperature: that logits are divided by where labels are soft; a teacher's are as well.
         crop_scale: the least share of an image that a random crop of ``"cutmix"`` keeps.
+        mixed: share of the batches that CutMix mixes, drawn for each.
 
     Raises:
         InputError: a number out of range, or another augmentation, descent or schedule.
@@ -59,6 +62,7 @@ class Recipe:
     schedule: str = "step"
     temperature: float = 1.0
     crop_scale: float = 0.08
+    mixed: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -74,16 +78,20 @@ class Recipe:
             raise InputError(f"weight_decay must be at least 0, got {self.weight_decay}")
         if not 0 < self.crop_scale <= 1:
             raise InputError(f"crop_scale must be above 0 and at most 1, got {self.crop_scale}")
+        if not 0 <= self.mixed <= 1:
+            raise InputError(f"mixed must be at least 0 and at most 1, got {self.mixed}")
         for name, known in (("descent", DESCENTS), ("schedule", SCHEDULES)):
             if getattr(self, name) not in known:
                 raise InputError(f"{name} {getattr(self, name)!r} is not known: choose one of {', '.join(known)}")
-        if self.augment != CUTMIX:
+        if self.augment not in (CUTMIX, DSA_CUTMIX):
             object.__setattr__(self, "augment", chosen_augmentation(self.augment))
 
     def rate(self, epoch: int) -> float:
         """The learning rate of ``epoch``, from 1."""
         if self.schedule == "step":
             return self.learning_rate / (10 if 0 < self.epochs // 2 < epoch else 1)
+        if self.schedule == "fifths":
+            return self.learning_rate * 0.5 ** sum(part * self.epochs // 5 < epoch for part in range(1, 5))
         share = (epoch - 1) / self.epochs / (2 if self.schedule == "half-cosine" else 1)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
 
@@ -96,6 +104,8 @@ class Recipe:
             return torch.optim.SGD(
                 network.parameters(), lr=learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
             )
+        if self.descent == "adamw-all":
+            return torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=self.weight_decay)
         weights = [value for name, value in network.named_parameters() if "weight" in name and value.dim() > 1]
         kept = {id(value) for value in weights}
         others = [value for value in network.parameters() if id(value) not in kept]
@@ -113,6 +123,7 @@ _TEACHERS = Recipe(
 # - mtt: GeorgeCazenavette/mtt-distillation: DM's with the learned rate.
 # - sre2l: VILA-Lab/SRe2L, validate/train_FKD.sh, without its stored label of every view.
 # - rded: LINs-lab/RDED, argument.py, without its shuffling of patches; the batch goes by the images a class.
+# - ncfm: gszfwsb/NCFM at de92fb8, condenser/evaluate.py and config/, without its teacher.
 # - cross: GSDD's evaluate_cross_arch.py: DM's with a cosine, at the rate of each network (``networks.published``).
 RECIPES: dict[str, Recipe] = {
     "dm": Recipe(),
@@ -120,6 +131,17 @@ RECIPES: dict[str, Recipe] = {
     "mtt": Recipe(),
     "sre2l": _TEACHERS,
     "rded": replace(_TEACHERS, batch_size=100, schedule="half-cosine", crop_scale=0.5),
+    "ncfm": Recipe(
+        epochs=2000,
+        batch_size=128,
+        learning_rate=1e-3,
+        momentum=0.0,
+        weight_decay=0.01,
+        augment=DSA_CUTMIX,
+        descent="adamw-all",
+        schedule="fifths",
+        mixed=0.5,
+    ),
     "cross": Recipe(schedule="cosine"),
 }
 # RDED's batches by the least images a class; twice as large from 100 classes on.

@@ -17,9 +17,9 @@ from gsdd_runtime.networks import Network, Size
 from gsdd_runtime.progress import Progress, Reporter, silent
 from gsdd_runtime.seeds import derived_generator
 from gsdd_runtime.sets.distilled_set import DistilledSet, check_distilled_set
-from gsdd_runtime.training.augmentation import dsa
+from gsdd_runtime.training.augmentation import dsa, dsa_several
 from gsdd_runtime.training.mixing import Mix, cropped, cutmix
-from gsdd_runtime.training.recipe import AS_RECIPE, CUTMIX, Recipe, recipe_for
+from gsdd_runtime.training.recipe import AS_RECIPE, CUTMIX, DSA_CUTMIX, Recipe, recipe_for
 from gsdd_runtime.training.teacher import Teacher, check_classes
 
 # Decoded images up to this many bytes are kept; beyond, each batch is decoded when it comes.
@@ -231,8 +231,12 @@ def train_epoch(
 
 def augmented(images: Tensor, recipe: Recipe, generator: torch.Generator) -> tuple[Tensor, Mix | None]:
     """A batch as the recipe changes it, and which images it mixed."""
-    if recipe.augment == CUTMIX:
-        return cutmix(cropped(images, generator, recipe.crop_scale), generator)
+    if recipe.augment in (CUTMIX, DSA_CUTMIX):
+        crops = recipe.augment == CUTMIX
+        images = cropped(images, generator, recipe.crop_scale) if crops else dsa_several(images, generator)
+        if recipe.mixed < 1 and float(torch.rand((), generator=generator, dtype=torch.float64)) >= recipe.mixed:
+            return images, None
+        return cutmix(images, generator)
     return images if recipe.augment is None else dsa(images, generator), None
 
 

@@ -270,6 +270,20 @@ MUTATIONS = [
         ("test_mixing.py::test_mixed_labels_go_by_area",),
     ),
     Mutation(
+        "mixes the batches that the coin leaves out",
+        "gsdd_runtime/training/trainer.py",
+        ">= recipe.mixed:",
+        "< recipe.mixed:",
+        ("test_recipes.py::test_ncfm_mixes_half_of_the_batches_after_several_changes",),
+    ),
+    Mutation(
+        "spares what PyTorch's AdamW decays",
+        "gsdd_runtime/training/recipe.py",
+        'if self.descent == "adamw-all":',
+        'if self.descent == "adamw-none":',
+        ("test_recipes.py::test_ncfm_halves_its_rate_after_each_fifth_and_decays_every_number",),
+    ),
+    Mutation(
         "tells the deviation over networks as that over sets",
         COMPARISON,
         '"last_epoch": figures([result.last_epoch_mean for result in group]),',
