@@ -40,7 +40,7 @@ test: build ## run the tests
 	$(BIN)/python -m pytest
 
 # The kernel alone: no Python, no torch.
-KERNEL_ONLY := -DGSDD_TORCH=OFF -DGSDD_ONNXRUNTIME=OFF -DGSDD_TENSORRT=OFF
+KERNEL_ONLY := -DGSDD_TORCH=OFF -DGSDD_ONNXRUNTIME=OFF -DGSDD_TENSORRT=OFF -DGSDD_DALI=OFF
 
 mutations: build ## show that tests notice each change in tests/mutations; MUTATIONS=--short for CI's list
 	$(BIN)/python tests/mutations/run.py $(MUTATIONS)
@@ -57,6 +57,15 @@ test-arm64: ## test the kernel compiled for arm64 under an emulator
 cuda-report: $(READY) ## compile the CUDA kernel for every GPU and print its registers; fails on spills
 	$(BIN)/cmake -S . -B build/cuda -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) $(KERNEL_ONLY) -DGSDD_CUDA=ON
 	$(BIN)/cmake --build build/cuda --target splat_cuda_report
+
+.PHONY: dali jax
+dali: $(READY) ## install NVIDIA DALI (476 MB) without its image codecs; the next build makes our operator for it
+	$(PIP) --no-deps nvidia-dali-cuda130
+	$(PIP) optree 'libcst~=1.8' six astunparse gast makefun nvtx
+	@rm -f $(BUILT)
+
+jax: $(READY) ## install JAX for the CPU, in which a test then trains from the loader
+	$(PIP) jax
 
 headers: $(READY) ## fetch the headers of ONNX Runtime and TensorRT, which `make build` does too where it can
 	$(BIN)/python plugins/onnxruntime/fetch_headers.py

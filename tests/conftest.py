@@ -10,7 +10,10 @@ import pytest
 import torch
 from doors import DOORS, Door
 
+from gsdd_runtime.decoders.dali_operator import dali_problem
 from gsdd_runtime.devices import cuda_index, cuda_problem
+from gsdd_runtime.errors import LibraryNotBuiltError
+from gsdd_runtime.splatting.native import plugin_library
 
 _TENSORRT = ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings")
 
@@ -23,10 +26,22 @@ def _no_tensorrt() -> str | None:
     return None if any(map(find_spec, _TENSORRT)) else f"none of {', '.join(_TENSORRT)} is installed"
 
 
+def _no_dali() -> str | None:
+    problem = dali_problem()
+    if problem is not None:
+        return problem
+    try:
+        plugin_library("dali")
+    except LibraryNotBuiltError as error:
+        return str(error)
+    return None
+
+
 # Marker: why it cannot run here, and the variable that makes that a failure.
 _NEEDS = {
     "cuda": (_no_cuda, "GSDD_REQUIRE_CUDA"),
     "tensorrt": (_no_tensorrt, "GSDD_REQUIRE_TENSORRT"),
+    "dali": (_no_dali, "GSDD_REQUIRE_DALI"),
 }
 
 

@@ -165,6 +165,17 @@ def _onnx_evaluator(
     return render_with_reference_evaluator(gaussians, height, width, native_size, supersample)
 
 
+def _dali(device: str) -> Render:
+    def render(
+        gaussians: Tensor, height: int, width: int, native_size: tuple[int, int] | None, supersample: int
+    ) -> Tensor:
+        from dali_pipelines import render_with_dali
+
+        return render_with_dali(gaussians, height, width, native_size, supersample, device=device)
+
+    return render
+
+
 def _cuda(gaussians: Tensor, height: int, width: int, native_size: tuple[int, int] | None, supersample: int) -> Tensor:
     return _native(gaussians.cuda(), height, width, native_size, supersample).cpu()
 
@@ -175,6 +186,7 @@ def _cuda_gradient(
     return _by_autograd(_native)(grad_images.cuda(), gaussians.cuda(), native_size, supersample).cpu()
 
 
+_NO_EMPTY_BATCH = {"no-images": "DALI has no empty batches"}
 _SLOW_ON_HOST = "the emulated threads need 10 s for it; test_cuda_host.py draws a part of it"
 
 DOORS: list[Door] = [
@@ -196,5 +208,7 @@ DOORS: list[Door] = [
     # Worst: 1.2e-6, along a needle.
     Door("onnx-inlined", _onnx_inlined, missing=_onnx_missing, image_absolute=1e-5),
     Door("onnxruntime-library", _onnx_library, _onnx_library_gradient, missing=_onnx_library_missing),
+    Door("dali-cpu", _dali("cpu"), marks=("dali",), excluded=_NO_EMPTY_BATCH),
+    Door("dali-gpu", _dali("gpu"), marks=("dali", "cuda"), excluded=_NO_EMPTY_BATCH),
     Door("onnx-reference-evaluator", _onnx_evaluator, missing=_onnx_missing, image_absolute=1e-5),
 ]

@@ -128,7 +128,17 @@ def test_architectures_that_are_asked_for_are_not_chosen(machine: Machine) -> No
 
 
 def configure(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [*CMAKE, "-S", str(ROOT), "-B", str(folder), "-DGSDD_TORCH=OFF", "-DGSDD_ONNXRUNTIME=OFF", *options]
+    command = [
+        *CMAKE,
+        "-S",
+        str(ROOT),
+        "-B",
+        str(folder),
+        "-DGSDD_TORCH=OFF",
+        "-DGSDD_ONNXRUNTIME=OFF",
+        "-DGSDD_DALI=OFF",
+        *options,
+    ]
     return subprocess.run(command, capture_output=True, text=True)
 
 

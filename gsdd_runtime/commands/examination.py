@@ -47,6 +47,7 @@ def examine() -> list[Finding]:
         _library("onnxruntime", lambda: _onnxruntime_decode("onnxruntime library", library=True)),
         _library("tensorrt"),
         tensorrt_engine(),
+        _library("dali", _dali_decode),
         _gsplat(),
     ]
 
@@ -200,6 +201,32 @@ def _onnxruntime_decode(part: str, *, library: bool) -> Finding:
 
     remedy = "rebuild with `make build`" if library else "pip install --force-reinstall 'gsdd-rt[export,onnxruntime]'"
     return _checked(part, difference, "an exported model runs", remedy, required=False)
+
+
+def _dali_decode() -> Finding:
+    """Runs a pipeline of DALI on the CPU."""
+    import torch
+
+    from gsdd_runtime.decoders.dali_operator import dali_problem, load_operator
+    from gsdd_runtime.loading.dali import pipeline
+    from gsdd_runtime.sets.distilled_set import DistilledSet
+
+    problem, remedy = dali_problem(), "build it again with `make dali build` (docs/dali.md)"
+    if problem is not None:
+        text, _, remedy = problem.partition(": ")
+        return Finding("dali library", "missing", text, remedy)
+
+    def difference() -> float:
+        gaussians = _sample()
+        distilled = DistilledSet(gaussians, torch.tensor([0, 1]), 24, 24)
+        images, _ = pipeline(distilled, 2, device="cpu", shuffle=False, normalize=False).run()
+        return (torch.as_tensor(images.as_array()).double() - _reference(gaussians)).abs().max().item()
+
+    try:
+        detail = f"a pipeline of DALI {load_operator().__version__} runs"
+    except GsddError as error:
+        return Finding("dali library", "broken", str(error)[:300], remedy)
+    return _checked("dali library", difference, detail, remedy, required=False)
 
 
 def tensorrt_engine() -> Finding:

@@ -108,7 +108,7 @@ class DistilledLoader:
             self.decoder = open_decoder(decoder, self._source, **form)
         self._length = len(self.decoder)
         self.batch_size, self.shuffle, self.seed, self.drop_last = batch_size, shuffle, seed, drop_last
-        self.rank, self.world_size = _share(rank, world_size)
+        self.rank, self.world_size = share(rank, world_size)
         check_sharing(
             self._length,
             batch_size=batch_size,
@@ -299,7 +299,7 @@ def _content(tensor: Tensor) -> memoryview:
     return tensor.contiguous().cpu().view(torch.uint8).reshape(-1).numpy().data
 
 
-def _share(rank: int | None, world_size: int | None) -> tuple[int, int]:
+def share(rank: int | None, world_size: int | None) -> tuple[int, int]:
     """Rank and world size: as given, else of torch.distributed where it runs, else 0 of 1."""
     if (rank is None) != (world_size is None):
         raise InputError("give both rank and world_size, or neither")

@@ -13,12 +13,14 @@ LIBRARIES = {
     "torch": "libgsdd_torch.so",
     "onnxruntime": "libgsdd_onnxruntime.so",
     "tensorrt": "libgsdd_tensorrt.so",
+    "dali": "libgsdd_dali.so",
 }
 
 _REMEDIES = {
     "torch": "run `make build` in a checkout, or install a wheel of gsdd-rt",
     "onnxruntime": "build with the ONNX Runtime headers at hand (docs/building.md)",
     "tensorrt": "build with nvcc and the TensorRT headers at hand (docs/tensorrt.md)",
+    "dali": "run `make dali build` in a checkout (docs/dali.md)",
 }
 
 
@@ -36,7 +38,7 @@ def installed_file(*parts: str) -> Path | None:
 
 
 def plugin_library(runtime: str) -> Path:
-    """The path of the native library for ``"torch"``, ``"onnxruntime"`` or ``"tensorrt"``.
+    """The path of the native library for ``"torch"``, ``"onnxruntime"``, ``"tensorrt"`` or ``"dali"``.
 
     The environment variable ``GSDD_PLUGIN_DIR`` names a folder that is searched before the installed package.
 

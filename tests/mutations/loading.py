@@ -8,6 +8,7 @@ LOADER = "gsdd_runtime/loading/loader.py"
 MAP = "gsdd_runtime/loading/map_dataset.py"
 PREFETCH = "gsdd_runtime/loading/prefetch.py"
 SAMPLING = "gsdd_runtime/loading/sampling.py"
+DALI = "gsdd_runtime/loading/dali.py"
 OPENING = "gsdd_runtime/loading/opening.py"
 
 GOES_ON = ("test_loader.py::test_goes_on_in_the_middle",)
@@ -253,5 +254,19 @@ MUTATIONS = [
         "[n + count if -count <= n < 0 else n for n in indices]",
         "list(indices)",
         ("test_map_dataset.py::test_negative_indices_count_from_the_end",),
+    ),
+    Mutation(
+        "takes a state of another set for a pipeline of DALI",
+        DALI,
+        '"set": content_digest(distilled), "batch_size"',
+        '"batch_size"',
+        ("test_dali_pipeline.py::test_what_is_refused",),
+    ),
+    Mutation(
+        "feeds DALI whitened images as if they were plain",
+        DALI,
+        "if normalize and distilled.preparation.zca is not None:",
+        "if False:",
+        ("test_dali_pipeline.py::test_a_whitened_set_is_refused_and_fed_plain",),
     ),
 ]

@@ -14,6 +14,6 @@ for program in "$compiler" "$emulator" cmake; do
 done
 cmake -S "$root" -B "$build" -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
   -DCMAKE_CXX_COMPILER="$compiler" -DCMAKE_EXE_LINKER_FLAGS=-static \
-  -DGSDD_CUDA=OFF -DGSDD_TORCH=OFF -DGSDD_ONNXRUNTIME=OFF -DGSDD_TENSORRT=OFF -DGSDD_NATIVE_TESTS=ON >/dev/null
+  -DGSDD_CUDA=OFF -DGSDD_TORCH=OFF -DGSDD_ONNXRUNTIME=OFF -DGSDD_TENSORRT=OFF -DGSDD_DALI=OFF -DGSDD_NATIVE_TESTS=ON >/dev/null
 cmake --build "$build" --target gsdd_kernel_test -j "${GSDD_JOBS:-2}"
 "$emulator" "$build/tests/native/kernel/gsdd_kernel_test"
