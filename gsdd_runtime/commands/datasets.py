@@ -30,12 +30,13 @@ def command(as_json: JsonOption = False) -> None:
         })  # fmt: skip
         return
     width = max(len(row["name"]) for row in rows)
-    print(f"{'dataset':<{width}}  {'classes':>7}  {'train':>7}  {'test':>6}  {'size':<7}  needs")
+    print(f"{'dataset':<{width}}  {'classes':>7}  {'train':>9}  {'test':>6}  {'size':<7}  needs")
     for row in rows:
-        size = f"{row['height']}x{row['width']}{'' if row['channels'] == 3 else ' gray'}"
+        size = "--size HxW" if row["height"] is None else f"{row['height']}x{row['width']}"
+        size += "" if row["channels"] == 3 else " gray"
         needs = f"--data-dir DIR: {row['needs']}" if row["needs"] else "nothing: it is in the package"
         print(
-            f"{row['name']:<{width}}  {row['classes']:>7}  {row['train_images']:>7,}  {row['test_images']:>6,}  "
+            f"{row['name']:<{width}}  {row['classes']:>7}  {row['train_images']:>9,}  {row['test_images']:>6,}  "
             f"{size:<10}  {needs} ({row['terms']})"
         )
     print(
@@ -57,8 +58,8 @@ def _facts(name: str, dataset: Any) -> dict[str, Any]:
         "classes": dataset.classes,
         "train_images": dataset.images[0],
         "test_images": dataset.images[1],
-        "height": dataset.size[0],
-        "width": dataset.size[1],
+        "height": None if dataset.size is None else dataset.size[0],
+        "width": None if dataset.size is None else dataset.size[1],
         "channels": dataset.channels,
         "needs": dataset.needs,
         "terms": dataset.terms,

@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gsdd_runtime.datasets.packed import AnyPath, PackedPath
 from gsdd_runtime.errors import InputError, reading
 from gsdd_runtime.progress import say_once
 from gsdd_runtime.wording import bytes_in_words
@@ -87,7 +88,7 @@ def cache_size() -> int:
     return 0 if folder is None else sum(size for _, size, _ in Cache(folder).entries())
 
 
-def key_of(paths: Sequence[Path], how: dict[str, Any]) -> str:
+def key_of(paths: Sequence[AnyPath], how: dict[str, Any]) -> str:
     """The name of the entry of these files, as they are now, read in the way ``how`` (JSON values) tells.
 
     Raises:
@@ -95,6 +96,9 @@ def key_of(paths: Sequence[Path], how: dict[str, Any]) -> str:
     """
     digest = hashlib.sha256(json.dumps({"format": _FORMAT, **how}, sort_keys=True).encode())
     for path in paths:
+        if isinstance(path, PackedPath):
+            digest.update(os.fsencode(path.identity) + b"\n")
+            continue
         with reading(path):
             status = os.stat(path)
         digest.update(os.fsencode(os.path.abspath(path)) + b"\0")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from gsdd_runtime.datasets.cifar import load_cifar
 from gsdd_runtime.datasets.fashion_mnist import FASHION_FINGERPRINT, load_fashion_mnist, load_mnist, load_sample
+from gsdd_runtime.datasets.imagenet import load_imagenet
 from gsdd_runtime.datasets.real_data import RealData
 from gsdd_runtime.datasets.svhn import load_svhn
 from gsdd_runtime.datasets.tiny_imagenet import load_tiny_imagenet
@@ -38,7 +39,8 @@ class Dataset:
     Attributes:
         load: the reader.
         needs: what has to be there, in words; empty for what is in the package.
-        classes, images, size, channels: of the whole of it; ``images`` to train and to test on.
+        classes, images, size, channels: of the whole of it; ``images`` to train and to test on, ``size`` None where
+            they are of many.
         terms: under which it comes, as far as its authors say.
         published: mean and std, a number a channel in pixel units, as the field's repositories print them, whatever the
             true ones are.
@@ -50,7 +52,7 @@ class Dataset:
     needs: str
     classes: int
     images: tuple[int, int]
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     channels: int
     terms: str
     published: Statistics
@@ -97,7 +99,15 @@ DATASETS: dict[str, Dataset] = {
             asked.data_dir, asked.size, asked.progress,
             classes=asked.classes, resize=asked.resize, cache=asked.cache,
         ),
-        "tiny-imagenet-200.zip, unpacked", 200, (100_000, 10_000), (64, 64), 3,
+        "tiny-imagenet-200.zip, packed or unpacked", 200, (100_000, 10_000), (64, 64), 3,
         "ImageNet's: for non-commercial research", IMAGENET, pictures=True,
+    ),
+    "imagenet": Dataset(
+        lambda asked: load_imagenet(
+            asked.data_dir, asked.size, asked.progress,
+            classes=asked.classes, resize=asked.resize, cache=asked.cache,
+        ),
+        "ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz, or train and val unpacked",
+        1000, (1_281_167, 50_000), None, 3, "for non-commercial research", IMAGENET, pictures=True,
     ),
 }  # fmt: skip

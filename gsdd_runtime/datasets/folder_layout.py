@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 from gsdd_runtime.datasets.class_choice import choose_classes
 from gsdd_runtime.datasets.images import SUFFIXES
+from gsdd_runtime.datasets.packed import AnyPath, PackedPath
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.sets.checks import is_number
 from gsdd_runtime.sets.strict_json import check_text
@@ -46,16 +47,16 @@ class Layout:
     """
 
     class_names: tuple[str, ...]
-    train: list[list[Path]]
-    test: list[list[Path]]
+    train: list[list[AnyPath]]
+    test: list[list[AnyPath]]
     split: str
 
 
-def find_layout(root: Path, test_part: float | None = None, classes: str | Sequence[str] | None = None) -> Layout:
+def find_layout(root: AnyPath, test_part: float | None = None, classes: str | Sequence[str] | None = None) -> Layout:
     """Finds ``root/train/<class>/*`` with a test folder beside it or without, or ``root/<class>/*``.
 
     Args:
-        root: the folder.
+        root: the folder, also in an archive.
         test_part: the share of each class, from 0 to below 1, that is held out; 0 reads no test folder either. Left
             out, the test folder where there is one, else ``DEFAULT_TEST_PART``.
         classes: those that are read, see :func:`gsdd_runtime.datasets.class_choice.choose_classes`; all if left out.
@@ -70,7 +71,7 @@ def find_layout(root: Path, test_part: float | None = None, classes: str | Seque
         names, folders = _chosen(_plain_classes(root), classes, root)
         return _held_out(root, names, folders, test_part, ())
     names, folders = _chosen(_class_folders(train_root, root), classes, train_root)
-    test_root = next(filter(None, (_part(root, names) for names in TEST_FOLDERS)), None)
+    test_root = next((part for part in (_part(root, names) for names in TEST_FOLDERS) if part is not None), None)
     if test_root is None or test_part == 0:
         return _held_out(root, names, folders, test_part, (train_root.name,))
     if test_part is not None:
@@ -91,8 +92,8 @@ def find_layout(root: Path, test_part: float | None = None, classes: str | Seque
 
 
 def _chosen(
-    there: dict[str, Path], classes: str | Sequence[str] | None, where: Path
-) -> tuple[tuple[str, ...], dict[str, Path]]:
+    there: dict[str, AnyPath], classes: str | Sequence[str] | None, where: AnyPath
+) -> tuple[tuple[str, ...], dict[str, AnyPath]]:
     """Names of the classes that are read, and their folders by their own names, in order."""
     if classes is None:
         return tuple(there), there
@@ -100,7 +101,7 @@ def _chosen(
     return tuple(one.name for one in chosen), {one.key: there[one.key] for one in chosen}
 
 
-def _part(root: Path, names: Sequence[str]) -> Path | None:
+def _part(root: AnyPath, names: Sequence[str]) -> AnyPath | None:
     """The folder of ``names``, in any case, that holds folders of classes."""
     found = [root / name for name in sorted(listed(root)) if name.lower() in names]
     found = [path for path in found if path.is_dir() and _class_folders(path, root)]
@@ -109,7 +110,7 @@ def _part(root: Path, names: Sequence[str]) -> Path | None:
     return found[0] if found else None
 
 
-def _plain_classes(root: Path) -> dict[str, Path]:
+def _plain_classes(root: AnyPath) -> dict[str, AnyPath]:
     """The class folders of a folder without a training part."""
     classes = _class_folders(root, root)
     if not classes:
@@ -123,7 +124,7 @@ def _plain_classes(root: Path) -> dict[str, Path]:
 
 
 def _held_out(
-    root: Path, names: tuple[str, ...], folders: dict[str, Path], test_part: float | None, parts: tuple[str, ...]
+    root: AnyPath, names: tuple[str, ...], folders: dict[str, AnyPath], test_part: float | None, parts: tuple[str, ...]
 ) -> Layout:
     """The layout where the test part is a share of each class, or nothing."""
     share = Fraction(DEFAULT_TEST_PART if test_part is None else test_part).limit_denominator(1_000_000)
@@ -147,24 +148,28 @@ def _held_out(
     return Layout(names, train, test, split + (_unread(root, parts) if parts else ""))
 
 
-def count_of(files: Iterable[Sequence[Path]]) -> str:
+def count_of(files: Iterable[Sequence[AnyPath]]) -> str:
     count = sum(map(len, files))
     return counted(count, "image") if count else "nothing"
 
 
-def _unread(root: Path, parts: tuple[str, ...]) -> str:
+def _unread(root: AnyPath, parts: tuple[str, ...]) -> str:
     others = [name for name in _class_folders(root, root) if name not in parts]
     more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
     return f"; not read: {', '.join(others[:_NAMED])}{more}" if others else ""
 
 
-def _class_folders(folder: Path, root: Path) -> dict[str, Path]:
+def _class_folders(folder: AnyPath, root: AnyPath) -> dict[str, AnyPath]:
     """The folders in ``folder`` by sorted name, without hidden ones, a system's own and links to a folder above."""
-    above = {root.resolve(), *root.resolve().parents, folder.resolve()}
-    found: dict[str, Path] = {}
+    above: set[Path] = set()
+    if isinstance(folder, Path) and isinstance(root, Path):
+        above = {root.resolve(), *root.resolve().parents, folder.resolve()}
+    found: dict[str, AnyPath] = {}
     for name in sorted(listed(folder)):
         path = folder / name
-        if _passed_over(name) or not path.is_dir() or (path.is_symlink() and path.resolve() in above):
+        if _passed_over(name) or not path.is_dir():
+            continue
+        if isinstance(path, Path) and path.is_symlink() and path.resolve() in above:
             continue
         check_text(str(folder), "a class folder's name", name)
         found[name] = path
@@ -175,22 +180,55 @@ def _passed_over(name: str) -> bool:
     return name.startswith(".") or name.lower() in _NO_CLASSES
 
 
-def images_of(folder: Path) -> list[Path]:
+def images_of(folder: AnyPath) -> list[AnyPath]:
     """Image files in a class folder and the folders in it, by sorted path. Follows no link to a folder."""
 
     def fail(error: OSError) -> None:
         raise InputError(f"cannot read the folder {error.filename}: {error.strerror}") from error
 
-    files = []
-    for place, folders, names in os.walk(folder, onerror=fail):
-        folders[:] = [name for name in folders if not _passed_over(name)]
-        files += [Path(place, name) for name in names if not name.startswith(".") and name.lower().endswith(SUFFIXES)]
+    # Each with its path within the folder.
+    files: list[tuple[str, AnyPath]] = []
+    if isinstance(folder, PackedPath):
+        files = [(within, path) for within, path in _packed_files(folder, "") if _is_image(path.name)]
+    else:
+        for place, folders, names in os.walk(folder, onerror=fail):
+            folders[:] = [name for name in folders if not _passed_over(name)]
+            paths = [Path(place, name) for name in names if _is_image(name)]
+            files += [(path.relative_to(folder).as_posix(), path) for path in paths]
     if not files:
         raise InputError(f"the class folder {folder} holds no image ({' '.join(SUFFIXES)}): fill it or remove it")
-    return sorted(files, key=lambda path: path.relative_to(folder).as_posix())
+    return [path for _, path in sorted(files, key=lambda file: file[0])]
 
 
-def listed(folder: Path) -> list[str]:
+def _packed_files(folder: PackedPath, within: str) -> Iterator[tuple[str, PackedPath]]:
+    for name in folder.names():
+        path = folder / name
+        if path.is_file():
+            yield within + name, path
+        elif not _passed_over(name):
+            yield from _packed_files(path, f"{within}{name}/")
+
+
+def _is_image(name: str) -> bool:
+    return not name.startswith(".") and name.lower().endswith(SUFFIXES)
+
+
+def top_of(archive: PackedPath) -> PackedPath:
+    """The folder of an archive that the classes, or the parts, are in: a folder around everything is passed through."""
+    folders = _class_folders(archive, archive)
+    if len(folders) != 1:
+        return archive
+    (only,) = folders.values()
+    inner = _class_folders(only, archive)
+    if not inner or only.name.lower() in _PART_FOLDERS:
+        return archive
+    assert isinstance(only, PackedPath)
+    return top_of(only)
+
+
+def listed(folder: AnyPath) -> list[str]:
+    if isinstance(folder, PackedPath):
+        return folder.names()
     try:
         return os.listdir(folder)
     except OSError as error:

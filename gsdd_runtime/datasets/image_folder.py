@@ -20,8 +20,9 @@ import torch
 from torch import Tensor
 
 from gsdd_runtime.datasets.cache import CACHED_FROM, Cache, Kept, UnusableError, cache_folder, key_of
-from gsdd_runtime.datasets.folder_layout import Layout, find_layout
+from gsdd_runtime.datasets.folder_layout import Layout, find_layout, top_of
 from gsdd_runtime.datasets.images import RESIZES, ImageHeader, read_header, read_image
+from gsdd_runtime.datasets.packed import AnyPath, open_archive
 from gsdd_runtime.datasets.real_data import RealData
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.memory import check_memory
@@ -50,7 +51,7 @@ def load_image_folder(
     """Reads ``DIR/train/<class>/*`` with ``DIR/test`` or ``DIR/val`` beside it, or ``DIR/<class>/*``.
 
     Args:
-        folder: DIR.
+        folder: DIR, or an archive of it (.zip, .tar, .tar.gz), which is read where it is.
         size: ``(height, width)`` that images are scaled to.
         channels: 1 or 3; left out, 1 if every file is stored as gray, else 3.
         test_part, classes: as :func:`gsdd_runtime.datasets.folder_layout.find_layout` takes them.
@@ -62,15 +63,17 @@ def load_image_folder(
         InputError: no folder, no class, a class without an image, a file that is no whole image, images of
             different sizes and no ``size``, more than the machine's memory.
     """
-    root = Path(folder)
+    root: AnyPath = Path(folder)
     if channels not in (None, 1, 3):
         raise InputError(f"channels must be 1 or 3, got {channels}")
+    name = f"imagefolder:{root}"
+    if isinstance(root, Path) and root.is_file():
+        root = top_of(open_archive(root, progress=progress))
     if not root.is_dir():
         raise InputError(
             f"the folder {root} does not exist or is no folder: give one with a folder of images for each class"
         )
     layout = find_layout(root, test_part, classes)
-    name = f"imagefolder:{root}"
     return read_layout(name, layout, size, channels, resize=resize, cache=cache, progress=progress)
 
 
@@ -107,7 +110,7 @@ class _Job:
     progress: Reporter
 
     @cached_property
-    def paths(self) -> list[Path]:
+    def paths(self) -> list[AnyPath]:
         return [path for files in (*self.layout.train, *self.layout.test) for path in files]
 
     def in_memory(self) -> RealData:
@@ -178,7 +181,7 @@ class _Job:
         return (images[:count], _labels(self.layout.train)), (images[count:], _labels(self.layout.test))
 
 
-def _labels(files: Sequence[Sequence[Path]]) -> Tensor:
+def _labels(files: Sequence[Sequence[AnyPath]]) -> Tensor:
     """int64: the position of the list that each file is in, list after list."""
     return torch.tensor([label for label, class_files in enumerate(files) for _ in class_files], dtype=torch.int64)
 
@@ -200,7 +203,7 @@ def _in_order(
     return results
 
 
-def _common_size(paths: list[Path], headers: list[ImageHeader]) -> tuple[int, int]:
+def _common_size(paths: list[AnyPath], headers: list[ImageHeader]) -> tuple[int, int]:
     first = headers[0].size
     for path, header in zip(paths, headers, strict=True):
         if header.size != first:

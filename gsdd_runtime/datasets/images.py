@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from PIL import Image, ImageOps, TiffImagePlugin
 from torch import Tensor
 
 from gsdd_runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from gsdd_runtime.datasets.packed import AnyPath
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
 # Only these decoders are reachable, whatever the bytes in a file: none of them starts another program.
@@ -44,11 +48,11 @@ class ImageHeader:
     gray: bool
 
 
-def read_header(path: Path, *, upright: bool) -> ImageHeader:
+def read_header(path: AnyPath, *, upright: bool) -> ImageHeader:
     """Reads the header of an image file.
 
     Args:
-        path: the file.
+        path: the file, also in an archive.
         upright: give the size as shown, not as stored; for a PNG that costs reading all of it.
 
     Raises:
@@ -62,7 +66,7 @@ def read_header(path: Path, *, upright: bool) -> ImageHeader:
         return ImageHeader((height, width), is_gray(image))
 
 
-def read_image(path: Path, size: tuple[int, int], channels: int, resize: str = "cover") -> Tensor:
+def read_image(path: AnyPath, size: tuple[int, int], channels: int, resize: str = "cover") -> Tensor:
     """The pixels, uint8 ``[channels, height, width]``, upright; of an animation, the first picture.
 
     A picture of another size is scaled (bilinearly, over the area of a pixel): until it covers ``size``, and cut around
@@ -105,12 +109,12 @@ def _draft(image: Image.Image, size: tuple[int, int]) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: AnyPath) -> Iterator[Image.Image]:
     try:
         # Opening a pipe would wait for ever.
-        if not stat.S_ISREG(os.stat(path).st_mode):
+        if isinstance(path, Path) and not stat.S_ISREG(os.stat(path).st_mode):
             raise InputError(f"{path} is no ordinary file: remove it")
-        with open(path, "rb") as file, Image.open(file, formats=_FORMATS) as image:
+        with path.open("rb") as file, Image.open(file, formats=_FORMATS) as image:
             if image.width * image.height > MAX_IMAGE_PIXELS:
                 raise InputError(
                     f"{path} has {image.width}x{image.height} pixels, at most {MAX_IMAGE_PIXELS} are read: "
@@ -136,18 +140,18 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise _damaged(path, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> InputError:
+def _damaged(path: AnyPath, error: Exception) -> InputError:
     return InputError(f"{path} is a damaged image ({' '.join(str(error).split())[:200]}): repair or remove it")
 
 
-def _float_image(path: Path | str) -> InputError:
+def _float_image(path: AnyPath | str) -> InputError:
     return InputError(f"{path} is a floating-point image, which does not say its range: {_SAVE_AS_BYTES}")
 
 
-def _is_float_tiff(path: Path) -> bool:
+def _is_float_tiff(path: AnyPath) -> bool:
     """Whether a file is a TIFF of floats of a kind that Pillow does not know: several channels, or half precision."""
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
             file.seek(tags.next)
             tags.load(file)

@@ -9,15 +9,17 @@ from pathlib import Path
 from gsdd_runtime.datasets.class_choice import choose_classes
 from gsdd_runtime.datasets.folder_layout import Layout, count_of, images_of, listed
 from gsdd_runtime.datasets.image_folder import read_layout
+from gsdd_runtime.datasets.packed import AnyPath, open_archive
 from gsdd_runtime.datasets.real_data import RealData
 from gsdd_runtime.errors import InputError, reading
 from gsdd_runtime.progress import Reporter, silent
 
 FOLDER = "tiny-imagenet-200"
+ARCHIVES = (f"{FOLDER}.zip", f"{FOLDER}.tar", f"{FOLDER}.tar.gz")
 _ANNOTATIONS = "val_annotations.txt"
 _MAX_TEXT = 1 << 24
-_REMEDY = "unpack the archive again"
-_WHERE = "the official archive is http://cs231n.stanford.edu/tiny-imagenet-200.zip, to be unpacked"
+_REMEDY = "fetch or unpack the archive again"
+_WHERE = "the official archive is http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 
 
 def load_tiny_imagenet(
@@ -32,14 +34,14 @@ def load_tiny_imagenet(
     """Reads ``train/<id>/images`` and ``val/images`` with ``val_annotations.txt``; classes by id, named in words.
 
     Args:
-        data_dir: the folder ``tiny-imagenet-200``, or the one that it is in.
+        data_dir: the folder ``tiny-imagenet-200``, or its archive, or the folder that either is in.
         size, classes, resize, cache, progress: as
             :func:`gsdd_runtime.datasets.image_folder.load_image_folder` takes them.
 
     Raises:
         InputError: no folder given, a missing or broken file, lists that do not fit the folders.
     """
-    root = _root(data_dir)
+    root = _root(data_dir, progress)
     ids = sorted(_lines(root / "wnids.txt"))
     words = dict(line.split("\t", 1) for line in _lines(root / "words.txt") if "\t" in line)
     if classes is None:
@@ -61,19 +63,25 @@ def load_tiny_imagenet(
     )
 
 
-def _root(data_dir: str | os.PathLike[str] | None) -> Path:
+def _root(data_dir: str | os.PathLike[str] | None, progress: Reporter) -> AnyPath:
     if data_dir is None:
         raise InputError(f"tiny-imagenet needs the folder of its files (--data-dir DIR); {_WHERE}")
-    for root in (Path(data_dir), Path(data_dir) / FOLDER):
+    given = Path(data_dir)
+    packed = next(filter(Path.is_file, (given, *(given / name for name in ARCHIVES))), None)
+    places: list[AnyPath] = [given, given / FOLDER]
+    if packed is not None and not any((place / "wnids.txt").is_file() for place in places):
+        archive = open_archive(packed, progress=progress)
+        places = [archive, archive / FOLDER]
+    for root in places:
         if (root / "wnids.txt").is_file():
             return root
     raise InputError(f"{data_dir} holds no Tiny-ImageNet (wnids.txt, train, val); {_WHERE}")
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: AnyPath) -> list[str]:
     try:
-        with reading(path, f"; {_REMEDY}"), open(path, encoding="utf-8") as file:
-            text = file.read(_MAX_TEXT + 1)
+        with reading(str(path), f"; {_REMEDY}"), path.open("rb") as file:
+            text = file.read(_MAX_TEXT + 1).decode()
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is no text: {_REMEDY}") from error
     lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -90,13 +98,13 @@ def _distinct(ids: Sequence[str], words: dict[str, str]) -> tuple[str, ...]:
     )
 
 
-def _test_files(root: Path, ids: Sequence[str]) -> list[list[Path]]:
+def _test_files(root: AnyPath, ids: Sequence[str]) -> list[list[AnyPath]]:
     """The test images of each class: what the list says of the files that are there."""
     folder = root / "val" / "images"
     annotations = root / "val" / _ANNOTATIONS
     known = set(_lines(root / "wnids.txt"))
     there = set(listed(folder))
-    files: dict[str, list[Path]] = {wordnet: [] for wordnet in ids}
+    files: dict[str, list[AnyPath]] = {wordnet: [] for wordnet in ids}
     for line in _lines(annotations):
         name, _, rest = line.partition("\t")
         wordnet = rest.split("\t")[0]
@@ -109,4 +117,4 @@ def _test_files(root: Path, ids: Sequence[str]) -> list[list[Path]]:
     empty = next((wordnet for wordnet, held in files.items() if not held), None)
     if empty is not None:
         raise InputError(f"{annotations} names no image of the class {empty}: {_REMEDY}")
-    return [sorted(held) for held in files.values()]
+    return [sorted(held, key=lambda path: path.name) for held in files.values()]

@@ -7,7 +7,31 @@ from mutation import Mutation
 DATASETS = "gsdd_runtime/datasets"
 CIFAR = f"{DATASETS}/cifar.py"
 
+PACKED = "gsdd_runtime/datasets/packed.py"
+ARCHIVES = "test_datasets_archives.py"
+
 MUTATIONS = [
+    Mutation(
+        "follows a name out of an archive",
+        PACKED,
+        'or ".." in inner.parts or',
+        "or",
+        (f"{ARCHIVES}::test_what_an_archive_may_not_hold",),
+    ),
+    Mutation(
+        "takes what follows a damaged header of a tar for nothing",
+        PACKED,
+        "if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):",
+        "if False:",
+        (f"{ARCHIVES}::test_a_damaged_archive_is_named",),
+    ),
+    Mutation(
+        "reads a picture at the place of another archive within",
+        PACKED,
+        "_Entry(offset + member.offset_data, member.size)",
+        "_Entry(member.offset_data - offset, member.size)",
+        ("test_datasets_imagenet.py::test_imagenet_is_read_out_of_its_archives",),
+    ),
     Mutation(
         "takes the coarse labels of CIFAR-100",
         CIFAR,
