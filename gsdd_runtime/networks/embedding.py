@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from gsdd_runtime.networks import winograd
 from gsdd_runtime.networks.dropout import Dropout
+from gsdd_runtime.networks.native_steps import have_native_steps
 from gsdd_runtime.networks.network import Network
 from gsdd_runtime.networks.norm_relu_pool import fits, norm_relu_pool
 
@@ -53,22 +54,18 @@ def _embed(network: Network, images: Tensor) -> Tensor:
     """``network.embed(images)``, on the CPU by faster steps of the same arithmetic where there are some."""
     on_cpu = images.device.type == "cpu" and images.dtype == torch.float32
     layers = list(network.features) if isinstance(network.features, nn.Sequential) else []
-    if not on_cpu or not any(fits(layers[at : at + 3]) for at in range(len(layers))):
+    if not (on_cpu and have_native_steps()) or not any(fits(layers[at : at + 3]) for at in range(len(layers))):
         return network.embed(images)
     x, at = images.contiguous(memory_format=torch.channels_last), 0
     while at < len(layers):
         layer, after = layers[at], layers[at + 1 : at + 4]
         if fits(layers[at : at + 3]) and x.shape[2] % 2 == x.shape[3] % 2 == 0:
-            # It writes over what it is given, which the images must not be.
-            x = x.clone() if x.data_ptr() == images.data_ptr() else x
             x = norm_relu_pool(x, cast(nn.GroupNorm, layer))
             at += 3
             continue
         # An instance norm takes away the bias that comes before it.
-        if not torch.is_grad_enabled() and fits(after) and winograd.takes(layer, x):
-            x = winograd.convolved(cast(nn.Conv2d, layer), x)
-        else:
-            x = layer(x)
+        by_tiles = fits(after) and winograd.takes(layer, x)
+        x = winograd.convolved(cast(nn.Conv2d, layer), x) if by_tiles else layer(x)
         at += 1
     return x.flatten(1)
 

@@ -6,21 +6,16 @@ From Lavin and Gray, arXiv 1509.09308, section 4.3. A tile of 4 x 4 results come
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 # Below so many channels the way there and back takes longer than the products that are saved.
-LEAST_CHANNELS = 64
+LEAST_CHANNELS = 32
 TILE, READ = 4, 6
 
-_B = ((4, 0, -5, 0, 1, 0), (0, -4, -4, 1, 1, 0), (0, 4, -4, -1, 1, 0), (0, -2, -1, 2, 1, 0), (0, 2, -1, -2, 1, 0),
-      (0, 4, 0, -5, 0, 1))  # fmt: skip
 _G = ((6, 0, 0), (-4, -4, -4), (-4, 4, -4), (1, 2, 4), (1, -2, 4), (0, 0, 24))
-_A = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))
-# Of both sides of a tile at once.
-_READ = torch.kron(torch.tensor(_B, dtype=torch.float32), torch.tensor(_B, dtype=torch.float32))
-_WRITE = torch.kron(torch.tensor(_A, dtype=torch.float32), torch.tensor(_A, dtype=torch.float32))
 _WEIGHT = torch.tensor(_G, dtype=torch.float64) / 24
 
 
@@ -30,41 +25,60 @@ def takes(layer: nn.Module, x: Tensor) -> bool:
         isinstance(layer, nn.Conv2d)
         and (layer.kernel_size, layer.stride, layer.padding) == ((3, 3), (1, 1), (1, 1))
         and (layer.dilation, layer.groups, layer.padding_mode) == ((1, 1), 1, "zeros")
+        and not layer.weight.requires_grad
         and min(layer.in_channels, layer.out_channels) >= LEAST_CHANNELS
         and x.shape[2] % TILE == x.shape[3] % TILE == 0
     )
 
 
 def convolved(layer: nn.Conv2d, x: Tensor) -> Tensor:
-    """``layer(x)`` without its bias; no gradient.
+    """``layer(x)`` without its bias.
 
     Args:
-        layer: one that :func:`takes`.
-        x: float32 ``[B, C, H, W]`` on the CPU, channels last.
+        layer: one that :func:`takes`, whose weights ask for no gradient.
+        x: float32 ``[B, C, H, W]`` on the CPU; channels last, or it is copied.
 
     Returns:
-        float32 ``[B, O, H, W]``, channels last.
+        float32 ``[B, O, H, W]``, channels last, differentiable in ``x``.
     """
-    batch, channels, height, width = x.shape
-    padded = functional.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
-    image, row, column, _ = padded.stride()
-    down, across = height // TILE, width // TILE
-    tiles = padded.as_strided(
-        (READ, READ, batch, down, across, channels), (row, column, image, TILE * row, TILE * column, 1)
-    )
-    read = _READ @ tiles.reshape(READ * READ, -1)
-    products = torch.bmm(read.view(READ * READ, -1, channels), _transformed(layer))
-    written = _WRITE @ products.view(READ * READ, -1)
-    placed = written.view(TILE, TILE, batch, down, across, -1).permute(2, 3, 0, 4, 1, 5)
-    return placed.reshape(batch, height, width, -1).permute(0, 3, 1, 2)
+    result: Tensor = _Convolved.apply(x.permute(0, 2, 3, 1).contiguous(), layer)
+    return result.permute(0, 3, 1, 2)
 
 
-def _transformed(layer: nn.Conv2d) -> Tensor:
-    """The weights as the products take them, ``[36, C, O]``; kept with the layer until its weights change."""
-    weight = layer.weight
-    kept: tuple[int, Tensor] | None = layer.__dict__.get("winograd")
-    if kept is None or kept[0] != weight._version:
-        turned = torch.einsum("ui,vj,ocij->uvco", _WEIGHT, _WEIGHT, weight.detach().double())
-        kept = (weight._version, turned.flatten(0, 1).float().contiguous())
-        layer.__dict__["winograd"] = kept
-    return kept[1]
+class _Convolved(torch.autograd.Function):
+    """Of maps ``[B, H, W, C]``."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, layer: nn.Conv2d) -> Tensor:
+        ctx.layer, ctx.version = layer, layer.weight._version
+        return _by_products(x, _transformed(layer, backward=False))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        if ctx.layer.weight._version != ctx.version:
+            raise RuntimeError("the weights of a convolution have changed since its images were embedded")
+        return _by_products(gradients[0].contiguous(), _transformed(ctx.layer, backward=True)), None
+
+
+def _by_products(x: Tensor, weights: Tensor) -> Tensor:
+    products = torch.bmm(torch.ops.gsdd.winograd_read(x), weights)
+    result: Tensor = torch.ops.gsdd.winograd_write(products, *x.shape[:3])
+    return result
+
+
+def _transformed(layer: nn.Conv2d, *, backward: bool) -> Tensor:
+    """The weights as the products take them, ``[36, C, O]``; kept with the layer until its weights change.
+
+    The gradient in ``x`` is a convolution, too: with the weights turned by half a circle, from ``O`` channels to ``C``.
+    """
+    version, kept = layer.__dict__.get("winograd", (None, {}))
+    if version != layer.weight._version:
+        version, kept = layer.weight._version, {}
+        layer.__dict__["winograd"] = (version, kept)
+    if backward not in kept:
+        weight = layer.weight.detach().double()
+        weight = weight.flip(2, 3).transpose(0, 1) if backward else weight
+        turned = torch.einsum("ui,vj,ocij->uvco", _WEIGHT, _WEIGHT, weight)
+        kept[backward] = turned.flatten(0, 1).float().contiguous()
+    result: Tensor = kept[backward]
+    return result

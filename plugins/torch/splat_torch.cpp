@@ -4,20 +4,11 @@
 #include <string>
 
 #include "door.h"
+#include "pool.h"
 
 namespace {
 
 using namespace gsdd::torch_door;
-
-// The host's pool, through the stable ABI.
-gsdd::ParallelFor torch_pool() {
-  gsdd::ParallelFor parallel;
-  parallel.run = [](void*, int64_t count, int64_t grain, gsdd::ParallelFor::Body body, void* context) {
-    torch::stable::parallel_for(0, count, grain, [&](int64_t begin, int64_t end) { body(context, begin, end); });
-  };
-  parallel.threads = static_cast<int32_t>(torch::stable::get_num_threads());
-  return parallel;
-}
 
 Tensor splat(const Tensor& gaussians, int64_t height, int64_t width, int64_t native_height, int64_t native_width,
              int64_t supersample, std::optional<Tensor> mean, std::optional<Tensor> inverse_std,

@@ -1,0 +1,2 @@
+#define GSDD_ISA avx2
+#include "entry.h"

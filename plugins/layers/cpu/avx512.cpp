@@ -1,0 +1,2 @@
+#define GSDD_ISA avx512
+#include "entry.h"

@@ -1,0 +1,2 @@
+#define GSDD_ISA baseline
+#include "entry.h"

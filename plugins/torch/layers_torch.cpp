@@ -1,0 +1,118 @@
+// The torch door of plugins/layers: what gsdd_runtime.networks.embedding runs on the CPU instead of PyTorch's own.
+// Maps are float32 [batch, height, width, channels], contiguous.
+#include <torch/csrc/stable/library.h>
+
+#include <tuple>
+
+#include "../layers/layers.h"
+#include "door.h"
+#include "pool.h"
+
+namespace {
+
+using namespace gsdd::torch_door;
+
+void check_map(const Tensor& map, const char* name, int64_t unit) {
+  STD_TORCH_CHECK(map.dim() == 4 && map.scalar_type() == ScalarType::Float && map.is_contiguous() && !map.is_cuda(),
+                  "gsdd: ", name, " must be a contiguous float32 [batch, height, width, channels] on the CPU");
+  STD_TORCH_CHECK(map.size(1) > 0 && map.size(2) > 0 && map.size(1) % unit == 0 && map.size(2) % unit == 0,
+                  "gsdd: ", name, " must have sides that are multiples of ", unit, ", got ", map.size(1), " x ",
+                  map.size(2));
+}
+
+const float* numbers(const Tensor& tensor, int64_t count, const char* name) {
+  STD_TORCH_CHECK(tensor.scalar_type() == ScalarType::Float && tensor.is_contiguous() && tensor.numel() == count,
+                  "gsdd: ", name, " must be ", count, " contiguous float32 numbers");
+  return static_cast<const float*>(tensor.const_data_ptr());
+}
+
+Tensor made(std::initializer_list<int64_t> sizes) { return torch::stable::empty(sizes, ScalarType::Float); }
+
+template <typename Params>
+void fill_map(Params* params, const Tensor& map) {
+  params->batch = map.size(0);
+  params->height = map.size(1);
+  params->width = map.size(2);
+  params->channels = map.size(3);
+}
+
+std::tuple<Tensor, Tensor, Tensor> norm_relu_pool(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                                  double eps) {
+  check_map(x, "x", 2);
+  gsdd::layers::NormReluPool params;
+  fill_map(&params, x);
+  params.x = numbers(x, x.numel(), "x");
+  params.weight = numbers(weight, params.channels, "weight");
+  params.bias = numbers(bias, params.channels, "bias");
+  params.eps = static_cast<float>(eps);
+  Tensor pooled = made({params.batch, params.height / 2, params.width / 2, params.channels});
+  Tensor mean = made({params.batch, params.channels}), scale = made({params.batch, params.channels});
+  params.pooled = static_cast<float*>(pooled.mutable_data_ptr());
+  params.mean = static_cast<float*>(mean.mutable_data_ptr());
+  params.scale = static_cast<float*>(scale.mutable_data_ptr());
+  raise_unless_ok(gsdd::layers::norm_relu_pool(params, torch_pool()));
+  return {pooled, mean, scale};
+}
+
+Tensor norm_relu_pool_backward(const Tensor& grad_pooled, const Tensor& x, const Tensor& mean, const Tensor& scale,
+                               const Tensor& weight, const Tensor& bias) {
+  check_map(x, "x", 2);
+  gsdd::layers::NormReluPoolGrad params;
+  fill_map(&params, x);
+  const int64_t statistics = params.batch * params.channels;
+  params.grad_pooled = numbers(grad_pooled, x.numel() / 4, "grad_pooled");
+  params.x = numbers(x, x.numel(), "x");
+  params.mean = numbers(mean, statistics, "mean");
+  params.scale = numbers(scale, statistics, "scale");
+  params.weight = numbers(weight, params.channels, "weight");
+  params.bias = numbers(bias, params.channels, "bias");
+  Tensor grad_x = torch::stable::empty_like(x);
+  params.grad_x = static_cast<float*>(grad_x.mutable_data_ptr());
+  raise_unless_ok(gsdd::layers::norm_relu_pool_backward(params, torch_pool()));
+  return grad_x;
+}
+
+// A plane has one row more than there are tiles: planes that lie a power of two apart share their places in a cache.
+Tensor winograd_read(const Tensor& x) {
+  check_map(x, "x", 4);
+  gsdd::layers::Winograd params;
+  fill_map(&params, x);
+  params.from = numbers(x, x.numel(), "x");
+  const int64_t tiles = params.batch * (params.height / 4) * (params.width / 4);
+  params.plane = (tiles + 1) * params.channels;
+  Tensor spread = made({36, tiles + 1, params.channels});
+  params.to = static_cast<float*>(spread.mutable_data_ptr());
+  raise_unless_ok(gsdd::layers::winograd_read(params, torch_pool()));
+  return torch::stable::narrow(spread, 1, 0, tiles);
+}
+
+Tensor winograd_write(const Tensor& products, int64_t batch, int64_t height, int64_t width) {
+  STD_TORCH_CHECK(products.dim() == 3, "gsdd: products must be [36, tiles, channels]");
+  Tensor map = made({batch, height, width, products.size(2)});
+  check_map(map, "the map", 4);
+  gsdd::layers::Winograd params;
+  fill_map(&params, map);
+  params.from = numbers(products, map.numel() / 16 * 36, "products");
+  params.plane = map.numel() / 16;
+  params.to = static_cast<float*>(map.mutable_data_ptr());
+  raise_unless_ok(gsdd::layers::winograd_write(params, torch_pool()));
+  return map;
+}
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_FRAGMENT(gsdd, m) {
+  m.def("norm_relu_pool(Tensor x, Tensor weight, Tensor bias, float eps) -> (Tensor, Tensor, Tensor)");
+  m.def(
+      "norm_relu_pool_backward(Tensor grad_pooled, Tensor x, Tensor mean, Tensor scale, Tensor weight, Tensor bias) "
+      "-> Tensor");
+  m.def("winograd_read(Tensor x) -> Tensor");
+  m.def("winograd_write(Tensor products, int batch, int height, int width) -> Tensor");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(gsdd, CPU, m) {
+  m.impl("norm_relu_pool", TORCH_BOX(&norm_relu_pool));
+  m.impl("norm_relu_pool_backward", TORCH_BOX(&norm_relu_pool_backward));
+  m.impl("winograd_read", TORCH_BOX(&winograd_read));
+  m.impl("winograd_write", TORCH_BOX(&winograd_write));
+}
