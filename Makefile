@@ -58,6 +58,23 @@ cuda-report: $(READY) ## compile the CUDA kernel for every GPU and print its reg
 	$(BIN)/cmake -S . -B build/cuda -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) $(KERNEL_ONLY) -DGSDD_CUDA=ON
 	$(BIN)/cmake --build build/cuda --target splat_cuda_report
 
+.PHONY: gpu gpu-rehearse gpu-libraries release
+GPU := benchmarks/gpu/run.py $(if $(OUT),--out $(OUT)) $(if $(BUDGET),--budget $(BUDGET)) $(if $(CIFAR),--cifar $(CIFAR))
+
+gpu: ## build with CUDA, check and measure on this machine's GPU (docs/gpu.md); OUT=DIR CIFAR=DIR BUDGET=SECONDS
+	$(PYTHON) $(GPU)
+
+gpu-rehearse: build ## the same, small, with the CPU standing in for the GPU
+	$(BIN)/python $(GPU) --rehearse
+
+gpu-libraries: $(READY) ## build all libraries with CUDA into build/gpu/lib, for `make gpu` on another machine
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -c "import sys; sys.path.insert(0, 'benchmarks/gpu'); \
+	  import package; print(package.build(package.ROOT / 'build' / 'gpu'))"
+
+release: build ## build a wheel for a release; refused where the kernels have not run on a GPU
+	$(BIN)/python benchmarks/gpu/release.py
+	$(BIN)/python -m build --wheel --no-isolation -Ccmake.define.GSDD_CUDA=ON
+
 .PHONY: dali jax
 dali: $(READY) ## install NVIDIA DALI (476 MB) without its image codecs; the next build makes our operator for it
 	$(PIP) --no-deps nvidia-dali-cuda130

@@ -17,7 +17,7 @@ import subprocess
 from dataclasses import dataclass
 
 import torch
-from cuda_timing import seconds_of
+from cuda_timing import DEVICE, seconds_of
 from torch import Tensor
 
 from gsdd_runtime.splatting import reference
@@ -39,6 +39,8 @@ class Gpu:
 
 def describe_gpu() -> Gpu:
     """The current device; the clock is the highest that its multiprocessors may run at."""
+    if DEVICE == "cpu":
+        return Gpu("the CPU, in a rehearsal", 1, 1e9, "none")
     properties = torch.cuda.get_device_properties(torch.cuda.current_device())
     query = ["nvidia-smi", "--query-gpu=clocks.max.sm,driver_version", "--format=csv,noheader,nounits"]
     query += ["-i", str(torch.cuda.current_device())]
@@ -60,7 +62,7 @@ def touched_samples(gaussians: Tensor, side: int) -> float:
 
 def roofline_seconds(gpu: Gpu, samples: float, images: int, image_bytes: int, *, backward: bool) -> dict[str, float]:
     """Seconds for ``images`` images by each limit, and the larger of them."""
-    filled = torch.empty(images * image_bytes, dtype=torch.uint8, device="cuda")
+    filled = torch.empty(images * image_bytes, dtype=torch.uint8, device=DEVICE)
     memory = seconds_of(lambda: filled.fill_(1), 20)
     instructions = samples * ((FORWARD + BACKWARD) if backward else FORWARD) * images
     issue = instructions / (gpu.multiprocessors * _LANES * gpu.clock_hertz)

@@ -1,4 +1,6 @@
-"""What benchmarks/cuda.py measures: our two paths, and what one would use instead, each on the current GPU.
+"""What benchmarks/cuda_bench.py measures: our two paths, and what one would use instead, each on the current GPU.
+
+In a rehearsal the CPU stands in for it: nothing is captured in a graph, and nothing is compiled.
 
 A subject's ``forward`` turns bfloat16 parameters on the device into float32 images; ``both`` also takes a given image
 gradient back to the parameters.
@@ -15,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from cuda_timing import DEVICE
 from torch import Tensor
 
 from gsdd_runtime.bench.peers.dense import dense
@@ -26,6 +29,7 @@ from gsdd_runtime.wording import counted
 
 # Gaussians times samples that the dense formula holds at once, in float32 a quarter of the GPU's smallest sizes.
 _DENSE_SAMPLES = 1 << 29
+COMPILER = "inductor" if DEVICE == "cuda" else "eager"
 
 
 @dataclass(frozen=True)
@@ -69,12 +73,15 @@ def direct(case: Case) -> Subject:
 
 def direct_graph(case: Case) -> Subject:
     """The direct kernel as a training loop captures it: bfloat16 images, channels last, normalised."""
-    mean = torch.full((3,), 0.45, device="cuda")
-    std = torch.full((3,), 0.25, device="cuda")
+    mean = torch.full((3,), 0.45, device=DEVICE)
+    std = torch.full((3,), 0.25, device=DEVICE)
 
     def render() -> Tensor:
         return splat(case.gaussians, case.side, case.side, dtype=torch.bfloat16, channels_last=True, mean=mean, std=std)
 
+    name = "gsdd, direct, finished bfloat16 in a CUDA graph"
+    if DEVICE == "cpu":
+        return Subject(name, len(case.gaussians), render)
     side_stream = torch.cuda.Stream()
     side_stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side_stream):
@@ -88,7 +95,7 @@ def direct_graph(case: Case) -> Subject:
         graph.replay()
         return images
 
-    return Subject("gsdd, direct, finished bfloat16 in a CUDA graph", len(case.gaussians), replay)
+    return Subject(name, len(case.gaussians), replay)
 
 
 def tiled(case: Case) -> Subject:
@@ -143,7 +150,7 @@ def dense_compiled(case: Case) -> Subject:
     count = case.gaussians.shape[1]
     images = max(1, min(len(case.gaussians), _DENSE_SAMPLES // (count * (2 * case.side) ** 2)))
     some = case.gaussians[:images].float()
-    compiled = torch.compile(dense, fullgraph=True, dynamic=False)
+    compiled = torch.compile(dense, fullgraph=True, dynamic=False, backend=COMPILER)
 
     def render(gaussians: Tensor) -> Tensor:
         result: Tensor = compiled(gaussians, case.side)
@@ -160,11 +167,11 @@ def siren(case: Case) -> Subject:
     width = hidden_width(numbers, 3)
     images = max(1, min(len(case.gaussians), (1 << 29) // (width * case.side**2)))
     shapes = [(width, 2), (width, width), (3, width)]
-    weights = [torch.randn(images, *s, device="cuda").div(30 * s[1] ** 0.5).bfloat16() for s in shapes]
-    biases = [torch.zeros(images, s[0], device="cuda", dtype=torch.bfloat16) for s in shapes]
-    line = (torch.arange(case.side, device="cuda") + 0.5) / case.side * 2 - 1
+    weights = [torch.randn(images, *s, device=DEVICE).div(30 * s[1] ** 0.5).bfloat16() for s in shapes]
+    biases = [torch.zeros(images, s[0], device=DEVICE, dtype=torch.bfloat16) for s in shapes]
+    line = (torch.arange(case.side, device=DEVICE) + 0.5) / case.side * 2 - 1
     coordinates = torch.cartesian_prod(line, line)
-    compiled = torch.compile(evaluate, fullgraph=True, dynamic=False)
+    compiled = torch.compile(evaluate, fullgraph=True, dynamic=False, backend=COMPILER)
     grad = case.grad_images[:images].flatten(2)
     leaves = [value.detach().requires_grad_() for value in (*weights, *biases)]
 
@@ -208,8 +215,8 @@ def authors(case: Case, package: Any) -> Subject:
     """The GSDD authors' batched operator, with its prefilter and its 2 x 2 samples."""
     batch, count, _ = case.gaussians.shape
     tiles = -(-case.side // 16)
-    background = torch.zeros(batch, 3, device="cuda")
-    bias = torch.tensor([CHOLESKY_BIAS, 0.0, CHOLESKY_BIAS], device="cuda")
+    background = torch.zeros(batch, 3, device=DEVICE)
+    bias = torch.tensor([CHOLESKY_BIAS, 0.0, CHOLESKY_BIAS], device=DEVICE)
 
     def render(gaussians: Tensor) -> Tensor:
         numbers = gaussians.float().flatten(0, 1)

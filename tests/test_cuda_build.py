@@ -51,7 +51,7 @@ def test_a_report_of_nothing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "benchmarks" / "cuda.py"), *arguments]
+    command = [sys.executable, str(ROOT / "benchmarks" / "cuda_bench.py"), *arguments]
     return subprocess.run(command, capture_output=True, text=True)
 
 

@@ -104,10 +104,12 @@ def random_workload(point: Point, images: int, seed: int) -> Workload:
     return Workload(point, torch.cat(parts, dim=-1).bfloat16())
 
 
-def fitted_workload(point: Point, source: RealImages, images: int, steps: int, seed: int) -> Workload:
+def fitted_workload(
+    point: Point, source: RealImages, images: int, steps: int, seed: int, device: str = "cpu"
+) -> Workload:
     """Gaussians fitted to real images, as distilling begins."""
     from gsdd_runtime.distillation.fit import fit_images
 
     real = source.at(point.side, point.channels, images)
-    fitted = fit_images(real, point.count, steps=steps, seed=seed, device="cpu")
-    return Workload(point, fitted.gaussians.bfloat16(), real)
+    fitted = fit_images(real, point.count, steps=steps, seed=seed, device=device)
+    return Workload(point, fitted.gaussians.cpu().bfloat16(), real)

@@ -151,7 +151,7 @@ def _check(what: str, options: Options) -> None:
     if what == "decode" and options["device"] not in ("auto", "cpu"):
         raise InputError(
             f"bench decode measures the CPU, --device {options['device']!r} cannot be had: "
-            "benchmarks/cuda.py measures CUDA"
+            "benchmarks/cuda_bench.py measures CUDA"
         )
     if what == "rate" and not options["sets"]:
         raise InputError("bench rate compares distilled sets: give at least one SET")

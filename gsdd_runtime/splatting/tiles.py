@@ -29,7 +29,7 @@ VARIABLE = "GSDD_CUDA_METHOD"
 
 TILE = 32
 
-# The rule, estimated by counting instructions on an H100; to be measured by benchmarks/cuda.py.
+# The rule, estimated by counting instructions on an H100; to be measured by benchmarks/cuda_bench.py.
 # The direct kernel spends about 20 warp instructions on a Gaussian that a tile turns out not to need, and binning
 # about 27 times as long on one that it lists (sort, lists, two more passes) plus 0.15 ms: it pays from about 160
 # tiles, where a Gaussian touches six, once the batch has 10 million pairs of tile and Gaussian.

@@ -4,8 +4,8 @@
 #   tests/native/cuda_sanitize.sh host     the kernels' source on the CPU, under address and undefined sanitizers
 #   tests/native/cuda_sanitize.sh device   on a GPU, under compute-sanitizer: memcheck, racecheck, synccheck
 #
-# PYTHON names the interpreter; it is python3 otherwise. The torch library must be built with -DGSDD_CUDA=ON for
-# `device`.
+# PYTHON names the interpreter; it is python3 otherwise. GSDD_SANITIZE_TOOLS chooses among the tools. The torch library
+# must be built with -DGSDD_CUDA=ON for `device`.
 set -eu
 cd "$(dirname "$0")/../.."
 python=${PYTHON:-python3}
@@ -19,10 +19,10 @@ host() {
 }
 
 device() {
-  for tool in memcheck racecheck synccheck; do
+  for tool in ${GSDD_SANITIZE_TOOLS:-memcheck racecheck synccheck}; do
     echo "compute-sanitizer --tool $tool"
     # PyTorch's allocator keeps freed memory: without it every access beyond a tensor shows.
-    GSDD_REQUIRE_CUDA=1 PYTORCH_NO_CUDA_MEMORY_CACHING=1 \
+    GSDD_REQUIRE_CUDA=${GSDD_REQUIRE_CUDA:-1} PYTORCH_NO_CUDA_MEMORY_CACHING=1 \
       compute-sanitizer --tool "$tool" --error-exitcode 1 --kernel-name kernel_substring=splat \
       "$python" -m pytest -q -p no:cacheprovider tests/test_cuda_kernel.py tests/test_doors.py \
       -k "(test_cuda_kernel and not graph and not compiled and not opcheck and not large) or (test_doors and cuda and not source)" \

@@ -1,13 +1,14 @@
 """Measures the CUDA kernels on this machine's GPU beside their peers, and keeps the result.
 
-Usage: python benchmarks/cuda.py [--points 54,128,2000 ...] [--rounds 9] [--authors FOLDER] [--out benchmarks/results]
+Usage: python benchmarks/cuda_bench.py [--points 54,128,2000 ...] [--authors FOLDER] [--out benchmarks/results]
 
 It needs a GPU, a CUDA build of PyTorch, and nvcc the first time: where the installed torch library has no CUDA
 kernel, it builds one into build/cuda-bench. gsplat is measured where it is installed. The GSDD authors' operator
 (github.com/j-cyoung/gsplat) is measured where --authors names a folder in which it was built, outside this checkout:
 `git clone --recursive ... && cd gsplat && python setup.py build_ext --inplace`.
 
-Written: GPU-cuda.json and GPU-cuda.md. Exit code 2 where there is no GPU.
+Written after every point: GPU-cuda.json and GPU-cuda.md; --go-on keeps the points that are there. Exit code 2 where
+there is no GPU, unless it is rehearsed (--rehearse): then the CPU stands in for one.
 """
 
 from __future__ import annotations
@@ -46,6 +47,9 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--points", type=point, nargs="+", default=POINTS, metavar="N,SIDE,BATCH")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--authors", type=Path, help="folder with j-cyoung/gsplat, built")
+    parser.add_argument("--fitting", type=int, default=600, help="steps that the points' parameters are fitted for")
+    parser.add_argument("--go-on", action="store_true", help="leave out points that were measured already")
+    parser.add_argument("--rehearse", action="store_true", help="on the CPU where there is no GPU")
     parser.add_argument("--fit-images", type=int, default=1000, help="images of the fit; 0 leaves it out")
     parser.add_argument("--fit-steps", type=int, default=1000)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
@@ -72,7 +76,7 @@ def measure_point(count: int, side: int, batch: int, options: argparse.Namespace
     import cuda_subjects
     import torch
     from cuda_roofline import roofline_seconds, touched_samples
-    from cuda_timing import interleaved
+    from cuda_timing import DEVICE, interleaved
 
     from gsdd_runtime.bench.images import real_images
     from gsdd_runtime.bench.points import Point, fitted_workload, random_workload
@@ -81,10 +85,12 @@ def measure_point(count: int, side: int, batch: int, options: argparse.Namespace
     at = Point(count, side)
     # Fitted parameters where fitting is quick; they have needles and uneven sizes that random ones lack.
     fitted = count * side**2 <= 364 * 256**2
-    workload = fitted_workload(at, real_images(), 16, 600, 0) if fitted else random_workload(at, 1, 0)
-    stored = workload.gaussians.cuda()
+    workload = (
+        fitted_workload(at, real_images(), 16, options.fitting, 0, DEVICE) if fitted else random_workload(at, 1, 0)
+    )
+    stored = workload.gaussians.to(DEVICE)
     gaussians = stored.repeat(-(-batch // len(stored)), 1, 1)[:batch].contiguous()
-    case = cuda_subjects.Case(gaussians, side, torch.randn(batch, 3, side, side, device="cuda"))
+    case = cuda_subjects.Case(gaussians, side, torch.randn(batch, 3, side, side, device=DEVICE))
     makers: list[Any] = [cuda_subjects.direct, cuda_subjects.direct_graph]
     absent = {}
     if problem := tiles.gsplat_problem():
@@ -108,7 +114,7 @@ def measure_point(count: int, side: int, batch: int, options: argparse.Namespace
     samples = touched_samples(stored, side)
     image_bytes = 3 * side * side * 4
     return {
-        "point": f"{count} at {side}x{side}, batch {batch}",
+        "point": name_of(count, side, batch),
         "parameters": workload.parameters,
         "choice": tiles.choose(batch, count, side, side)._asdict(),
         "touched_samples_per_image": samples,
@@ -125,16 +131,19 @@ def measure_point(count: int, side: int, batch: int, options: argparse.Namespace
 def measure_fit(images: int, steps: int) -> dict[str, Any]:
     """Fitting ``images`` images at 128 with 170 Gaussians, as the paper times it (12.9 s on an A100)."""
     import torch
+    from cuda_timing import DEVICE
 
     from gsdd_runtime.bench.images import real_images
     from gsdd_runtime.distillation.fit import fit_images
 
     real = real_images().at(128, 3, images)
-    fit_images(real[:8], 170, steps=5, seed=0, device="cuda")
-    torch.cuda.synchronize()
+    fit_images(real[:8], 170, steps=5, seed=0, device=DEVICE)
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
     start = time.perf_counter()
-    result = fit_images(real, 170, steps=steps, seed=0, device="cuda")
-    torch.cuda.synchronize()
+    result = fit_images(real, 170, steps=steps, seed=0, device=DEVICE)
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
     seconds = time.perf_counter() - start
     return {"images": images, "steps": steps, "seconds": seconds, "psnr": result.psnr.mean().item()}
 
@@ -177,41 +186,57 @@ def main(given: list[str] | None = None) -> int:
     options = arguments(given)
     import torch
 
-    if not torch.cuda.is_available():
+    if not torch.cuda.is_available() and not options.rehearse:
         print(
-            f"benchmarks/cuda.py: torch {torch.__version__} finds no CUDA device: run it on a machine with an NVIDIA "
-            "GPU and a CUDA build of PyTorch",
+            f"benchmarks/cuda_bench.py: torch {torch.__version__} finds no CUDA device: run it on a machine with "
+            "an NVIDIA GPU and a CUDA build of PyTorch",
             file=sys.stderr,
         )
         return 2
-    if not has_cuda_kernel():
+    if not options.rehearse and not has_cuda_kernel():
         build_with_cuda()
     from dataclasses import asdict
 
     from cuda_roofline import describe_gpu
 
-    from gsdd_runtime.atomic import atomic_path
-
     gpu = describe_gpu()
+    stem = options.out / (re.sub(r"[^a-z0-9]+", "-", gpu.name.lower()).strip("-") + "-cuda")
     result: dict[str, Any] = {
         "gpu": asdict(gpu),
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
         "python": platform.python_version(),
         "points": [],
+        "fit": None,
     }
+    if options.go_on and stem.with_suffix(".json").exists():
+        result["points"] = json.loads(stem.with_suffix(".json").read_text())["points"]
+    measured = [entry["point"] for entry in result["points"]]
     for count, side, batch in options.points:
-        print(f"measuring {counted(count, 'Gaussian')} at {side}, batch {batch}", file=sys.stderr)
+        if name_of(count, side, batch) in measured:
+            continue
+        print(f"measuring {counted(count, 'Gaussian')} at {side}, batch {batch}", file=sys.stderr, flush=True)
         result["points"].append(measure_point(count, side, batch, options, gpu))
-        torch.cuda.empty_cache()
+        write(result, stem)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
     result["fit"] = measure_fit(options.fit_images, options.fit_steps) if options.fit_images else None
-    options.out.mkdir(parents=True, exist_ok=True)
-    stem = options.out / (re.sub(r"[^a-z0-9]+", "-", gpu.name.lower()).strip("-") + "-cuda")
+    write(result, stem)
+    print(markdown(result))
+    return 0
+
+
+def name_of(count: int, side: int, batch: int) -> str:
+    return f"{count} at {side}x{side}, batch {batch}"
+
+
+def write(result: dict[str, Any], stem: Path) -> None:
+    from gsdd_runtime.atomic import atomic_path
+
+    stem.parent.mkdir(parents=True, exist_ok=True)
     for suffix, text in ((".json", json.dumps(result, indent=1) + "\n"), (".md", markdown(result))):
         with atomic_path(stem.with_suffix(suffix)) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    print(markdown(result))
-    return 0
 
 
 if __name__ == "__main__":

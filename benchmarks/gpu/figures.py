@@ -1,0 +1,180 @@
+"""Keeps what ``make gpu`` found, and writes its figures into the pages that quote them.
+
+    python benchmarks/gpu/figures.py --keep build/gpu-results     # as benchmarks/results/GPU-gpu.json
+    python benchmarks/gpu/figures.py                              # docs/gpu.md and README.md, between their marks
+
+A page has ``<!-- gpu: NAME -->`` and ``<!-- end of gpu -->``: what stands between is written by the function of that
+name here, from what was kept; where there is nothing it says so. A test holds the pages to it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import package
+
+ROOT = package.ROOT
+RESULTS = ROOT / "benchmarks" / "results"
+PAGES = ("docs/gpu.md", "README.md")
+NOT_RUN = "Not run on a device."
+_BLOCK = re.compile(r"(<!-- gpu: (\w+) -->\n).*?(<!-- end of gpu -->)", re.DOTALL)
+
+Document = dict[str, Any]
+
+
+def keep(out: Path, results: Path = RESULTS) -> Path:
+    """One document of a run's summary and its stages' results, in ``results``, under the device's name.
+
+    Raises:
+        SystemExit: it was a rehearsal, or there is none.
+    """
+    place = out / "summary.json"
+    if not place.exists():
+        raise SystemExit(f"{out} has no summary.json: run `make gpu` on a machine with a GPU")
+    summary = json.loads(place.read_text())
+    if summary["rehearsal"] or summary["device"] == "cpu":
+        raise SystemExit(f"{out} is of a rehearsal on the CPU, which is kept nowhere")
+    for name, stage in summary["stages"].items():
+        files = sorted((out / name).glob("result.json")) + sorted((out / name).glob("*-cuda.json"))
+        stage["result"] = json.loads(files[0].read_text()) if files else None
+    stem = re.sub(r"[^a-z0-9]+", "-", summary["device"].lower()).strip("-")
+    kept = results / f"{stem}-gpu.json"
+    kept.write_text(json.dumps(summary, indent=1) + "\n")
+    return kept
+
+
+def kept_results(results: Path = RESULTS) -> list[Document]:
+    """What was kept, one document a device."""
+    return [json.loads(path.read_text()) for path in sorted(results.glob("*-gpu.json"))]
+
+
+def stages(document: Document) -> str:
+    """How each stage ended."""
+    versions = document["versions"]
+    lines = [
+        f"{document['device']}, compute capability {document['compute_capability']}, torch {versions['torch']}, "
+        f"CUDA {versions['cuda']}; commit {document['commit'][:12]}"
+        + (", with changes" if document["changed"] else "")
+        + ".", "", "| stage | ended | seconds |", "|---|---|---|",
+    ]  # fmt: skip
+    for name, stage in document["stages"].items():
+        lines.append(f"| {name} | {stage['status']} | {stage.get('seconds', '-')} |")
+    return "\n".join(lines)
+
+
+def parity(document: Document) -> str:
+    result = _result(document, "parity")
+    if "worst" not in result:
+        return NOT_RUN
+    worst = result["worst"]
+    return (
+        f"On {document['device']}: {len(result['cases'])} awkward inputs, at most {worst['image']:.1e} in an image and "
+        f"{worst['gradient']:.1e} of a gradient's norm; broken: {', '.join(result['broken']) or 'none'}."
+    )
+
+
+def kernels(document: Document) -> str:
+    import cuda_bench
+
+    points = _result(document, "kernels").get("points", [])
+    if not points:
+        return NOT_RUN
+    lines = [f"On {document['device']}, images a second, forward; and how many times ours they need:", ""]
+    lines += ["| Gaussians, side, batch | gsdd | of the roofline | others |", "|---|---|---|---|"]
+    for entry in points:
+        ours = cuda_bench.rate(entry, "forward", cuda_bench.OURS)
+        batch = entry["images"][cuda_bench.OURS]
+        share = entry["roofline_forward"]["roofline"] * ours / batch
+        others = [
+            f"{name} {ours / cuda_bench.rate(entry, 'forward', name):.1f}"
+            for name in entry["forward"]
+            if name != cuda_bench.OURS
+        ]
+        lines.append(f"| {entry['point']} | {ours:,.0f} | {share:.0%} | {'; '.join(others)} |")
+    return "\n".join(lines)
+
+
+def training(document: Document) -> str:
+    result = _result(document, "training")
+    rows = [
+        f"| {name} | {value['images_per_second']:,.0f} |"
+        for name, value in result.items()
+        if isinstance(value, dict) and "images_per_second" in value
+    ]
+    if not rows:
+        return NOT_RUN
+    lines = [f"On {document['device']}:", "", "| feed | images a second |", "|---|---|", *rows]
+    step = result.get("step in a CUDA graph", {})
+    if step.get("graph"):
+        lines += ["", f"A training step of {step['network']}, {step['batch']} images decoded in it: "
+                      f"{step['eager'] * 1e3:.2f} ms, {step['graph'] * 1e3:.2f} ms in a CUDA graph."]  # fmt: skip
+    return "\n".join(lines)
+
+
+def distilling(document: Document) -> str:
+    result = _result(document, "distilling")
+    lines = []
+    fit = result.get("fit, 170 at 128", {})
+    if "seconds" in fit:
+        lines.append(
+            f"- Fitting {fit['images']} images at 128 x 128 with 170 Gaussians, {fit['steps']} steps: "
+            f"{fit['seconds']:.1f} s, {fit['psnr']:.1f} dB (the paper: 12.9 s on an A100)."
+        )
+    for name in ("dm", "tm"):
+        entry = result.get(name, {})
+        if "steps_per_second" in entry:
+            lines.append(f"- {name.upper()} on {entry['data']}: {entry['steps_per_second']:.2f} steps a second.")
+    return "\n".join([f"On {document['device']}:", "", *lines]) if lines else NOT_RUN
+
+
+def engines(document: Document) -> str:
+    rows = [
+        f"| {name} | {value['images_per_second']:,.0f} |" if "images_per_second" in value else f"| {name} | not run |"
+        for name, value in _result(document, "engines").items()
+    ]
+    if not any("not run" not in row for row in rows):
+        return NOT_RUN
+    return "\n".join([f"On {document['device']}:", "", "| decoder | images a second |", "|---|---|", *rows])
+
+
+SECTIONS: dict[str, Callable[[Document], str]] = {
+    "stages": stages, "parity": parity, "kernels": kernels, "training": training, "distilling": distilling,
+    "engines": engines,
+}  # fmt: skip
+
+
+def _result(document: Document, stage: str) -> Document:
+    return document["stages"].get(stage, {}).get("result") or {}
+
+
+def filled(text: str, documents: list[Document]) -> str:
+    """``text`` with what its marks ask for, of every device."""
+
+    def block(found: re.Match[str]) -> str:
+        told = "\n\n".join(SECTIONS[found[2]](document) for document in documents) or NOT_RUN
+        return f"{found[1]}{told}\n{found[3]}"
+
+    return _BLOCK.sub(block, text)
+
+
+def main(given: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keep", type=Path, metavar="OUT", help="what make gpu wrote")
+    options = parser.parse_args(given)
+    if options.keep:
+        print(keep(options.keep))
+    for name in PAGES:
+        page = ROOT / name
+        page.write_text(filled(page.read_text(), kept_results()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    sys.exit(main())
