@@ -20,6 +20,7 @@ SUFFIXES = {
     ".checkpoint": "an unfinished run",
     ".svg": "a drawing",
     ".csv": "a table",
+    ".html": "a page",
     **dict.fromkeys((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"), "a picture"),
     **dict.fromkeys((".gz", ".tar", ".zip"), "an archive"),
 }  # fmt: skip

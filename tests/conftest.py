@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 import pytest
 import torch
+from browser import browser_missing
 from doors import DOORS, Door
 
 from gsdd_runtime.decoders.dali_operator import dali_problem
@@ -42,6 +43,7 @@ _NEEDS = {
     "cuda": (_no_cuda, "GSDD_REQUIRE_CUDA"),
     "tensorrt": (_no_tensorrt, "GSDD_REQUIRE_TENSORRT"),
     "dali": (_no_dali, "GSDD_REQUIRE_DALI"),
+    "browser": (browser_missing, "GSDD_REQUIRE_BROWSER"),
 }
 
 

@@ -75,6 +75,7 @@ WRITES: dict[str, list[Writing]] = {
         Writing("--out", "{set}", outputs.ARRAYS, True),
         Writing("--out", "{set}", outputs.PICTURE, True),
     ],
+    "report": [Writing("--out", "{set}", outputs.PAGE, True)],
     "info": [],
     "datasets": [],
     "networks": [],
@@ -96,6 +97,7 @@ READS = {
     "--whitened-by",
     "--bytes-of",
     "--features",
+    "--real",
 }
 CASES = [
     pytest.param(command, writing, id=f"{command} {writing.option} {writing.kind.suffixes[0]}")
@@ -501,6 +503,7 @@ WORK = {
     "relabel": "gsdd_runtime.experts.teaching.load_teacher",
     "export": "gsdd_runtime.export.onnx.export_onnx",
     "decode": "gsdd_runtime.reports.pictures.write_decoded",
+    "report": "gsdd_runtime.reports.page.page_document",
     "info": "gsdd_runtime.sets.description.description",
     "datasets": "gsdd_runtime.datasets.class_choice.imagenet_names",
     "networks": "gsdd_runtime.networks.catalog.listed_names",
@@ -535,6 +538,7 @@ def test_ctrl_c_ends_every_command_alike(
         "merge": "{set} --out {out}.safetensors",
         "export": "{set} --onnx {out}.onnx",
         "decode": "{set} --out {out}",
+        "report": "{set} --out {out}.html",
         "info": "{set}",
     }.get(command, "")
     path = saved(tmp_path)

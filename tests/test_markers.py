@@ -26,12 +26,13 @@ class Marked:
 def bare_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(conftest, "find_spec", lambda name: None)
+    monkeypatch.setattr("browser._program", lambda: None)
     monkeypatch.setattr(dali_operator, "find_spec", lambda name: None)
 
 
 @pytest.mark.usefixtures("bare_machine")
 @pytest.mark.parametrize(
-    ("marker", "reason"), [("cuda", "no CUDA device"), ("tensorrt", "none of tensorrt"), ("dali", "DALI is not")]
+    ("marker", "reason"), [("cuda", "no CUDA device"), ("tensorrt", "none of tensorrt"), ("browser", "no Chromium"), ("dali", "DALI is not")]
 )
 def test_missing_hardware(marker: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     variable = f"GSDD_REQUIRE_{marker.upper()}"

@@ -190,6 +190,10 @@ def _is_drawing(path: Path) -> bool:
     return b"<svg" in _head(path, 512)
 
 
+def _is_page(path: Path) -> bool:
+    return b'<meta name="generator" content="gsdd-rt' in _head(path, 1024)
+
+
 def _sidecar(engine: Path) -> tuple[Path, ...]:
     from gsdd_runtime.decoders.tensorrt import sidecar_path
 
@@ -228,6 +232,7 @@ ARRAYS = Kind(
     "a file of arrays", (".npz",), _is_archive(lambda names: bool(names) and all(n.endswith(".npy") for n in names))
 )
 PICTURE = Kind("a PNG picture", (".png",), _starts_with(b"\x89PNG\r\n\x1a\n"))
+PAGE = Kind("a page", (".html",), _is_page)
 DRAWING = Kind("an SVG drawing", (".svg",), _is_drawing)
 # Hours of training are in it: it is not replaced either.
 CSV = Kind("a table", (".csv",))

@@ -10,6 +10,7 @@ import experts
 import features
 import loading
 import reading
+import reporting
 import splatting
 import trajectories
 
@@ -22,6 +23,7 @@ MUTATIONS = [
     *trajectories.MUTATIONS,
     *loading.MUTATIONS,
     *reading.MUTATIONS,
+    *reporting.MUTATIONS,
     *commands.MUTATIONS,
     *splatting.MUTATIONS,
 ]

@@ -1,0 +1,34 @@
+"""Mutations of reports: what a page holds, says and lets run."""
+
+from __future__ import annotations
+
+from mutation import Mutation
+
+ACCOUNT = "gsdd_runtime/reports/account.py"
+GALLERY = "gsdd_runtime/reports/gallery.py"
+PAGE = "gsdd_runtime/reports/page.py"
+
+MUTATIONS = [
+    Mutation(
+        "lets a set's text end the page's script",
+        PAGE,
+        '.replace("<", "\\\\u003c")',
+        "",
+        ("test_page.py::test_nothing_in_a_set_ends_up_as_markup",),
+        short=True,
+    ),
+    Mutation(
+        "packs a page's Gaussians in another order of bytes",
+        GALLERY,
+        "permute(2, 0, 1)",
+        "permute(0, 1, 2)",
+        ("test_page.py::test_a_gallery_holds_the_parameters_bit_for_bit",),
+    ),
+    Mutation(
+        "shows the first value of a step that was logged twice",
+        ACCOUNT,
+        "points[step] = float(value)",
+        "points.setdefault(step, float(value))",
+        ("test_page.py::test_curves_follow_the_log",),
+    ),
+]
