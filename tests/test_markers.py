@@ -32,7 +32,14 @@ def bare_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("bare_machine")
 @pytest.mark.parametrize(
-    ("marker", "reason"), [("cuda", "no CUDA device"), ("tensorrt", "none of tensorrt"), ("browser", "no Chromium"), ("dali", "DALI is not")]
+    ("marker", "reason"),
+    [
+        ("cuda", "no CUDA device"),
+        ("tensorrt", "none of tensorrt"),
+        ("browser", "no Chromium"),
+        ("dali", "DALI is not"),
+        ("browser", "no Chromium"),
+    ],
 )
 def test_missing_hardware(marker: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     variable = f"GSDD_REQUIRE_{marker.upper()}"
