@@ -41,6 +41,11 @@ def pictures_path(out: Path) -> Path:
     return out.with_name(out.name + ".pictures")
 
 
+def parts_path(out: Path) -> Path:
+    """``SET.safetensors`` of a dataset that is being fitted has its parts in the folder ``SET.safetensors.parts``."""
+    return out.with_name(out.name + ".parts")
+
+
 def seed_path(out: Path, seed: int) -> Path:
     """``SET.safetensors`` of one of several seeds is ``SET.seed3.safetensors``."""
     whole = out.name.removesuffix(".safetensors")

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
+from gsdd_runtime import ranks
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -30,7 +32,9 @@ def silent(progress: Progress) -> None:
 
 
 def say(message: str) -> None:
-    """One line on stderr."""
+    """One line on stderr; of several processes that share a run the first alone says it."""
+    if not ranks.joined().first:
+        return
     print(f"gsdd-rt: {' '.join(message.split())}", file=sys.stderr)
 
 

@@ -37,6 +37,7 @@ LIBRARY = {
     "real_set": "gsdd_runtime.evaluation.baselines",
     "load_model": "gsdd_runtime.networks.model_file",
     "fit_set": "gsdd_runtime.distillation.fitted_set",
+    "fit_data": "gsdd_runtime.distillation.fitted_data",
     "images_and_labels": "gsdd_runtime.sets.foreign",
     "foreign_set": "gsdd_runtime.sets.foreign",
     "select_classes": "gsdd_runtime.sets.selection",
@@ -116,6 +117,7 @@ BASE = {
 }
 
 RATE = "rate {set} --dataset fashion-mnist-sample"
+FITTED = "imagefolder:{folder} --gaussians 3 --out {out}.safetensors"
 TESTED = "{set} --out {out}.safetensors --dataset fashion-mnist-sample"
 DECODERS = ("export_onnx", "export_torchscript", "export_program", "export_aot_inductor", "export_tensorrt")
 
@@ -337,7 +339,7 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "as_json": Reaches("--json", "json", True),
     },
     "fit": {
-        "path": Reaches("", "load.path", "{other}", base="{other} --out {out}.safetensors"),
+        "source": Reaches("", "load.path", "{other}", base="{other} --out {out}.safetensors"),
         "out": Reaches("--out {folder}/another.safetensors", "claim.outputs.0.path", "{folder}/another.safetensors"),
         "ipc": Reaches("--ipc 3", "fit_set.ipc", 3),
         "gaussians": Reaches("--gaussians 17", "fit_set.count", 17),
@@ -345,6 +347,9 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "steps": Reaches("--steps 7", "fit_set.steps", 7),
         "seed": Reaches("--seed 99", "fit_set.seed", 99),
         "device": Reaches("--device cuda", "fit_set.device", "cuda"),
+        **of_data(FITTED, without=("normalization", "zca")),
+        "part": Reaches("--part 9", "fit_data.part", 9, base=FITTED),
+        "resume": Reaches("--resume", "fit_data.resume", True, base=FITTED),
         "overwrite": Reaches("--overwrite", "claim.overwrite", True),
     },
     "import": {

@@ -56,7 +56,10 @@ WRITES: dict[str, list[Writing]] = {
     "rank": [],
     "train": [Writing("--out", "{set} --epochs 1 --network convnet1-w4", outputs.MODEL, True)],
     "compress": [Writing("--out", "{set}", outputs.SET, True)],
-    "fit": [Writing("--out", "{set} --gaussians 2 --steps 1", outputs.SET, True)],
+    "fit": [
+        Writing("--out", "{set} --gaussians 2 --steps 1", outputs.SET, True),
+        Writing("--out", "imagefolder:{folder} --gaussians 2 --steps 1", outputs.SET),
+    ],
     "import": [Writing("--out", "{set}", outputs.SET)],
     "whiten": [Writing("--out", "{set}", outputs.SET)],
     "select": [Writing("--out", "{set} --classes 0", outputs.SET, True)],
@@ -155,7 +158,7 @@ def source(tmp_path: Path) -> Callable[[str, Writing], Path]:
     """Makes what a command reads: a set, whose name ends as the output's, or a folder of images."""
 
     def make(command: str, writing: Writing) -> Path:
-        if command in ("distill", "experts", "baseline"):
+        if "imagefolder:" in writing.arguments:
             for name in ("cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png"):
                 file = tmp_path / "images" / name
                 file.parent.mkdir(parents=True, exist_ok=True)

@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ROOMS = (
     "commands", "bench", "evaluation", "distillation", "loading", "export", "experts", "training", "reports",
-    "networks", "datasets", "decoders", "sets", "devices", "splatting", "memory", "seeds", "progress", "atomic",
-    "formats", "versions", "wording", "errors",
+    "networks", "datasets", "decoders", "sets", "devices", "splatting", "memory", "seeds", "progress", "ranks",
+    "atomic", "formats", "versions", "wording", "errors",
 )  # fmt: skip
 FACES = ("__init__", "__main__")
 

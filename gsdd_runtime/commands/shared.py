@@ -156,8 +156,10 @@ def takes_options(
         place: of the parameter.
         kind: a dataclass whose fields are annotated as options.
         optional: other annotations of fields that may be left out, by name; they are None then.
-        without: fields that the command has no option for; they keep their defaults.
+        without: fields that the command has no option for; they keep their defaults, or are None.
     """
+    # Of those, what has no default.
+    missing = {field.name: None for field in fields(kind) if field.name in without and field.default is MISSING}
 
     def expand(command: Callable[..., Any]) -> Callable[..., Any]:
         parameters: list[inspect.Parameter] = []
@@ -179,7 +181,7 @@ def takes_options(
                     ))  # fmt: skip
 
         def call(**arguments: Any) -> Any:
-            given = kind(**{name: arguments.pop(name) for name in names})
+            given = kind(**missing, **{name: arguments.pop(name) for name in names})
             return command(**arguments, **{place: given})
 
         call.__name__, call.__doc__ = command.__name__, command.__doc__

@@ -91,6 +91,11 @@ def find_layout(root: AnyPath, test_part: float | None = None, classes: str | Se
     return Layout(names, train, test, split + unread)
 
 
+def has_test_folder(root: Path) -> bool:
+    """Whether a folder of images has a test part of its own, so that nothing is held out to test on."""
+    return _part(root, TRAIN_FOLDERS) is not None and any(_part(root, names) for names in TEST_FOLDERS)
+
+
 def _chosen(
     there: dict[str, AnyPath], classes: str | Sequence[str] | None, where: AnyPath
 ) -> tuple[tuple[str, ...], dict[str, AnyPath]]:

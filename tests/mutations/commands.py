@@ -9,6 +9,8 @@ DEMO = "gsdd_runtime/commands/demo.py"
 DISTILL = "gsdd_runtime/commands/distill.py"
 EVALUATE = "gsdd_runtime/commands/evaluate.py"
 EXPORT = "gsdd_runtime/commands/export.py"
+FIT = "gsdd_runtime/commands/fit.py"
+FITTED_DATA = "gsdd_runtime/distillation/fitted_data.py"
 PROTOCOL = "gsdd_runtime/commands/protocol.py"
 SHARED = "gsdd_runtime/commands/shared.py"
 TRAIN = "gsdd_runtime/commands/train.py"
@@ -110,5 +112,26 @@ MUTATIONS = [
         'options: dict[str, Any] = {"normalize": normalize, ',
         'options: dict[str, Any] = {"normalize": False, ',
         OPTIONS,
+    ),
+    Mutation(
+        "fit holds a fifth of a folder out",
+        FIT,
+        "options = options if has_test_folder(Path(folder)) else replace(options, test_part=0.0)",
+        "pass",
+        ("test_fitted_data.py::test_the_command_takes_all_images_where_none_are_kept_to_test_on",),
+    ),
+    Mutation(
+        "fit starts every part of a dataset from the same Gaussians",
+        FITTED_DATA,
+        'derived_seed(self.seed, "fit", "part", number)',
+        'derived_seed(self.seed, "fit", "part", 0)',
+        ("test_fitted_data.py::test_every_image_is_fitted_in_its_place",),
+    ),
+    Mutation(
+        "fit goes on with parts of a run with other options",
+        FITTED_DATA,
+        "                self._check(self.path(number), open_container(self.path(number), KIND).fields)",
+        "                pass",
+        ("test_fitted_data.py::test_a_run_that_was_stopped_goes_on_to_the_same_bytes",),
     ),
 ]
