@@ -201,6 +201,7 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "phase_weight": Reaches("--phase-weight 0.75", "distill.phase_weight", 0.75),
         "sampling_network": Reaches("--sampling-network", "distill.sampling_network", True),
         "sampling_rate": Reaches("--sampling-rate 0.5", "distill.sampling_rate", 0.5),
+        "trajectories": Reaches("--trajectories 3", "distill.trajectories", 3),
         "resume": Reaches("--resume", "distill.resume", True),
         "overwrite": Reaches("--overwrite", "distill.overwrite", True),
     },

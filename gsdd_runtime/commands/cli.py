@@ -6,8 +6,10 @@ errors to stderr.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+from contextlib import redirect_stdout
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +17,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from gsdd_runtime import ranks
 from gsdd_runtime.commands import (
     baseline,
     bench,
@@ -41,7 +44,7 @@ from gsdd_runtime.commands import (
     whiten,
 )
 from gsdd_runtime.commands.exits import exit_code, fail, why
-from gsdd_runtime.errors import GsddError
+from gsdd_runtime.errors import GsddError, InputError
 from gsdd_runtime.versions import VERSION
 
 
@@ -137,8 +140,25 @@ def _options(
     pass
 
 
+# What several processes can share.
+SHARED = ("distill", "experts", "fit", "relabel", "eval")
+
+
 def run(arguments: list[str]) -> int:
-    """Runs one command line and returns its exit code."""
+    """Runs one command line and returns its exit code; as one of several processes where torchrun started them."""
+    if not ranks.launched():
+        return _run_alone(arguments)
+    if arguments[:1] and arguments[0] not in SHARED:
+        lonely = InputError(f"{arguments[0]} runs in one process: start it without torchrun, or {', '.join(SHARED)}")
+        return fail("gsdd-rt", str(lonely), 2) if os.environ.get("RANK") == "0" else 2
+    with ranks.joining() as together, open(os.devnull, "w") as nowhere:
+        if together.first:
+            return _run_alone(arguments)
+        with redirect_stdout(nowhere):
+            return _run_alone(arguments)
+
+
+def _run_alone(arguments: list[str]) -> int:
     try:
         return exit_code("gsdd-rt", lambda: _typer(arguments))
     except typer.Abort:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gsdd_runtime import ranks
 from gsdd_runtime.commands import outputs
 from gsdd_runtime.commands.progress_lines import progress_bar
 from gsdd_runtime.commands.shared import (
@@ -65,6 +66,7 @@ def command(
     **options: Any,
 ) -> None:
     """Distill a dataset into Gaussians and write one small file."""
+    resume = resume or ranks.restarted()
     from gsdd_runtime.commands.several import run_document, table
     from gsdd_runtime.distillation import distill, plan
     from gsdd_runtime.distillation.checkpoint import checkpoint_path
@@ -83,6 +85,7 @@ def command(
         outputs.check(places, reads=reads, overwrite=overwrite or not kept)
     if tensorboard is not None:
         outputs.check_folder("--tensorboard", tensorboard, reads=reads, kind=outputs.RUNS)
+    ranks.joined().wait()
     if dry_run:
         print(plan(load_data(data), recipe=recipe, **options).text())
         return
@@ -106,6 +109,8 @@ def command(
                 **{**options, **({} if seed is None else {"seed": seed})},
             )
             documents.append(run_document(place, distilled))
+    if not ranks.joined().first:
+        return
     if seeds is not None or choosing is not None:
         print(table(documents))
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from gsdd_runtime import ranks
 from gsdd_runtime.errors import GsddError, InputError, printable
 
 
@@ -13,11 +14,11 @@ def exit_code(program: str, work: Callable[[], object]) -> int:
     try:
         code = work()
     except InputError as error:
-        return fail(program, str(error), 2)
+        return fail(program, str(error), 2, error)
     except GsddError as error:
-        return fail(program, str(error), 1)
+        return fail(program, str(error), 1, error)
     except KeyboardInterrupt as interruption:
-        return fail(program, why(interruption), 1)
+        return fail(program, why(interruption), 1, interruption)
     except BrokenPipeError:
         # The reader of the output is gone (`gsdd-rt info | head`): nobody is left to tell.
         sys.stderr.close()
@@ -30,7 +31,9 @@ def why(interruption: KeyboardInterrupt) -> str:
     return str(interruption) or "interrupted"
 
 
-def fail(program: str, message: str, code: int) -> int:
-    """One line on stderr; returns the code."""
+def fail(program: str, message: str, code: int, error: BaseException | None = None) -> int:
+    """One line on stderr; returns the code. Of several processes that share a run one alone tells."""
+    if not ranks.joined().may_tell(error):
+        return code
     print(f"{program}: {printable(' '.join(message.split()))}", file=sys.stderr)
     return code

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from gsdd_runtime import ranks
 from gsdd_runtime.atomic import check_folder_place, check_not_read, check_place, sole_writer
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.formats import SUFFIXES, best_path, log_path, suffix_of
@@ -53,7 +54,7 @@ class Output:
 
 @contextmanager
 def claim(outputs: Iterable[Output], *, reads: Iterable[Path | None], overwrite: bool) -> Iterator[None]:
-    """Checks the outputs, and keeps other commands off them while the block lasts.
+    """Checks the outputs, and keeps other commands off them while the block lasts; the first process of a run does.
 
     Args:
         outputs: of one command, all of them.
@@ -64,6 +65,10 @@ def claim(outputs: Iterable[Output], *, reads: Iterable[Path | None], overwrite:
         InputError: an output may not be written, or another run is writing it.
     """
     outputs = list(outputs)
+    if not ranks.joined().first:
+        # It writes nothing.
+        yield
+        return
     _check(outputs, list(reads), overwrite)
     with ExitStack() as stack:
         for output in outputs:

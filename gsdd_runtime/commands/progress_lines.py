@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from gsdd_runtime.progress import Progress, Reporter, say
+from gsdd_runtime import ranks
+from gsdd_runtime.progress import Progress, Reporter, say, silent
 from gsdd_runtime.wording import time_in_words
 
 # Between two lines where stderr is no terminal.
@@ -40,7 +41,13 @@ def line_a_minute(clock: Callable[[], float] = time.monotonic) -> Reporter:
 
 @contextmanager
 def progress_bar() -> Iterator[Reporter]:
-    """Draws reports on stderr: phase, bar, rate, loss, time left. A line a minute where stderr is no terminal."""
+    """Draws reports on stderr: phase, bar, rate, loss, time left. A line a minute where stderr is no terminal.
+
+    Of several processes that share a run, the first alone draws.
+    """
+    if not ranks.joined().first:
+        yield silent
+        return
     if not sys.stderr.isatty():
         yield line_a_minute()
         return

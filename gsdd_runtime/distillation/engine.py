@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from gsdd_runtime import ranks
 from gsdd_runtime.distillation.checkpoint import Checkpoint, CheckpointWriter
 from gsdd_runtime.distillation.objectives import Learned, Objective
 from gsdd_runtime.distillation.representations import Representation
+from gsdd_runtime.distillation.sharing import Shared
 from gsdd_runtime.distillation.state import NOT_OURS, RunState
 from gsdd_runtime.distillation.stopping import Interrupted, StopRequest
 from gsdd_runtime.distillation.watching import Moment, Watcher
@@ -28,12 +30,14 @@ class Told:
         parts: scalars for the log, by name.
         images: that were looked at for it.
         moves: whether the masters, and what is learned, are to move by them.
+        elsewhere: another of the processes that share the run has the loss, of images that are its own.
     """
 
     loss: Tensor
     parts: Mapping[str, Tensor | float] = field(default_factory=dict)
     images: int = 0
     moves: bool = True
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class Phase:
         updates: given a step, for each move of the optimiser adds the gradients of a loss to the masters and tells of
             it. Asked for the next one, it finds the masters moved. All its randomness comes from the seed and the step.
         objective: what it learns beside the images is moved with them, and its state is part of a checkpoint.
+        owner: of each image, int64 ``[M]``, where the processes that share a run each move the images of their own;
+            None where all move all of them by the sum of their gradients.
     """
 
     name: str
@@ -56,6 +62,7 @@ class Phase:
     schedule: str
     updates: Callable[[int], Iterator[Told]]
     objective: Objective | None = None
+    owner: Tensor | None = None
 
     def learning_rate_factor(self, step: int) -> float:
         """What the learning rate is multiplied by at ``step``."""
@@ -104,16 +111,17 @@ def run_phase(
             raise InputError(NOT_OURS)
         state.restore(start.tensors)
         first = start.step
+    shared = Shared(ranks.joined(), state, phase.owner, stop)
     for step in range(first, phase.steps):
         factor = phase.learning_rate_factor(step)
         for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
             group["lr"] = rate * factor
-        loss, parts, images = _step(phase, step, state, writer)
+        loss, parts, images = _step(phase, step, state, shared, writer)
         progress(Progress(phase.name, step + 1, phase.steps, loss, parts))
         rate, learned_now = phase.learning_rate * factor, {name: one.value for name, one in phase.learned().items()}
-        moment = Moment(phase.name, step + 1, phase.steps, loss, parts, rate, images, learned_now)
+        moment = Moment(phase.name, step + 1, phase.steps, loss, parts, rate, images, learned_now, shared.seconds)
         wanted = watch is not None and bool(watch(moment))
-        stopping = stop is not None and stop.asked
+        stopping = shared.stopping()
         if writer is not None and (stopping or wanted or writer.due(step + 1)):
             writer.write(phase.name, step + 1, state.tensors())
         if stopping:
@@ -121,7 +129,7 @@ def run_phase(
 
 
 def _step(
-    phase: Phase, step: int, state: RunState, writer: CheckpointWriter | None
+    phase: Phase, step: int, state: RunState, shared: Shared, writer: CheckpointWriter | None
 ) -> tuple[float, dict[str, float], int]:
     """Moves the images and what is learned by every update of ``step``.
 
@@ -132,26 +140,30 @@ def _step(
     total, sums, images = 0.0, dict[str, float](), 0
     _forget(optimizers)
     for told in phase.updates(step):
-        loss = told.loss
-        penalty = state.representation.penalty() if told.moves else None
+        loss, told_parts, looked_at, moves = shared.gathered(told.loss, told.parts, told.images, told.moves)
+        penalty = state.representation.penalty() if moves else None
         if penalty is not None:
             penalty.backward()
             loss = loss + penalty.detach()
-        parts = dict(told.parts) | ({} if penalty is None else {"penalty": penalty.detach()})
+        if told.elsewhere:
+            state.fill_gradients()
+        parts = dict(told_parts) | ({} if penalty is None else {"penalty": penalty.detach()})
         value, *others = _numbers([loss, *parts.values()], optimizers, loss.device)
         if not math.isfinite(value):
             raise GsddError(_not_finite(phase, step, writer))
-        if told.moves:
+        if moves:
             for optimizer in optimizers:
                 optimizer.step()
             state.representation.constrain()
             _keep_within(phase.learned())
         _forget(optimizers)
+        if told.elsewhere:
+            continue
         total += value
-        images += told.images
+        images += looked_at
         for name, part in zip(parts, others, strict=True):
             sums[name] = sums.get(name, 0.0) + part
-    return total, sums, images
+    return shared.joined(total, sums, images)
 
 
 def _numbers(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gsdd_runtime import ranks
 from gsdd_runtime.devices import resolve_device
 from gsdd_runtime.distillation.declared import check_number, check_whole_number
 from gsdd_runtime.distillation.engine import Phase, Told, run_phase
@@ -81,9 +82,11 @@ def fit_phase(representation: Representation, targets: Tensor, steps: int, learn
     """Matches the images of ``representation`` to ``targets``, float32 ``[M, C, H, W]`` in pixel units.
 
     The loss is the squared error summed over an image, averaged over images, plus the penalty: averaged over
-    pixels it would be small beside the penalty and leave the images 2 to 3 dB worse.
+    pixels it would be small beside the penalty and leave the images 2 to 3 dB worse. The processes of a run share the
+    images.
     """
-    passes = torch.arange(len(targets), device=targets.device).split(_images_per_pass(targets))
+    own = ranks.joined().own(len(targets))
+    passes = torch.tensor(own, device=targets.device).split(_images_per_pass(targets))
 
     def updates(step: int) -> Iterator[Told]:
         total = torch.zeros((), device=targets.device)
@@ -92,7 +95,7 @@ def fit_phase(representation: Representation, targets: Tensor, steps: int, learn
             loss = difference.square().sum() / len(targets)
             loss.backward()
             total += loss.detach()
-        yield Told(total, images=len(targets))
+        yield Told(total, images=len(own))
 
     return Phase(FIT, steps, learning_rate, "cosine", updates)
 

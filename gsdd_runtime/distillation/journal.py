@@ -133,12 +133,15 @@ class Journal:
             first = False
             self._pace.steps += 1
             self._pace.images += moment.images
+        self._pace.sharing += moment.sharing or 0.0
+        self._pace.seen += 1
         pace = self._pace
         if not (first or moment.step == moment.total or now - pace.told >= self._seconds):
             return
         passed = now - pace.began
         rate = pace.steps / passed if passed > 0 else 0.0
         pace.told = now
+        shared = {} if moment.sharing is None else {"all_reduce_seconds": pace.sharing / pace.seen}
         self.write(
             STEP,
             phase=moment.phase,
@@ -150,6 +153,7 @@ class Journal:
             learning_rate=moment.learning_rate,
             steps_per_second=rate or None,
             images_per_second=pace.images / passed if rate else None,
+            **shared,
             memory_bytes=resident_memory(),
             device_memory_bytes=peak_device_memory(),
             seconds_left=(moment.total - moment.step) / rate if rate else None,
@@ -177,7 +181,8 @@ class _Pace:
     def __init__(self, phase: str, now: float) -> None:
         self.phase = phase
         self.began = self.told = now
-        self.steps = self.images = 0
+        self.steps = self.images = self.seen = 0
+        self.sharing = 0.0
 
 
 def last_of(records: Iterable[Record], kind: str) -> Record | None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gsdd_runtime.distillation.engine import Phase, Told
 from gsdd_runtime.distillation.images import SyntheticImages
-from gsdd_runtime.distillation.objectives import Objective
+from gsdd_runtime.distillation.objectives import ELSEWHERE, Objective
 from gsdd_runtime.distillation.options import ResolvedOptions
 
 # The phase's name.
@@ -27,16 +27,25 @@ class Matching:
     def phase(self) -> Phase:
         """The matching steps, for the engine."""
         options = self._options
-        return Phase(MATCH, options.iterations, options.learning_rate, options.schedule, self.updates, self._objective)
+        problem = self._objective.problem
+        owner = None
+        if problem.ranks > 1 and self._objective.update == "loss":
+            owner = torch.arange(problem.classes).repeat_interleave(problem.gpc) % problem.ranks
+        return Phase(
+            MATCH, options.iterations, options.learning_rate, options.schedule, self.updates, self._objective, owner
+        )  # fmt: skip
 
     def updates(self, step: int) -> Iterator[Told]:
         """Adds the gradients of ``step`` to the masters: once, or after each loss, as the objective says."""
         total = torch.zeros((), device=self._options.device)
         parts: dict[str, Tensor | float] = {}
-        moves = True
+        moves = False
         problem = self._objective.problem
         given = problem.given
         for loss in self._objective.losses(step):
+            if loss is ELSEWHERE:
+                yield Told(total, elsewhere=True)
+                continue
             if loss.moves:
                 loss.value.backward()
             told = (loss.value if loss.told is None else loss.told).detach()
@@ -47,7 +56,7 @@ class Matching:
                 continue
             self._images.relieve()
             total += told
-            moves &= loss.moves
+            moves |= loss.moves
             for name, part in loss.parts.items():
                 parts[name] = parts.get(name, 0.0) + part
         if self._objective.update == "step":

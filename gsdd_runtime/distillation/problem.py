@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -94,6 +94,24 @@ class Problem:
     def own_classes(self) -> Tensor:
         """The classes that this rank works on, int64, rising."""
         return torch.arange(self.rank, self.classes, self.ranks)
+
+    def parts(self, count: int = 1, *, in_turn: bool = False) -> Iterator[list[int] | None]:
+        """The classes that this rank works on, ``count`` at a time.
+
+        Args:
+            count: of classes.
+            in_turn: all classes one by one in their order, with None for each that is another rank's: where the images
+                move after each of them.
+        """
+        if not in_turn:
+            yield from (part.tolist() for part in self.own_classes().split(count))
+            return
+        own = set(self.own_classes().tolist())
+        yield from ([index] if index in own else None for index in range(self.classes))
+
+    def own(self, count: int) -> range:
+        """This rank's share of ``count`` parts of a step."""
+        return range(self.rank, count, self.ranks)
 
     def new_network(self, name: str | None = None, *, trainable: bool = False) -> DrawnNetwork:
         """A module of its own; the run's network where no name is given.

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gsdd_runtime import ranks
 from gsdd_runtime.atomic import check_not_read, check_room, remove_partial_files, sole_writer
 from gsdd_runtime.distillation.batches import RealImages
 from gsdd_runtime.distillation.checkpoint import Checkpoint, CheckpointWriter, checkpoint_path
@@ -26,11 +27,12 @@ from gsdd_runtime.distillation.problem import Problem, Setting
 from gsdd_runtime.distillation.representations import Representation
 from gsdd_runtime.distillation.resuming import HISTORY, check_resumable
 from gsdd_runtime.distillation.saving import Saving
+from gsdd_runtime.distillation.sharing import check_shared
 from gsdd_runtime.distillation.starts import Source
 from gsdd_runtime.distillation.stopping import Interrupted, StopRequest, stop_on_signal
 from gsdd_runtime.distillation.storage import bytes_over
 from gsdd_runtime.distillation.telling import Telling
-from gsdd_runtime.distillation.watching import Watcher
+from gsdd_runtime.distillation.watching import Watcher, unwatched
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.formats import best_path, log_path
 from gsdd_runtime.memory import keep_freed_memory
@@ -42,8 +44,11 @@ from gsdd_runtime.wording import counted
 
 def distill_with(options: ResolvedOptions, saving: Saving, telling: Telling) -> DistilledSet:
     """``distill`` with its options resolved; see there."""
-    telling.check(saving, options)
-    out = saving.out
+    together, out = ranks.joined(), saving.out
+    if together.first:
+        telling.check(saving, options)
+    else:
+        telling = Telling()
     if out is None:
         # Without a file there is no checkpoint, and a signal means what it always means.
         with _repeatable(options.device):
@@ -52,16 +57,19 @@ def distill_with(options: ResolvedOptions, saving: Saving, telling: Telling) -> 
             return run.optimised(run.phases(None), None, None, None, telling.progress, Timing(telling.say).saw)
     log = log_path(out)
     check_not_read(out, [options.start.reads])
-    with sole_writer(out):
+    with sole_writer(out) if together.first else nullcontext():
         checkpoint = checkpoint_path(out)
-        for place in (checkpoint, log, best_path(out)):
+        for place in (checkpoint, log, best_path(out)) if together.first else ():
             remove_partial_files(place)
         start = saving.earlier_checkpoint(checkpoint)
         history = [] if start is None else check_resumable(checkpoint, start, options)
         finished = saving.earlier_set(options, out, unfinished=start is not None)
+        records = saving.earlier_log(log) if finished is None else []
+        # From here on the first process writes.
+        found = [finished is not None, start and start.phase, start and start.step, options.room.data.identity]
+        together.check_same(found, "state of the run")
         if finished is not None:
             return finished
-        records = saving.earlier_log(log)
         writer = CheckpointWriter(
             checkpoint, options.as_dict(), options.room.data.identity,
             saving.checkpoint_interval, saving.checkpoint_seconds, history,
@@ -69,6 +77,10 @@ def distill_with(options: ResolvedOptions, saving: Saving, telling: Telling) -> 
         with stop_on_signal() as stop, _repeatable(options.device):
             run = _Run(options, history)
             phases = run.phases(start)
+            if not together.first:
+                distilled = run.optimised(phases, start, None, stop, telling.progress, unwatched)
+                together.wait()
+                return distilled
             run.check_ending(writer, resumed=start is not None)
             with (
                 run.logged(log, records, phases, start) as journal,
@@ -80,6 +92,7 @@ def distill_with(options: ResolvedOptions, saving: Saving, telling: Telling) -> 
                 run.tell_overrun(distilled, telling.say)
                 run.tell_end(journal, out)
             checkpoint.unlink(missing_ok=True)
+            together.wait()
     return distilled
 
 
@@ -106,13 +119,18 @@ class _Run:
             keep_freed_memory()
         real = RealImages(data, options.seed, device)
         setting = Setting(data, options.ipc, options.gpc, options.device, options.network)
-        self._problem = Problem(setting, real, augment=options.augment, seed=options.seed)
+        together = ranks.joined()
+        self._problem = Problem(
+            setting, real, augment=options.augment, seed=options.seed, rank=together.rank, ranks=together.count
+        )
         # Before the images, which take longer: a network that cannot take them is told of.
         self._problem.network.draw("match", 0, "network")
         source = Source(real, data, self._problem.network, options.gpc, options.seed, device)
         self.representation, self._targets = _first_images(options, source)
         self._problem.images = SyntheticImages(self.representation, data.preparation.to(device))
         self._objective = options.objective_type(self._problem, options.method_options)
+        if together.count > 1:
+            check_shared(self._objective, options, together.count)
 
     def plan(self) -> Plan:
         return plan_of(self._options, self.representation, self._objective)
@@ -230,6 +248,7 @@ class _Run:
             "versions": _versions(),
             "device": "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device),
             "threads": torch.get_num_threads(),
+            "processes": ranks.joined().count,
         }  # fmt: skip
 
     def _described(self, to_set: Callable[..., DistilledSet]) -> DistilledSet:

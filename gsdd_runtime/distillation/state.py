@@ -35,7 +35,7 @@ class RunState:
     def tensors(self) -> dict[str, Tensor]:
         """All of it by name, not copied."""
         tensors = {f"buffer/{name}": value for name, value in self.representation.buffers().items()}
-        for name, value, optimizer in self._moved():
+        for name, value, optimizer in self.moved():
             tensors[name] = value.detach()
             for key, kept in optimizer.state[value].items():
                 if isinstance(kept, Tensor):
@@ -63,7 +63,7 @@ class RunState:
         with torch.no_grad():
             for name, buffer in self.representation.buffers().items():
                 buffer.copy_(tensors[f"buffer/{name}"])
-            for name, value, optimizer in self._moved():
+            for name, value, optimizer in self.moved():
                 value.copy_(tensors[name])
                 prefix = f"optimizer/{name.partition('/')[2]}/"
                 for key in expected:
@@ -78,7 +78,21 @@ class RunState:
                 {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
             )
 
-    def _moved(self) -> Iterator[tuple[str, Tensor, torch.optim.Optimizer]]:
+    def fill_gradients(self) -> None:
+        """Gradients of 0 where there are none: an optimiser moves on by its momentum."""
+        for _, value, _ in self.moved():
+            if value.grad is None:
+                value.grad = torch.zeros_like(value)
+
+    def tensors_of_images(self) -> list[Tensor]:
+        """Masters and what their optimiser keeps of each number, the image first in every shape."""
+        kept: list[Tensor] = []
+        for value in self.representation.parameters().values():
+            kept.append(value)
+            kept += [each for each in self.optimizer.state[value].values() if each.shape == value.shape]
+        return kept
+
+    def moved(self) -> Iterator[tuple[str, Tensor, torch.optim.Optimizer]]:
         """What an optimiser moves, as its file name, itself, and which optimiser."""
         for name, part in self.representation.parameters().items():
             yield f"parameter/{name}", part, self.optimizer
@@ -89,7 +103,7 @@ class RunState:
     def _expected(self, moved: bool) -> dict[str, Tensor]:
         """Names, shapes and dtypes of the state, as tensors without storage of their own."""
         expected = {f"buffer/{name}": value for name, value in self.representation.buffers().items()}
-        for name, value, optimizer in self._moved():
+        for name, value, optimizer in self.moved():
             expected[name] = value
             if moved:
                 for key, form in _optimizer_forms(optimizer, value).items():

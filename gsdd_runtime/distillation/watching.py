@@ -21,6 +21,7 @@ class Moment:
         learning_rate: of the images, in this step.
         images: real and distilled ones that the step looked at.
         learned: what is learned beside the images, by name.
+        sharing: seconds that the processes which share the run took to tell each other of the step; None for one.
     """
 
     phase: str
@@ -31,6 +32,7 @@ class Moment:
     learning_rate: float = 0.0
     images: int = 0
     learned: Mapping[str, Tensor] = field(default_factory=dict)
+    sharing: float | None = None
 
     def learned_values(self) -> dict[str, float]:
         """What is learned as numbers: the mean of a tensor of several."""
@@ -39,6 +41,10 @@ class Moment:
 
 # Says whether it did something that a run which goes on should not do again: a checkpoint is then written.
 Watcher = Callable[[Moment], bool | None]
+
+
+def unwatched(moment: Moment) -> None:
+    """Shows a step to nobody."""
 
 
 def watched(watchers: Sequence[Watcher]) -> Watcher:

@@ -56,7 +56,7 @@ MUTATIONS = [
     Mutation(
         "moves what is learned by a step that is left out",
         "gsdd_runtime/distillation/engine.py",
-        "        if told.moves:\n            for",
+        "        if moves:\n            for",
         "        if True:\n            for",
         BOUND,
     ),

@@ -9,7 +9,7 @@ from gsdd_runtime.distillation.objectives.dance import Dance
 from gsdd_runtime.distillation.objectives.dc import GradientMatching
 from gsdd_runtime.distillation.objectives.dm import DistributionMatching
 from gsdd_runtime.distillation.objectives.ncfm import CharacteristicMatching
-from gsdd_runtime.distillation.objectives.objective import Footprint, Learned, Loss, Objective
+from gsdd_runtime.distillation.objectives.objective import ELSEWHERE, Footprint, Learned, Loss, Objective
 from gsdd_runtime.distillation.objectives.tm import TrajectoryMatching
 
 OBJECTIVES: dict[str, type[Objective]] = {
@@ -21,6 +21,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
 }
 
 __all__ = [
+    "ELSEWHERE",
     "OBJECTIVES",
     "CharacteristicMatching",
     "Dance",

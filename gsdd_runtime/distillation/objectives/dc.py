@@ -77,6 +77,9 @@ class GradientMatching(Objective):
     def default_iterations(cls, options: Any) -> int:
         return NETWORKS * int(options.outer_loops)
 
+    def shares(self) -> tuple[int, str]:
+        return self.problem.classes, "class"
+
     def losses(self, step: int) -> Iterator[Loss]:
         network = self._network.module
         if step % self.options.outer_loops == 0:

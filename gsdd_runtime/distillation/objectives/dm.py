@@ -11,7 +11,7 @@ import torch
 from gsdd_runtime.distillation.batches import ClassBatches, PassOptions
 from gsdd_runtime.distillation.declared import option
 from gsdd_runtime.distillation.objectives.mean_distance import mean_distance
-from gsdd_runtime.distillation.objectives.objective import Footprint, Loss, Objective
+from gsdd_runtime.distillation.objectives.objective import ELSEWHERE, Footprint, Loss, Objective
 from gsdd_runtime.distillation.problem import Problem, Setting
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.networks import Network
@@ -52,10 +52,15 @@ class DistributionMatching(Objective):
     def default_iterations(cls, options: Any) -> int:
         return 20000
 
+    def shares(self) -> tuple[int, str]:
+        return self.problem.classes, "class"
+
     def losses(self, step: int) -> Iterator[Loss]:
         network = self.problem.network.draw("match", step, "network")
-        for part in self.problem.own_classes().split(self._per_pass):
-            classes = part.tolist()
+        for classes in self.problem.parts(self._per_pass, in_turn=self.update == "loss"):
+            if classes is None:
+                yield ELSEWHERE
+                continue
             real = self.problem.real(step, classes, self.options.batch_real)
             yield Loss(self._distance(step, network, real, classes))
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 from gsdd_runtime.distillation.batches import BatchOptions
 from gsdd_runtime.distillation.declared import option
 from gsdd_runtime.distillation.objectives.experts_option import ExpertsOption
-from gsdd_runtime.distillation.objectives.objective import Footprint, Loss, Objective
+from gsdd_runtime.distillation.objectives.objective import ELSEWHERE, Footprint, Loss, Objective
 from gsdd_runtime.distillation.problem import Problem
 from gsdd_runtime.experts import ExpertFolder
 from gsdd_runtime.networks import Network
@@ -68,9 +68,16 @@ class MiddleMatching(Objective):
         """
         raise NotImplementedError
 
+    def shares(self) -> tuple[int, str]:
+        return self.problem.classes, "class"
+
     def losses(self, step: int) -> Iterator[Loss]:
-        network, classes = self._drawn(step), self.problem.own_classes().tolist()
-        for index in classes:
+        network = self._drawn(step)
+        for classes in self._turns():
+            if classes is None:
+                yield ELSEWHERE
+                continue
+            index = classes[0]
             synthetic = self.problem.synthetic_batches(step, [index], self.options.batch_syn)
             real = self.problem.real(step, [index], self.options.batch_real)
             pair = [self.problem.augmented(step, images) for images in (real, synthetic)]
@@ -78,9 +85,16 @@ class MiddleMatching(Objective):
             yield Loss(distance, {"distance": distance.detach()})
         if self._trained is None:
             return
-        for index in classes:
+        for classes in self._turns():
+            if classes is None:
+                yield ELSEWHERE
+                continue
+            index = classes[0]
             entropy = self._calibration(step, index, self._trained)
             yield Loss(self._weight * entropy, {"calibration": entropy.detach()})
+
+    def _turns(self) -> Iterator[list[int] | None]:
+        return self.problem.parts(in_turn=self.update == "loss")
 
     def footprint(self) -> Footprint:
         terms = 1 if self._trained is None else 2

@@ -33,6 +33,10 @@ class Loss:
     moves: bool = True
 
 
+# Stands for the loss that another process of the run has, where the images move after each.
+ELSEWHERE = Loss(torch.zeros(()))
+
+
 @dataclass(frozen=True)
 class Learned:
     """A tensor that is learned beside the images; the engine moves it when it moves them.
@@ -100,6 +104,14 @@ class Objective:
     def default_iterations(cls, options: Any) -> int:
         """Steps of a run where none are asked for."""
         raise InputError("give iterations: this method has no default")
+
+    def shares(self) -> tuple[int, str] | None:
+        """What the processes of a run can share in a step: how many, and of what, such as ``(10, "class")``.
+
+        A method that says so asks ``problem.parts`` or ``problem.own`` which of them are its own, and draws what it
+        needs by their numbers. None for a method that knows one process alone.
+        """
+        return None
 
     def losses(self, step: int) -> Iterator[Loss]:
         """The losses of a step; each is backpropagated, and its graph freed, before the next is asked for."""

@@ -49,6 +49,9 @@ class TrajectoryMatching(Objective):
             shown="max_start_epoch",
         )  # fmt: skip
         expansion_steps: int = option(1000, "Matching steps over which that bound rises.", least=1)
+        trajectories: int = option(
+            1, "Starts whose gradients are averaged in a step; processes of a run share them.", least=1
+        )
         batch_syn: int | None = option(
             None, "Distilled images of an unrolled step; it is what memory goes by.", least=1,
             shown=f"{DEFAULT_BATCH}, or all where there are fewer",
@@ -106,7 +109,12 @@ class TrajectoryMatching(Objective):
     def losses(self, step: int) -> Iterator[Loss]:
         if step == 0 and self._logits is not None:
             self._begin_labels(self._logits)
-        expert, epoch = self._entered(step)
+        for number in self.problem.own(self.options.trajectories):
+            yield self._of_trajectory(step, () if number == 0 else (number,))
+
+    def _of_trajectory(self, step: int, key: tuple[int, ...]) -> Loss:
+        """The loss of one start, whose draws have ``key`` after those of the step; the first one has none."""
+        expert, epoch = self._entered(step, key)
         later = epoch + self.options.expert_epochs
         start, target = (self._experts.parameters(expert, e).to(self.problem.device) for e in (epoch, later))
         if not float((start - target).square().sum()) > 0:
@@ -116,24 +124,29 @@ class TrajectoryMatching(Objective):
             )
         batches = chunks_of_permutations(
             len(self.problem.labels), self.options.batch_syn, self.options.syn_steps,
-            self.problem.generator("match", step, "batches"),
+            self.problem.generator("match", step, "batches", *key),
         )  # fmt: skip
         used = torch.cat(batches).unique()
         images = self.problem.synthetic(used)
         device = self.problem.device
         places = [torch.searchsorted(used, batch).to(device) for batch in batches]
-        unrolling = Unrolling(start, target, places, partial(self._step_loss, step))
+        unrolling = Unrolling(start, target, places, partial(self._step_loss, step, key=key))
         labels = self._targets()[used.to(device)]
         distance = trajectory_distance(unrolling, images, labels, self._rate)
-        parts, most = {"start_epoch": float(epoch)}, self.options.most_loss
+        count, most = self.options.trajectories, self.options.most_loss
+        parts = {"start_epoch": epoch / count}
         if most is None:
-            yield Loss(distance, parts)
-            return
+            return Loss(distance / count, parts)
         left_out = float(distance.detach()) > most
-        yield Loss(distance, parts | {"left_out": float(left_out)}, moves=not left_out)
+        return Loss(distance / count, parts | {"left_out": float(left_out)}, moves=not left_out)
+
+    def shares(self) -> tuple[int, str]:
+        return int(self.options.trajectories), "trajectory"
 
     def footprint(self) -> Footprint:
-        return Footprint(1, int(self.options.batch_syn or 1), self._working_bytes)
+        return Footprint(
+            len(self.problem.own(self.options.trajectories)), int(self.options.batch_syn or 1), self._working_bytes
+        )
 
     def learned(self) -> dict[str, Learned]:
         rate = partial(torch.optim.SGD, lr=self.options.lr_lr, momentum=RATE_MOMENTUM)
@@ -151,12 +164,12 @@ class TrajectoryMatching(Objective):
     def labels(self) -> Tensor | None:
         return None if self._logits is None else self._logits.detach().softmax(dim=1).half()
 
-    def _entered(self, step: int) -> tuple[int, int]:
+    def _entered(self, step: int, key: tuple[int, ...] = ()) -> tuple[int, int]:
         """Which expert, and the epoch that it is entered at, both evenly drawn."""
         options = self.options
         rise = (options.max_start_epoch - options.first_max_start_epoch) * step // options.expansion_steps
         before = min(options.first_max_start_epoch + rise, options.max_start_epoch)
-        generator = self.problem.generator("match", step, "expert")
+        generator = self.problem.generator("match", step, "expert", *key)
         expert = int(torch.randint(len(self._experts), (), generator=generator))
         return expert, int(torch.randint(options.min_start_epoch, before, (), generator=generator))
 
@@ -164,12 +177,14 @@ class TrajectoryMatching(Objective):
         """What each image is to be told as: its class, or its soft label."""
         return self.problem.labels if self._logits is None else self._logits.softmax(dim=1)
 
-    def _step_loss(self, step: int, inner: int, weights: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+    def _step_loss(
+        self, step: int, inner: int, weights: Tensor, images: Tensor, labels: Tensor, *, key: tuple[int, ...] = ()
+    ) -> Tensor:
         """The cross entropy of an unrolled step. Called again on the way back, it draws the same."""
-        draw = self.problem.augmentation("match", step, "augment", inner, count=len(images))
+        draw = self.problem.augmentation("match", step, "augment", *key, inner, count=len(images))
         if draw is not None:
             images = draw.apply(images)
-        restart_dropout(self._student, derived_seed(self.problem.seed, "match", step, "dropout", inner))
+        restart_dropout(self._student, derived_seed(self.problem.seed, "match", step, "dropout", *key, inner))
         parts = self._experts.subject.unflattened(weights)
         return functional.cross_entropy(torch.func.functional_call(self._student, parts, (images,)), labels)
 
