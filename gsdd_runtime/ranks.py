@@ -140,6 +140,17 @@ def joined() -> Ranks:
     return _joined
 
 
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """While the block lasts this process works by itself, on what the others wait for."""
+    global _joined
+    before, _joined = _joined, ALONE
+    try:
+        yield
+    finally:
+        _joined = before
+
+
 def launched() -> bool:
     """Whether torchrun started this process as one of several."""
     return "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1

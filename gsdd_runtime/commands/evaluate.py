@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gsdd_runtime import ranks
 from gsdd_runtime.commands import outputs, repeating
 from gsdd_runtime.commands import protocol as protocols
 from gsdd_runtime.commands.progress_lines import progress_bar
@@ -83,6 +84,8 @@ def command(
                 raise InputError(f"{path} is a trained network: give it alone")
             sets[path] = source
         document = protocols.evaluated(request, sets)
+        if not ranks.joined().first:
+            return
         if before is not None and again is not None:
             document["again"] = repeating.compared(again, before, document)
         if store:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gsdd_runtime import ranks
 from gsdd_runtime.commands import outputs
 from gsdd_runtime.commands.progress_lines import progress_bar
 from gsdd_runtime.commands.shared import (
@@ -17,6 +18,7 @@ from gsdd_runtime.commands.shared import (
     load_data,
     takes_data,
 )
+from gsdd_runtime.errors import InputError
 from gsdd_runtime.wording import counted, percent
 
 
@@ -49,6 +51,9 @@ def command(
     """Train experts on real images, as distill --method tm takes them: their weights after every epoch."""
     from gsdd_runtime.experts import import_experts, make_experts
 
+    resume = resume or ranks.restarted()
+    if buffers and ranks.joined().count > 1:
+        raise InputError("--import runs in one process: start it without torchrun")
     outputs.check_folder("--out", out, reads=[*data.folders(), *(buffers or [])])
     with progress_bar() as progress:
         real = load_data(data, progress=progress)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gsdd_runtime import ranks
 from gsdd_runtime.commands import outputs
 from gsdd_runtime.commands.progress_lines import progress_bar
 from gsdd_runtime.commands.shared import DeviceOption, OverwriteOption, SetArgument
@@ -33,6 +34,8 @@ def command(
         original = DistilledSet.load(path)
         known = load_teacher(teacher, original.preparation)
         made = relabel(original, known, temperature=temperature, device=device, progress=progress)
+        if not ranks.joined().first:
+            return
         made.save(out)
     agree = float((made.hard_labels == original.hard_labels).float().mean())
     print(

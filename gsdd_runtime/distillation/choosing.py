@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gsdd_runtime import ranks
 from gsdd_runtime.datasets import RealData
 from gsdd_runtime.distillation.declared import check_whole_number
 from gsdd_runtime.distillation.journal import Journal
@@ -64,7 +65,8 @@ class Chooser:
         if moment.phase != MATCH or (moment.step % self._choosing.every and moment.step != moment.total):
             return False
         made = self._made()
-        accuracy = self._choosing.judge(made, self._data)
+        with ranks.alone():
+            accuracy = self._choosing.judge(made, self._data)
         earlier = best_of(self._journal)
         if earlier is None or accuracy > earlier["accuracy"]:
             facts = {"step": moment.step, "accuracy": accuracy, **self._choosing.protocol}

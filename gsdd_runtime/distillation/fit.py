@@ -74,7 +74,9 @@ def fit_images(
     total, channels, height, width = targets.shape
     start = initial_gaussians(total, count, channels, height, width, derived_generator(seed, "fit", "initial"))
     representation = GaussianRepresentation(start.to(targets.device), height, width, boundary_weight=boundary_weight)
-    run_phase(fit_phase(representation, targets, steps, learning_rate), representation, progress=progress)
+    # These images are this process's own, whatever others do.
+    with ranks.alone():
+        run_phase(fit_phase(representation, targets, steps, learning_rate), representation, progress=progress)
     return FitResult(representation.masters.detach().cpu(), psnr(representation, targets).cpu())
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gsdd_runtime import networks
+from gsdd_runtime import networks, ranks
 from gsdd_runtime.datasets import RealData
 from gsdd_runtime.datasets.real_data import check_real_data
 from gsdd_runtime.devices import resolve_device
@@ -69,7 +70,7 @@ def evaluate(
         recipe: its name, see :func:`gsdd_runtime.training.recipe.choose_recipe`.
         epochs, batch_size, learning_rate, momentum, weight_decay, augment: as the recipe has them, unless given; see
             :class:`gsdd_runtime.training.recipe.Recipe`.
-        repeats: networks, each from its own seed.
+        repeats: networks, each from its own seed; the processes that torchrun starts share them.
         seed: fixes the result on a device and a number of threads.
         device: ``auto``, ``cpu`` or ``cuda``.
         size: height and width that the set is decoded at; its own if None. The data must have it.
@@ -172,8 +173,8 @@ def _evaluated(
         check_classes(teacher, data.classes, data.class_names)
         teacher = teacher.for_training(preparation, size).to(where)
     lock = threading.Lock()
-    jobs = []
-    for index in range(repeats):
+    together, jobs = ranks.joined(), []
+    for index in (own := together.own(repeats)):
         # Networks are made here, one after the other: making one borrows PyTorch's global generator.
         generator = derived_generator(seed, "evaluate", index)
         fresh = networks.build(network, data.channels, data.classes, size, generator).to(where)
@@ -182,14 +183,14 @@ def _evaluated(
     at_once = where.type == "cpu" and min(chosen.recipe.batch_size, len(examples)) * size[0] * size[1] <= SMALL_BATCH
     results = run_side_by_side(jobs) if at_once else [job(Stop()) for job in jobs]
     return EvaluationResult(
-        repeats=tuple(results),
+        repeats=_of_all(together, results),
         network=network,
         recipe=chosen.recipe,
         size=size,
         seed=seed,
         tests=min(tests, chosen.recipe.epochs),
         device=str(where) if where.type == "cpu" else torch.cuda.get_device_name(where),
-        threads=threads_of_each(repeats) if at_once else torch.get_num_threads(),
+        threads=threads_of_each(len(own)) if at_once else torch.get_num_threads(),
         versions={"gsdd-rt": VERSION, "torch": torch.__version__},
         distilled=facts,
         data=data_facts(data),
@@ -199,6 +200,14 @@ def _evaluated(
         class_names=data.class_names,
         teacher=None if teacher is None else teacher.name,
     )
+
+
+def _of_all(together: ranks.Ranks, own: Sequence[Repeat]) -> tuple[Repeat, ...]:
+    """The repeats of all processes that share the evaluation, in their order."""
+    if together.count == 1:
+        return tuple(own)
+    told = [[Repeat.of(fields) for fields in each] for each in together.told([asdict(one) for one in own])]
+    return tuple(told[index % together.count][index // together.count] for index in range(sum(map(len, told))))
 
 
 def _tested_epochs(epochs: int, tests: int, accuracy_at: Sequence[int]) -> tuple[int, ...]:

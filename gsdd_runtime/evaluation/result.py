@@ -27,6 +27,14 @@ class Repeat:
     loss: float
     per_class: tuple[float, ...] = ()
 
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Repeat:
+        """From its fields as JSON values."""
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+        }
+        return cls(**values)
+
     @property
     def at_last_epoch(self) -> float:
         """The accuracy at the end of training."""

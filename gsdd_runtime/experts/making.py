@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gsdd_runtime import networks
+from gsdd_runtime import networks, ranks
 from gsdd_runtime.atomic import check_room, remove_partial_files, sole_writer
 from gsdd_runtime.datasets import RealData
 from gsdd_runtime.datasets.real_data import check_real_data
@@ -71,7 +71,8 @@ def make_experts(
     The recipe is that of trajectory matching (Cazenavette et al., arXiv 2203.11932): SGD at a constant rate without
     momentum and weight decay. Expert ``i`` depends on the data, the options, the seed and ``i``, on the device and its
     number of threads, and on nothing else: an interrupted and resumed run writes the same bytes. Several runs with the
-    same options may fill one folder, each with ``resume``: an expert that another one trains is passed over.
+    same options may fill one folder, each with ``resume``: an expert that another one trains is passed over. The
+    processes that torchrun starts share the experts.
 
     Args:
         data: the real images. Where there are test images, an expert is tested on them a few times.
@@ -108,13 +109,17 @@ def make_experts(
     folder = Path(out)
     protocol = {name: getattr(recipe, name) for name in _PROTOCOL} | {"augment": recipe.augment or "none"}
     about = About(subject, protocol, seed, 0, (), versions_of(where))
-    prepare_folder(folder, about, resume=resume, overwrite=overwrite)
+    together = ranks.joined()
+    if together.first:
+        prepare_folder(folder, about, resume=resume, overwrite=overwrite)
+    together.wait()
     missing = [number for number in range(count) if not trajectory_path(folder, number).exists()]
     _check_cost(folder, subject, recipe, len(missing))
     training = _Training(name, data, recipe, where, progress, count)
     with deterministic_convolutions(where):
-        for number in range(count):
+        for number in together.own(count):
             training.one(trajectory_path(folder, number), replace(about, number=number))
+    together.wait()
     if not trajectory_files(folder):
         raise BusyError(f"other runs are training all {counted(count, 'expert')} of {folder}: wait for their end")
     return ExpertFolder(folder)

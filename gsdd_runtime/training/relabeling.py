@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from gsdd_runtime import ranks
 from gsdd_runtime.devices import resolve_device
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.progress import Progress, Reporter, silent
@@ -25,15 +26,15 @@ def relabel(
 ) -> DistilledSet:
     """A set with a teacher's labels, float16 ``[M, classes]``: softmax at a temperature, averaged over its networks.
 
-    The images are drawn at the teacher's size. The labels count among the set's bytes, and are what everything that
-    trains on it takes.
+    The images are drawn at the teacher's size; the processes that torchrun starts share them. The labels count among
+    the set's bytes, and are what everything that trains on it takes.
 
     Args:
         distilled_set: its own labels are replaced.
         teacher: knows the set's classes.
         temperature: that logits are divided by; above 1 labels are softer.
         device: of the teacher.
-        progress: told of every batch.
+        progress: told of every batch of this process.
 
     Raises:
         InputError: another number of channels or classes, other class names, or a temperature that is not above 0.
@@ -49,14 +50,18 @@ def relabel(
         )
     where = resolve_device(device)
     teacher = teacher.to(where)
-    found = []
-    for indices in torch.arange(len(distilled_set)).split(_BATCH):
-        images = distilled_set.decode(indices, *teacher.size)
-        found.append(teacher.labels(images.to(where), temperature).half().cpu())
-        progress(Progress("relabel", sum(map(len, found)), len(distilled_set)))
+    together = ranks.joined()
+    # Whole batches to each process: what a batch holds has a part in its last digits.
+    batches = torch.arange(len(distilled_set)).split(_BATCH)
+    labels = torch.zeros(len(distilled_set), teacher.classes)
+    for at, number in enumerate(own := together.own(len(batches))):
+        images = distilled_set.decode(batches[number], *teacher.size)
+        labels[batches[number]] = teacher.labels(images.to(where), temperature).half().float().cpu()
+        progress(Progress("relabel", at + 1, len(own)))
+    together.add_up([labels])
     told = {"teacher": teacher.name, "networks": len(teacher), "temperature": temperature}
     return distilled_set.changed(
-        labels=torch.cat(found),
+        labels=labels.half(),
         class_names=distilled_set.class_names or teacher.class_names,
         options={**distilled_set.options, "relabeled": told},
     )

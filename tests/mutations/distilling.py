@@ -197,9 +197,9 @@ MUTATIONS = [
     ),
     Mutation(
         "leaves the last pass of classes out",
-        DM,
-        "for part in self.problem.own_classes().split(self._per_pass):",
-        "for part in self.problem.own_classes().split(self._per_pass)[:-1]:",
+        PROBLEM,
+        "for part in self.own_classes().split(count))",
+        "for part in self.own_classes().split(count)[:-1])",
         MATCHING_STEP,
     ),
     Mutation(

@@ -1,0 +1,81 @@
+"""What each of several processes does in test_ranks.py: the same calls, as one rank of a run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from distill_data import blobs
+from easy_data import easy_data, easy_set
+
+from gsdd_runtime import ranks
+from gsdd_runtime.datasets import RealData
+from gsdd_runtime.distillation import distill
+from gsdd_runtime.distillation.fitted_data import fit_data
+from gsdd_runtime.evaluation.accuracy import evaluate
+from gsdd_runtime.evaluation.light import light_choosing
+from gsdd_runtime.experts import make_experts
+from gsdd_runtime.experts.teaching import load_teacher
+from gsdd_runtime.training.relabeling import relabel
+
+CLASSES = 4
+SMALL: dict[str, Any] = {
+    "network": "convnet1-w4", "batch_real": 5, "gpc": 2, "iterations": 3, "fit_steps": 3, "device": "cpu", "seed": 3,
+}  # fmt: skip
+TEACHERS: dict[str, Any] = {
+    "network": "convnet1-w4", "count": 4, "epochs": 3, "batch_size": 7, "device": "cpu", "seed": 3,
+}  # fmt: skip
+# Runs whose bits do not depend on how many processes share them: each class is one loss.
+RUNS: dict[str, dict[str, Any]] = {
+    "dm": {"method": "dm", "classes_per_pass": 1},
+    "dm in turn": {"method": "dm", "update": "class"},
+    "pixels in turn": {"method": "dm", "update": "class", "representation": "pixels"},
+    "dc": {"method": "dc", "outer_loops": 2, "inner_loops": 1},
+    "dance": {"method": "dance", "experts": "experts"},
+    "ncfm": {"method": "ncfm", "frequencies": 8, "update": "step"},
+    "tm": {"method": "tm", "experts": "experts", "trajectories": 4, "syn_steps": 2, "max_start_epoch": 2,
+           "expert_epochs": 1, "batch_syn": 5},
+    "coded": {"method": "dm", "coding": "entropy", "classes_per_pass": 1},
+}  # fmt: skip
+
+
+def data() -> RealData:
+    return blobs(CLASSES)
+
+
+def of_run(name: str, folder: Path) -> dict[str, Any]:
+    options = {**SMALL, **RUNS[name]}
+    if "experts" in options:
+        options["experts"] = str(folder / options["experts"])
+    if options["method"] == "tm":
+        del options["batch_real"]
+    return options
+
+
+def work(folder: Path) -> None:
+    """Makes experts, and then all else that processes share, in ``folder``."""
+    torch.set_num_threads(1)
+    together, real, easy = ranks.joined(), data(), easy_data()
+    make_experts(real, folder / "experts", **TEACHERS)
+    for name in RUNS:
+        distill(real, out=folder / f"{name}.safetensors", **of_run(name, folder))
+    judged = light_choosing(2, on="test", epochs=1, device="cpu")
+    distill(real, out=folder / "judged.safetensors", choosing=judged, **of_run("dm", folder))
+    fit_data(easy, folder / "fitted.safetensors", count=2, steps=2, part=4, device="cpu")
+    make_experts(easy, folder / "teachers", **TEACHERS)
+    original = easy_set(easy).changed(labels=easy.train_labels[:9])
+    relabeled = relabel(original, load_teacher(folder / "teachers", original.preparation), device="cpu")
+    found = evaluate(original, easy, network="convnet1-w4", epochs=2, repeats=4, device="cpu")
+    if together.first:
+        relabeled.save(folder / "relabeled.safetensors")
+        (folder / "accuracies.txt").write_text(str([repeat.accuracies for repeat in found.repeats]))
+
+
+def as_rank(rank: int, count: int, port: int, job: Callable[..., None], *arguments: Any) -> None:
+    """Runs ``job`` as one of ``count`` processes, with what they print in the last argument's folder."""
+    os.environ.update(RANK=str(rank), WORLD_SIZE=str(count), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    with ranks.joining():
+        job(*arguments)
