@@ -1,13 +1,19 @@
-"""Times a step of distribution matching against the loop of its authors, from a checkout that you give.
+"""Times a step of an objective against the loop of its authors, from a checkout that you give.
 
 Usage: git clone https://github.com/VICO-UoE/DatasetCondensation
-       python benchmarks/distill_step.py --reference DatasetCondensation [--widths 128 32] [--threads 2] [--rounds 9]
+       python benchmarks/distill_step.py --method dm --reference DatasetCondensation [--widths 128 32] [--threads 2]
 
-Their loop is ``main_DM.py`` with its own settings: batches of 256 real images, DSA, 30 distilled images a class, here
-of 10 classes of 32 x 32 pixels in colour. Ours is ``gsdd.distill`` with its defaults, which distills 30 images of 22
-Gaussians a class. Each runs in a process of its own and takes a step when asked; the rounds alternate who is first, a
-ratio is formed within a round, and the median of the ratios stands first. Images are random bytes: none of the work
-depends on what they show.
+    --method   --reference, a checkout of
+    dm, dc     VICO-UoE/DatasetCondensation (main_DM.py; main.py with DSA, a fresh network a step)
+    tm         GeorgeCazenavette/mtt-distillation (distill.py)
+    ncfm       gszfwsb/NCFM (condenser/Condenser.py)
+    dance      Hansong-Zhang/DANCE (DANCE.py)
+
+Theirs has 30 distilled images a class, here of 10 classes of 32 x 32 pixels in colour, and its own settings but for
+those of a step that both sides take (``--options``: batches of real images; 10 unrolled steps of 32 images for tm, so
+that their graph fits). Ours is ``gsdd.distill``, which distills 30 images of 22 Gaussians a class. Each runs in a
+process of its own and takes a step when asked; the rounds alternate who is first, a ratio is formed within a round, and
+the median of the ratios stands first. Images and experts are random: none of the work depends on what they show.
 """
 
 from __future__ import annotations
@@ -16,121 +22,12 @@ import argparse
 import json
 import os
 import statistics
-import sys
-import time
-import types
-import warnings
-from collections.abc import Callable
-from contextlib import redirect_stdout
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NoReturn
 
-import torch
-
-CLASSES, PER_CLASS, SIDE, IMAGES, BATCH_REAL = 10, 512, 32, 30, 256
-
-
-class Pace:
-    """Lets a loop go on step by step: each call of :meth:`step` ends one step and waits until the next is asked for."""
-
-    def __init__(self, pipe: Connection) -> None:
-        self._pipe = pipe
-        self._since: tuple[float, float] | None = None
-
-    def step(self) -> None:
-        now = (time.perf_counter(), time.process_time())
-        self._pipe.send(None if self._since is None else (now[0] - self._since[0], now[1] - self._since[1]))
-        if not self._pipe.recv():
-            os._exit(0)
-        self._since = (time.perf_counter(), time.process_time())
-
-
-def images() -> torch.Tensor:
-    generator = torch.Generator().manual_seed(0)
-    shape = (CLASSES * PER_CLASS, 3, SIDE, SIDE)
-    return torch.randint(256, shape, generator=generator, dtype=torch.uint8)
-
-
-def labels() -> torch.Tensor:
-    return torch.arange(CLASSES).repeat_interleave(PER_CLASS)
-
-
-def _unused(*_: Any, **__: Any) -> None:
-    """Stands for what the loop imports and does not need: reading files and drawing pictures."""
-
-
-def run_reference(pipe: Connection, checkout: str, folder: str, width: int, threads: int) -> NoReturn:
-    """The authors' ``main_DM.main`` on random images; the step begins where it asks for a fresh network."""
-    torch.set_num_threads(threads)
-    for name in (
-        "torchvision", "torchvision.datasets", "torchvision.transforms", "torchvision.utils", "scipy", "scipy.ndimage",
-        "scipy.ndimage.interpolation",
-    ):  # fmt: skip
-        sys.modules[name] = types.ModuleType(name)
-    sys.modules["torchvision"].__dict__.update(datasets=None, transforms=None)
-    sys.modules["torchvision.utils"].__dict__.update(save_image=_unused)
-    sys.modules["scipy.ndimage.interpolation"].__dict__.update(rotate=_unused)
-    sys.path.insert(0, checkout)
-    import main_DM
-
-    pace, make = Pace(pipe), main_DM.get_network
-    pixels = (images().float() / 255 - 0.5) / 0.25
-    dataset = list(zip(pixels, labels().tolist(), strict=True))
-    names = [str(index) for index in range(CLASSES)]
-
-    def get_network(*arguments: Any) -> Any:
-        pace.step()
-        return make(*arguments)
-
-    main_DM.get_network = get_network
-    main_DM.get_dataset = lambda *_: (3, (SIDE, SIDE), CLASSES, names, [0.5] * 3, [0.25] * 3, dataset, None, None)
-    model = "ConvNet" if width == 128 else f"ConvNetW{width}"
-    sys.argv = ["main_DM", "--model", model, "--ipc", str(IMAGES), "--num_eval", "0", "--batch_real", str(BATCH_REAL)]
-    # It makes its folders, and tells of each tenth step, where it stands.
-    os.chdir(folder)
-    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
-        warnings.simplefilter("ignore")
-        main_DM.main()
-    raise SystemExit("the reference ended before the rounds did")
-
-
-def run_ours(pipe: Connection, width: int, threads: int, options: dict[str, Any]) -> NoReturn:
-    """``gsdd.distill`` on the same images; the step ends where it reports its progress."""
-    torch.set_num_threads(threads)
-    import gsdd_runtime as gsdd
-
-    pace = Pace(pipe)
-    data = gsdd.RealData.of("random", (images(), labels()), None, [str(index) for index in range(CLASSES)])
-    gsdd.distill(
-        data, ipc=1, gpc=IMAGES, network=f"convnet3-w{width}", init="random", device="cpu",
-        progress=lambda _: pace.step(), **options,
-    )  # fmt: skip
-    raise SystemExit("ours ended before the rounds did")
-
-
-class Contestant:
-    """A loop in a process of its own, which lies still between the steps."""
-
-    def __init__(self, run: Callable[..., NoReturn], *arguments: Any) -> None:
-        context = get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=run, args=(theirs, *arguments), daemon=True)
-        self._process.start()
-        theirs.close()
-        self._pipe.recv()
-
-    def step(self) -> tuple[float, float]:
-        """Seconds of one step, on the wall and on the processors."""
-        self._pipe.send(True)
-        wall, processors = self._pipe.recv()
-        return wall, processors
-
-    def end(self) -> None:
-        self._pipe.send(False)
-        self._process.join()
+from step_ours import run_ours
+from step_pace import Contestant
+from step_references import REFERENCES
 
 
 def measure(pair: dict[str, Contestant], rounds: int, warmup: int) -> list[str]:
@@ -157,25 +54,31 @@ def measure(pair: dict[str, Contestant], rounds: int, warmup: int) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--reference", required=True, help="a checkout of VICO-UoE/DatasetCondensation")
+    parser.add_argument("--method", choices=list(REFERENCES), default="dm")
+    parser.add_argument("--reference", required=True, help="a checkout of the repository of the method's authors")
     parser.add_argument("--widths", type=int, nargs="+", default=[128, 32])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--warmup", type=int, default=2, help="steps before the first that counts")
-    parser.add_argument("--options", type=json.loads, default={}, help="more options of gsdd.distill, as JSON")
+    parser.add_argument("--options", type=json.loads, default={}, help="of a step, for both sides, as JSON")
+    parser.add_argument("--ours", type=json.loads, default={}, help="more options of gsdd.distill, as JSON")
     arguments = parser.parse_args()
+    reference = REFERENCES[arguments.method]
     checkout = str(Path(arguments.reference).resolve())
-    if not Path(checkout, "main_DM.py").exists():
-        raise SystemExit(f"{checkout} has no main_DM.py: give a checkout of VICO-UoE/DatasetCondensation")
-    print("| width | times as fast | range | by processor seconds | reference, s | ours, s | load |")
-    print("|---|---|---|---|---|---|---|", flush=True)
-    with TemporaryDirectory() as folder:
-        for width in arguments.widths:
+    if not Path(checkout, reference.file).exists():
+        raise SystemExit(f"{checkout} has no {reference.file}: give a checkout of {reference.repository}")
+    options = reference.options | arguments.options
+    print("| method | width | times as fast | range | by processor seconds | reference, s | ours, s | load |")
+    print("|---|---|---|---|---|---|---|---|", flush=True)
+    for width in arguments.widths:
+        with TemporaryDirectory() as folder:
+            shared = (width, arguments.threads)
             pair = {
-                "reference": Contestant(run_reference, checkout, folder, width, arguments.threads),
-                "ours": Contestant(run_ours, width, arguments.threads, arguments.options),
+                "reference": Contestant(reference.run, checkout, folder, *shared, options),
+                "ours": Contestant(run_ours, folder, arguments.method, *shared, options | arguments.ours),
             }
-            print("|", width, "|", " | ".join(measure(pair, arguments.rounds, arguments.warmup)), "|", flush=True)
+            cells = measure(pair, arguments.rounds, arguments.warmup)
+        print("|", arguments.method, "|", width, "|", " | ".join(cells), "|", flush=True)
 
 
 if __name__ == "__main__":
