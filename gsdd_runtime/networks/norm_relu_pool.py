@@ -11,25 +11,27 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 class NormReluPool(torch.autograd.Function):
-    """``avg_pool2d(relu(group_norm(x, channels, weight, bias, eps)), 2)`` of maps ``[B, H, W, C]`` with even sides.
-
-    The gradient is that of ``x`` alone.
-    """
+    """``avg_pool2d(relu(group_norm(x, channels, weight, bias, eps)), 2)`` of maps ``[B, H, W, C]`` with even sides."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-        pooled, mean, scale = torch.ops.gsdd.norm_relu_pool(x, weight, bias, eps)
-        ctx.save_for_backward(x, mean, scale, weight, bias)
+        pooled, mean, inverse = torch.ops.gsdd.norm_relu_pool(x, weight, bias, eps)
+        ctx.save_for_backward(x, mean, inverse, weight, bias)
         result: Tensor = pooled
         return result
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        gradient = torch.ops.gsdd.norm_relu_pool_backward(gradients[0].contiguous(), *ctx.saved_tensors)
-        return gradient, None, None, None
+        found = torch.ops.gsdd.norm_relu_pool_backward(gradients[0].contiguous(), *ctx.saved_tensors)
+        # Each image has its own gradient of the weights.
+        asked = ctx.needs_input_grad[1:3]
+        summed = [g.sum(dim=0) if wanted else None for g, wanted in zip(found[1:], asked, strict=True)]
+        return found[0], *summed, None
 
 
 def norm_relu_pool(x: Tensor, norm: nn.GroupNorm) -> Tensor:
@@ -37,17 +39,17 @@ def norm_relu_pool(x: Tensor, norm: nn.GroupNorm) -> Tensor:
 
     Args:
         x: float32 ``[B, C, H, W]`` on the CPU, of even sides; channels last, or it is copied.
-        norm: whose weights ask for no gradient.
+        norm: an instance norm.
 
     Returns:
-        ``[B, C, H / 2, W / 2]``, channels last, differentiable in ``x``.
+        ``[B, C, H / 2, W / 2]``, channels last, differentiable once.
     """
     pooled: Tensor = NormReluPool.apply(x.permute(0, 2, 3, 1).contiguous(), norm.weight, norm.bias, norm.eps)
     return pooled.permute(0, 3, 1, 2)
 
 
 def fits(layers: Sequence[nn.Module]) -> bool:
-    """Whether ``layers`` are the three, with an instance norm whose weights ask for no gradient."""
+    """Whether ``layers`` are the three, with an instance norm."""
     if len(layers) != 3:
         return False
     norm, relu, pool = layers
@@ -55,7 +57,6 @@ def fits(layers: Sequence[nn.Module]) -> bool:
         isinstance(norm, nn.GroupNorm)
         and norm.num_groups == norm.num_channels
         and norm.affine
-        and not norm.weight.requires_grad
         and isinstance(relu, nn.ReLU)
         and isinstance(pool, nn.AvgPool2d)
         and pool.kernel_size == 2

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 # Below so many channels the way there and back takes longer than the products that are saved.
 LEAST_CHANNELS = 32
@@ -54,6 +55,7 @@ class _Convolved(torch.autograd.Function):
         return _by_products(x, _transformed(layer, backward=False))
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         if ctx.layer.weight._version != ctx.version:
             raise RuntimeError("the weights of a convolution have changed since its images were embedded")

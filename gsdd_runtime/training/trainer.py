@@ -14,6 +14,7 @@ from gsdd_runtime import networks
 from gsdd_runtime.devices import resolve_device, send
 from gsdd_runtime.memory import keep_freed_memory
 from gsdd_runtime.networks import Network, Size
+from gsdd_runtime.networks.embedding import classified
 from gsdd_runtime.progress import Progress, Reporter, silent
 from gsdd_runtime.seeds import derived_generator
 from gsdd_runtime.sets.distilled_set import DistilledSet, check_distilled_set
@@ -215,7 +216,7 @@ def train_epoch(
     for indices in torch.randperm(len(examples), generator=generator).split(recipe.batch_size):
         images, labels = examples.batch(indices)
         images, mix = augmented(images, recipe, generator)
-        logits = network(images)
+        logits = classified(network, images)
         # The temperature is that of soft labels: those mixed of hard ones have none.
         temperature = recipe.temperature if labels.dim() == 2 or teacher is not None else 1.0
         if teacher is not None:

@@ -17,21 +17,23 @@ struct NormReluPool {
   const float* bias = nullptr;                             // [channels]
   int64_t batch = 0, height = 0, width = 0, channels = 0;  // even sides
   float eps = 0;
-  float* pooled = nullptr;  // [batch, height / 2, width / 2, channels]
-  float* mean = nullptr;    // [batch, channels]
-  float* scale = nullptr;   // [batch, channels]: weight / deviation
+  float* pooled = nullptr;   // [batch, height / 2, width / 2, channels]
+  float* mean = nullptr;     // [batch, channels]
+  float* inverse = nullptr;  // [batch, channels]: 1 / deviation
 };
 
-// The gradient in x alone.
+// Its gradient; those of weight and bias are each image's own, to be summed.
 struct NormReluPoolGrad {
   const float* grad_pooled = nullptr;
   const float* x = nullptr;
   const float* mean = nullptr;
-  const float* scale = nullptr;
+  const float* inverse = nullptr;
   const float* weight = nullptr;
   const float* bias = nullptr;
   int64_t batch = 0, height = 0, width = 0, channels = 0;
   float* grad_x = nullptr;
+  float* grad_weight = nullptr;  // [batch, channels]
+  float* grad_bias = nullptr;    // [batch, channels]
 };
 
 // Winograd's F(4 x 4, 3 x 3) around the products: Lavin and Gray, arXiv 1509.09308, section 4.3. `spread` is

@@ -46,16 +46,17 @@ std::tuple<Tensor, Tensor, Tensor> norm_relu_pool(const Tensor& x, const Tensor&
   params.bias = numbers(bias, params.channels, "bias");
   params.eps = static_cast<float>(eps);
   Tensor pooled = made({params.batch, params.height / 2, params.width / 2, params.channels});
-  Tensor mean = made({params.batch, params.channels}), scale = made({params.batch, params.channels});
+  Tensor mean = made({params.batch, params.channels}), inverse = made({params.batch, params.channels});
   params.pooled = static_cast<float*>(pooled.mutable_data_ptr());
   params.mean = static_cast<float*>(mean.mutable_data_ptr());
-  params.scale = static_cast<float*>(scale.mutable_data_ptr());
+  params.inverse = static_cast<float*>(inverse.mutable_data_ptr());
   raise_unless_ok(gsdd::layers::norm_relu_pool(params, torch_pool()));
-  return {pooled, mean, scale};
+  return {pooled, mean, inverse};
 }
 
-Tensor norm_relu_pool_backward(const Tensor& grad_pooled, const Tensor& x, const Tensor& mean, const Tensor& scale,
-                               const Tensor& weight, const Tensor& bias) {
+std::tuple<Tensor, Tensor, Tensor> norm_relu_pool_backward(const Tensor& grad_pooled, const Tensor& x,
+                                                           const Tensor& mean, const Tensor& inverse,
+                                                           const Tensor& weight, const Tensor& bias) {
   check_map(x, "x", 2);
   gsdd::layers::NormReluPoolGrad params;
   fill_map(&params, x);
@@ -63,13 +64,16 @@ Tensor norm_relu_pool_backward(const Tensor& grad_pooled, const Tensor& x, const
   params.grad_pooled = numbers(grad_pooled, x.numel() / 4, "grad_pooled");
   params.x = numbers(x, x.numel(), "x");
   params.mean = numbers(mean, statistics, "mean");
-  params.scale = numbers(scale, statistics, "scale");
+  params.inverse = numbers(inverse, statistics, "inverse");
   params.weight = numbers(weight, params.channels, "weight");
   params.bias = numbers(bias, params.channels, "bias");
   Tensor grad_x = torch::stable::empty_like(x);
+  Tensor grad_weight = made({params.batch, params.channels}), grad_bias = made({params.batch, params.channels});
   params.grad_x = static_cast<float*>(grad_x.mutable_data_ptr());
+  params.grad_weight = static_cast<float*>(grad_weight.mutable_data_ptr());
+  params.grad_bias = static_cast<float*>(grad_bias.mutable_data_ptr());
   raise_unless_ok(gsdd::layers::norm_relu_pool_backward(params, torch_pool()));
-  return grad_x;
+  return {grad_x, grad_weight, grad_bias};
 }
 
 // A plane has one row more than there are tiles: planes that lie a power of two apart share their places in a cache.
@@ -104,8 +108,8 @@ Tensor winograd_write(const Tensor& products, int64_t batch, int64_t height, int
 STABLE_TORCH_LIBRARY_FRAGMENT(gsdd, m) {
   m.def("norm_relu_pool(Tensor x, Tensor weight, Tensor bias, float eps) -> (Tensor, Tensor, Tensor)");
   m.def(
-      "norm_relu_pool_backward(Tensor grad_pooled, Tensor x, Tensor mean, Tensor scale, Tensor weight, Tensor bias) "
-      "-> Tensor");
+      "norm_relu_pool_backward(Tensor grad_pooled, Tensor x, Tensor mean, Tensor inverse, Tensor weight, Tensor bias) "
+      "-> (Tensor, Tensor, Tensor)");
   m.def("winograd_read(Tensor x) -> Tensor");
   m.def("winograd_write(Tensor products, int batch, int height, int width) -> Tensor");
 }

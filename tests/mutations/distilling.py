@@ -240,10 +240,10 @@ MUTATIONS = [
         ("test_augmentation.py::test_batches_that_are_changed_together_are_changed_as_each_alone",),
     ),
     Mutation(
-        "takes the gradient of the norm in one with its pool for another bias",
+        "takes the gradient of a norm's weights from one image",
         NORM_RELU_POOL,
-        "gradients[0].contiguous(), *ctx.saved_tensors",
-        "gradients[0].contiguous(), *ctx.saved_tensors[:-1], ctx.saved_tensors[-1] + 1",
+        "g.sum(dim=0) if wanted",
+        "g[0] if wanted",
         FEATURES,
         short=True,
     ),

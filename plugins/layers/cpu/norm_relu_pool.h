@@ -24,16 +24,16 @@ GSDD_INLINE void normed(const layers::NormReluPool& p, const Access access, int6
   const float* x = p.x + image * places * channels + channel;
   const float part = 1 / static_cast<float>(places);
   const auto mean = part * sum_over<kCount>(places, [&](int64_t place) { return access.read(x + place * channels); });
-  auto scale = part * sum_over<kCount>(places, [&](int64_t place) {
-                 const auto off = access.read(x + place * channels) - mean;
-                 return off * off;
-               });
-  for (Vec& v : scale.v) {
+  auto inverse = part * sum_over<kCount>(places, [&](int64_t place) {
+                   const auto off = access.read(x + place * channels) - mean;
+                   return off * off;
+                 });
+  for (Vec& v : inverse.v) {
     for (int i = 0; i < kLanes; ++i) v[i] = 1 / __builtin_sqrtf(v[i] + p.eps);
   }
-  scale = scale * access.read(p.weight + channel);
+  const auto scale = inverse * access.read(p.weight + channel);
   access.write(p.mean + image * channels + channel, mean);
-  access.write(p.scale + image * channels + channel, scale);
+  access.write(p.inverse + image * channels + channel, inverse);
   const auto bias = access.read(p.bias + channel);
   float* pooled = p.pooled + image * places / 4 * channels + channel;
   const auto shown = [&](const float* at) { return at_least_zero((access.read(at) - mean) * scale + bias); };
@@ -55,8 +55,8 @@ GSDD_INLINE void normed_grad(const layers::NormReluPoolGrad& p, const Access acc
   const float* grad = p.grad_pooled + image * places / 4 * channels + channel;
   float* grad_x = p.grad_x + image * places * channels + channel;
   const auto mean = access.read(p.mean + image * channels + channel);
-  const auto scale = access.read(p.scale + image * channels + channel);
-  const auto weight = access.read(p.weight + channel), bias = access.read(p.bias + channel);
+  const auto inverse = access.read(p.inverse + image * channels + channel);
+  const auto scale = inverse * access.read(p.weight + channel), bias = access.read(p.bias + channel);
   const float part = 1 / static_cast<float>(places);
   // visit(place, x less its mean, gradient behind the norm)
   const auto walk = [&](auto&& visit) {
@@ -77,13 +77,9 @@ GSDD_INLINE void normed_grad(const layers::NormReluPoolGrad& p, const Access acc
     sum = sum + inner;
     product = product + inner * off;
   });
-  // 1 / variance is the square of scale / weight; where the weight is 0, so is every gradient.
-  Block<kCount> precision;
-  for (int i = 0; i < kCount; ++i) {
-    const Vec root = scale.v[i] / weight.v[i];
-    precision.v[i] = weight.v[i] != Vec{} ? root * root : Vec{};
-  }
-  const auto level = part * sum, slope = part * product * precision;
+  access.write(p.grad_bias + image * channels + channel, sum);
+  access.write(p.grad_weight + image * channels + channel, product * inverse);
+  const auto level = part * sum, slope = part * product * inverse * inverse;
   walk([&](int64_t place, const auto& off, const auto& inner) {
     access.write(grad_x + place * channels, scale * (inner - level - off * slope));
   });
