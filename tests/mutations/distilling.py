@@ -244,7 +244,7 @@ MUTATIONS = [
         NORM_RELU_POOL,
         "g.sum(dim=0) if wanted",
         "g[0] if wanted",
-        FEATURES,
+        ("test_embedding.py::test_a_network_trains_by_the_faster_steps_as_by_its_own",),
         short=True,
     ),
     Mutation(
