@@ -38,7 +38,6 @@ def bare_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         ("tensorrt", "none of tensorrt"),
         ("browser", "no Chromium"),
         ("dali", "DALI is not"),
-        ("browser", "no Chromium"),
     ],
 )
 def test_missing_hardware(marker: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
