@@ -79,6 +79,7 @@ WRITES: dict[str, list[Writing]] = {
         Writing("--out", "{set}", outputs.PICTURE, True),
     ],
     "report": [Writing("--out", "{set}", outputs.PAGE, True)],
+    "watch": [],
     "info": [],
     "datasets": [],
     "networks": [],
@@ -507,6 +508,7 @@ WORK = {
     "export": "gsdd_runtime.export.onnx.export_onnx",
     "decode": "gsdd_runtime.reports.pictures.write_decoded",
     "report": "gsdd_runtime.reports.page.page_document",
+    "watch": "gsdd_runtime.commands.watch_server.RunView",
     "info": "gsdd_runtime.sets.description.description",
     "datasets": "gsdd_runtime.datasets.class_choice.imagenet_names",
     "networks": "gsdd_runtime.networks.catalog.listed_names",
@@ -542,6 +544,7 @@ def test_ctrl_c_ends_every_command_alike(
         "export": "{set} --onnx {out}.onnx",
         "decode": "{set} --out {out}",
         "report": "{set} --out {out}.html",
+        "watch": "{set}",
         "info": "{set}",
     }.get(command, "")
     path = saved(tmp_path)

@@ -47,7 +47,10 @@ def test_a_log_tells_of_the_whole_run(undisturbed: Path) -> None:
     assert kinds(undisturbed) == ["start", "step", "step", "fitted", "step", "step", "end"]
     start, end = records[0], records[-1]
     assert start["options"] == made.options
-    assert start["data"] == {"name": "blobs", "fingerprint": DATA.fingerprint, "classes": 3, "train_images": 30}
+    assert start["data"] == {
+        "name": "blobs", "fingerprint": DATA.fingerprint, "classes": 3, "train_images": 30, "height": 12, "width": 16,
+        "class_names": ["spot 0", "spot 1", "spot 2"],
+    }  # fmt: skip
     assert start["plan"] == plan(DATA, device="cpu", **SMALL).as_dict()
     assert set(start["versions"]) == {"gsdd-rt", "torch"}
     steps = [record for record in records if record["record"] == "step"]

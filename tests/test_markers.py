@@ -36,7 +36,6 @@ def bare_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("cuda", "no CUDA device"),
         ("tensorrt", "none of tensorrt"),
-        ("browser", "no Chromium"),
         ("dali", "DALI is not"),
     ],
 )

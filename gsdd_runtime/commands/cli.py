@@ -41,6 +41,7 @@ from gsdd_runtime.commands import (
     select,
     train,
     verify,
+    watch,
     whiten,
 )
 from gsdd_runtime.commands.exits import exit_code, fail, why
@@ -117,6 +118,7 @@ for module, name in (
     (export, "export"),
     (decode, "decode"),
     (report, "report"),
+    (watch, "watch"),
     (info, "info"),
     (datasets, "datasets"),
     (networks, "networks"),

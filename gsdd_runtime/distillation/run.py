@@ -241,7 +241,8 @@ class _Run:
         return {
             "data": {
                 "name": data.name, "fingerprint": data.fingerprint, "classes": data.classes,
-                "train_images": len(data.train_labels),
+                "train_images": len(data.train_labels), "height": data.height, "width": data.width,
+                "class_names": list(data.class_names),
             },
             "options": self._options.as_dict(),
             "plan": self.plan().as_dict(),

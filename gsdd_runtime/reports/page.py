@@ -12,14 +12,14 @@ import html
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any
 
 from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.datasets.real_data import RealData
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.reports.account import Records, account
+from gsdd_runtime.reports.account import Records, account, curves, run_status
 from gsdd_runtime.reports.gallery import PAGE_BYTES, class_names, packed_real, packed_set
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.versions import VERSION
@@ -74,6 +74,25 @@ def page_document(
         "real": None if real is None else packed_real(real, names),
         "class_names": names,
     }
+
+
+def run_page_document(name: str, records: Records, shown: Shown | None, *, ended: bool) -> dict[str, Any]:
+    """What a page of a run holds while it goes on, as JSON values.
+
+    Args:
+        name: of the run, for people.
+        records: of its log.
+        shown: its set as it is now, where there is one to see.
+        ended: whether the run goes on no more.
+    """
+    if shown is not None:
+        document = page_document([replace(shown, name=name, records=records)])
+    else:
+        nothing: dict[str, list[Any]] = {field: [] for field in ("bytes", "accuracy", "curves", "facts", "options")}
+        document = {"sets": [{**nothing, "name": name, "lead": "", "gallery": None}], "real": None, "class_names": []}
+    about = {"status": run_status(records), "curves": curves(records), "unfinished": not ended}
+    document["sets"][0].update(about)
+    return {**document, "title": f"Distilling: {name}", "ended": ended}
 
 
 def page_html(document: dict[str, Any], *, follow: str | None = None) -> str:
