@@ -75,11 +75,14 @@ release: build ## build a wheel for a release; refused where the kernels have no
 	$(BIN)/python benchmarks/gpu/release.py
 	$(BIN)/python -m build --wheel --no-isolation -Ccmake.define.GSDD_CUDA=ON
 
-.PHONY: dali jax
+.PHONY: dali jax triton
 dali: $(READY) ## install NVIDIA DALI (476 MB) without its image codecs; the next build makes our operator for it
 	$(PIP) --no-deps nvidia-dali-cuda130
 	$(PIP) optree 'libcst~=1.8' six astunparse gast makefun nvtx
 	@rm -f $(BUILT)
+
+triton: $(READY) ## install Triton's client, by whose schema a test reads what is exported for the server
+	$(PIP) --no-deps tritonclient
 
 jax: $(READY) ## install JAX for the CPU, in which a test then trains from the loader
 	$(PIP) jax

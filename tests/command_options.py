@@ -60,6 +60,7 @@ LIBRARY = {
     "export_program": "gsdd_runtime.export.program",
     "export_aot_inductor": "gsdd_runtime.export.program",
     "export_tensorrt": "gsdd_runtime.export.tensorrt",
+    "export_triton": "gsdd_runtime.export.triton",
     "run_decode_bench": "gsdd_runtime.bench",
     "render_chart": "gsdd_runtime.bench",
     "run_train_bench": "gsdd_runtime.bench.train",
@@ -107,7 +108,7 @@ BASE = {
     "merge": "{set} {other} --out {out}.safetensors",
     "relabel": "{set} --teacher {folder} --out {out}.safetensors",
     "export": "{set} --onnx {out}.onnx --onnx-train-step {out}.step.onnx --torchscript {out}.pt --pt2 {out}.pt2 "
-    "--aot-inductor {out}.aot.pt2 --tensorrt {out}.engine",
+    "--aot-inductor {out}.aot.pt2 --tensorrt {out}.engine --triton {out}.triton",
     "decode": "{set} --out {out}.npy",
     "report": "{set} --out {out}.html",
     "watch": "{set}",
@@ -122,7 +123,14 @@ BASE = {
 RATE = "rate {set} --dataset fashion-mnist-sample"
 FITTED = "imagefolder:{folder} --gaussians 3 --out {out}.safetensors"
 TESTED = "{set} --out {out}.safetensors --dataset fashion-mnist-sample"
-DECODERS = ("export_onnx", "export_torchscript", "export_program", "export_aot_inductor", "export_tensorrt")
+DECODERS = (
+    "export_onnx",
+    "export_torchscript",
+    "export_program",
+    "export_aot_inductor",
+    "export_tensorrt",
+    "export_triton",
+)
 
 
 def of_data(base: str | None = None, without: tuple[str, ...] = ()) -> dict[str, Reaches]:
@@ -414,6 +422,9 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "pt2": Reaches("--pt2 {folder}/another.pt2", "export_program.out", "{folder}/another.pt2"),
         "aot_inductor": Reaches("--aot-inductor {folder}/b.pt2", "export_aot_inductor.out", "{folder}/b.pt2"),
         "tensorrt": Reaches("--tensorrt {folder}/another.engine", "export_tensorrt.out", "{folder}/another.engine"),
+        "triton": Reaches("--triton {folder}/another", "export_triton.out", "{folder}/another"),
+        "triton_backend": Reaches("--triton-backend tensorrt", "export_triton.backend", "tensorrt"),
+        "triton_library": Reaches("--triton-library lib.so", "export_triton.library", "lib.so"),
         "normalize": Reaches("--normalize", tuple(f"{name}.normalize" for name in DECODERS), True),
         "size": Reaches("--size 20x24", (*(f"{name}.size" for name in DECODERS), "export_train_step.size"), (20, 24)),
         "dtype": Reaches("--dtype float16", tuple(f"{name}.dtype" for name in DECODERS), torch.float16),
@@ -428,8 +439,10 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "set_learning_rate": Reaches("--set-learning-rate 0.75", "export_train_step.set_learning_rate", 0.75),
         "min_batch": Reaches("--min-batch 2", "export_tensorrt.min_batch", 2),
         "opt_batch": Reaches("--opt-batch 7", "export_tensorrt.opt_batch", 7),
-        "max_batch": Reaches("--max-batch 99", "export_tensorrt.max_batch", 99),
-        "builder": Reaches("--builder tensorrt-rtx", "export_tensorrt.builder", "tensorrt-rtx"),
+        "max_batch": Reaches("--max-batch 99", ("export_tensorrt.max_batch", "export_triton.max_batch"), 99),
+        "builder": Reaches(
+            "--builder tensorrt-rtx", ("export_tensorrt.builder", "export_triton.builder"), "tensorrt-rtx"
+        ),
     },
     "decode": {
         "overwrite": Reaches("--overwrite", "claim.overwrite", True),

@@ -72,6 +72,7 @@ WRITES: dict[str, list[Writing]] = {
         Writing("--pt2", "{set}", outputs.PROGRAM),
         Writing("--aot-inductor", "{set}", outputs.PROGRAM),
         Writing("--tensorrt", "{set}", outputs.ENGINE),
+        Writing("--triton", "{set}", outputs.REPOSITORY),
     ],
     "decode": [
         Writing("--out", "{set}", outputs.ARRAY, True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,7 @@ TARGETS = {
     "--pt2": (".pt2", outputs.PROGRAM),
     "--aot-inductor": (".aot.pt2", outputs.PROGRAM),
     "--tensorrt": (".engine", outputs.ENGINE),
+    "--triton": (".triton", outputs.REPOSITORY),
 }
 
 
@@ -54,6 +56,9 @@ def command(
         str | None, typer.Option("--aot-inductor", metavar="[OUT]", help="An AOTInductor package for this machine.")
     ] = None,
     tensorrt: Annotated[str | None, typer.Option("--tensorrt", metavar="[OUT]", help="A TensorRT engine.")] = None,
+    triton: Annotated[
+        str | None, typer.Option("--triton", metavar="[OUT]", help="A folder: a model repository of Triton.")
+    ] = None,
     normalize: Annotated[bool, typer.Option("--normalize", help="Images come out as a network takes them.")] = False,
     size: SizeOption = None,
     dtype: Annotated[str, typer.Option(help="Of the images: float32, float16 or bfloat16.")] = "float32",
@@ -83,7 +88,12 @@ def command(
     opt_batch: Annotated[
         int | None, typer.Option(help="Batch that the engine is tuned for. [default: largest]")
     ] = None,
-    max_batch: Annotated[int, typer.Option(help="Largest batch of the engine.")] = 256,
+    max_batch: Annotated[int, typer.Option(help="Largest batch of the engine, or of Triton.")] = 256,
+    triton_backend: Annotated[str, typer.Option(help="Of Triton: onnxruntime or tensorrt.")] = "onnxruntime",
+    triton_library: Annotated[
+        str | None,
+        typer.Option(metavar="LIBRARY", help="Our library for onnxruntime, where Triton's machine has it."),
+    ] = None,
     builder: Annotated[str, typer.Option(help="Of the engine: auto, tensorrt or tensorrt-rtx.")] = "auto",
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -97,6 +107,7 @@ def command(
         "--pt2": pt2,
         "--aot-inductor": aot_inductor,
         "--tensorrt": tensorrt,
+        "--triton": triton,
     }
     places = [
         outputs.Output(target, Path(out) if out else path.with_suffix(TARGETS[target][0]), TARGETS[target][1])
@@ -121,15 +132,26 @@ def command(
     arguments = {
         "--onnx": {**options, **versions, "inline": inline}, "--onnx-train-step": training,
         "--tensorrt": {**engine, **options},
+        "--triton": {
+            **options, "max_batch": max_batch, "builder": builder, "backend": triton_backend,
+            "library": triton_library,
+        },
         **{target: {**options, **placed} for target in on_a_device},
     }  # fmt: skip
+    for place in places:
+        if place.kind.folder:
+            outputs.check_folder(place.option, place.path, reads=[path], kind=place.kind)
     # An engine is also built from an ONNX model, such as a decoder and a network in one.
     is_model = path.suffix == ".onnx" and [place.option for place in places] == ["--tensorrt"]
     with outputs.claim(places, reads=[path], overwrite=overwrite):
         source = path if is_model else DistilledSet.load(path)
         for place in places:
             _export(source, place, arguments.get(place.option, options))
-            print(f"{place.path}: {place.path.stat().st_size} bytes")
+            print(f"{place.path}: {_bytes(place.path)} bytes")
+
+
+def _bytes(path: Path) -> int:
+    return sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
 
 
 def _export(source: Any, place: outputs.Output, options: dict[str, Any]) -> None:
@@ -139,6 +161,13 @@ def _export(source: Any, place: outputs.Output, options: dict[str, Any]) -> None
 
         with progress_bar() as progress:
             export_tensorrt(source, place.path, **options, progress=progress)
+    elif place.option == "--triton":
+        from gsdd_runtime.export.triton import export_triton
+
+        # A file's name may hold what a model's may not.
+        name = re.sub(r"[^A-Za-z0-9_-]", "_", source.path.stem)
+        with progress_bar() as progress:
+            export_triton(source, place.path, name=name, **options, progress=progress)
     elif place.option == "--onnx-train-step":
         from gsdd_runtime.export.train_step import export_train_step
 

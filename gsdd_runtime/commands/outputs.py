@@ -242,5 +242,6 @@ DRAWING = Kind("an SVG drawing", (".svg",), _is_drawing)
 # Hours of training are in it: it is not replaced either.
 CSV = Kind("a table", (".csv",))
 PICTURES = Kind("a folder of pictures", ("", ".npz", ".npy", ".png"), folder=True)
+REPOSITORY = Kind("a model repository", ("",), folder=True)
 RUNS = Kind("a folder of TensorBoard's runs", ("",), folder=True)
 EXPERTS = Kind("a folder of experts", ("",), folder=True)

@@ -134,4 +134,11 @@ MUTATIONS = [
         "                pass",
         ("test_fitted_data.py::test_a_run_that_was_stopped_goes_on_to_the_same_bytes",),
     ),
+    Mutation(
+        "takes a name for Triton's model that leads out of its folder",
+        "export/triton.py",
+        'r"[A-Za-z0-9_-][A-Za-z0-9_.-]*"',
+        'r".*"',
+        ("test_triton.py::test_what_is_refused",),
+    ),
 ]
