@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -224,8 +225,28 @@ def test_labels_are_given_once(tmp_path: Path) -> None:
         foreign_set(PIXELS, LABELS[:8])
     with pytest.raises(InputError, match=r"give a \.pt, \.pth, \.npz or \.npy"):
         images_and_labels(tmp_path / "set.pkl", None)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match=r"cannot read .*missing\.pt: No such file"):
         images_and_labels(tmp_path / "missing.pt", None)
+
+
+@pytest.mark.parametrize("suffix", ["pt", "npz"])
+def test_only_an_ordinary_file_that_fits_into_memory_is_read(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of experts' buffers, by the same reader."""
+    (tmp_path / f"folder.{suffix}").mkdir()
+    os.mkfifo(tmp_path / f"pipe.{suffix}")
+    for name in ("folder", "pipe"):
+        with pytest.raises(InputError, match="is not an ordinary file: give a file of tensors"):
+            images_and_labels(tmp_path / f"{name}.{suffix}", None)
+    path = tmp_path / f"large.{suffix}"
+    path.write_bytes(bytes(1000))
+    monkeypatch.setattr("gsdd_runtime.memory.UNASKED_BYTES", 0)
+    monkeypatch.setattr("gsdd_runtime.memory.available_memory", lambda: 1999)
+    with pytest.raises(
+        InputError, match=r"would take 2.0 kB, 2.0 kB of memory are free: import it on a larger machine"
+    ):
+        images_and_labels(path, None)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ of epochs, each the list of a network's parameters in the order of its modules.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,10 +25,9 @@ from gsdd_runtime.experts.folder import ExpertFolder
 from gsdd_runtime.experts.making import prepare_folder, versions_of
 from gsdd_runtime.experts.subject import Subject
 from gsdd_runtime.experts.trajectory import About, save_trajectory, trajectory_path
-from gsdd_runtime.memory import check_memory
 from gsdd_runtime.networks.outside import without_file
 from gsdd_runtime.progress import Progress, Reporter, say_once, silent
-from gsdd_runtime.sets.strict_json import one_line
+from gsdd_runtime.sets.foreign_tensors import read_tensors
 from gsdd_runtime.training.real_images import RealTest
 from gsdd_runtime.wording import counted, percent
 
@@ -103,22 +101,11 @@ def read_buffer(path: Path, subject: Subject) -> list[list[list[Tensor]]]:
     Raises:
         InputError: as :func:`import_experts`, naming the trajectory, the epoch and the parameter.
     """
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"{path} is not an ordinary file: give a .pt buffer of trajectories")
-        check_memory(2 * status.st_size, f"reading {path}", "import its trajectories on a larger machine")
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    # The unpickler raises nearly anything on what it does not allow, and on damaged files.
-    except Exception as error:
-        raise InputError(
-            f"{path} holds more than lists of tensors, or is damaged ({one_line(error)[:120]}): "
-            "give a .pt buffer of trajectories, saved with torch.save"
-        ) from error
+    content = read_tensors(
+        path, holds="lists of tensors", kind="a .pt buffer of trajectories",
+        give="give a .pt buffer of trajectories, saved with torch.save",
+        larger="import its trajectories on a larger machine",
+    )  # fmt: skip
     if not isinstance(content, list) or not content:
         raise InputError(f"{path} holds {type(content).__name__}, not a list of trajectories: give another file")
     for index, trajectory in enumerate(content):

@@ -9,7 +9,6 @@ What is read: ``.pt`` and ``.pth`` as torch writes them, by its reader of tensor
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,8 @@ from torch import Tensor
 
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.sets.foreign_tensors import read_foreign, read_tensors
 from gsdd_runtime.sets.preparation import Preparation
-from gsdd_runtime.sets.strict_json import one_line
 from gsdd_runtime.versions import VERSION
 from gsdd_runtime.wording import counted
 
@@ -38,26 +37,24 @@ def read_arrays(path: str | os.PathLike[str]) -> Any:
         InputError: it cannot be read, holds anything else than tensors and plain values, or is of another kind.
     """
     file = Path(path)
-    try:
-        if file.suffix.lower() in (".pt", ".pth"):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return torch.load(file, map_location="cpu", weights_only=True)
-        if file.suffix.lower() in (".npz", ".npy"):
-            found = np.load(file, allow_pickle=False)
-            if isinstance(found, np.ndarray):
-                return torch.from_numpy(found)
-            with found as arrays:
-                return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror or one_line(error)})") from error
-    except Exception as error:
-        # Whatever a damaged or hostile file makes the readers raise.
-        raise InputError(
-            f"{file}: holds more than tensors and plain values, or is damaged ({one_line(error)[:200]}): "
-            "save the tensors alone, with torch.save or numpy.savez"
-        ) from error
+    words = {
+        "holds": "tensors and plain values", "kind": "a file of tensors",
+        "give": "save the tensors alone, with torch.save or numpy.savez", "larger": "import it on a larger machine",
+    }  # fmt: skip
+    suffix = file.suffix.lower()
+    if suffix in (".pt", ".pth"):
+        return read_tensors(file, **words)
+    if suffix in (".npz", ".npy"):
+        return read_foreign(file, lambda: _of_numpy(file), **words)
     raise InputError(f"{file}: give a .pt, .pth, .npz or .npy of tensors, or a folder of classes of pictures")
+
+
+def _of_numpy(file: Path) -> Any:
+    found = np.load(file, allow_pickle=False)
+    if isinstance(found, np.ndarray):
+        return torch.from_numpy(found)
+    with found as arrays:
+        return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
 
 
 def images_and_labels(path: str | os.PathLike[str], labels: str | os.PathLike[str] | None) -> tuple[Tensor, Tensor]:
