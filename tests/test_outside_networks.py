@@ -148,6 +148,42 @@ def test_the_commands_run_it_where_it_is_named(capsys: pytest.CaptureFixture[str
     assert NAME in capsys.readouterr().out
 
 
+def test_a_teacher_of_one_s_own_class_is_run_where_it_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = folder_of(DATA, Path("photos"))
+    original = easy_set(load_dataset(folder))
+    original.save("set.safetensors")
+    save_model(own(), "model.safetensors", network=NAME, distilled_set=original)
+    expected = load_model("model.safetensors", network=NAME).logits(original.decode()).softmax(dim=1).half()
+    teacher = f"{NAME}@model.safetensors"
+    measure = ["eval", "set.safetensors", "--dataset", folder, "--networks", "convnet1-w4", "--epochs", "1", "--json"]
+    measure += ["--repeats", "1", "--device", "cpu"]
+    relabel = ["relabel", "set.safetensors", "--device", "cpu", "--out", "soft.safetensors"]
+    sys.modules.pop("own_network")
+    Path("imported").unlink()
+    outside._permitted.clear()
+    for command in (relabel, measure, ["train", "set.safetensors", "--out", "new.safetensors"]):
+        assert run([*command, "--teacher", "model.safetensors"]) == 2
+        assert f"(--teacher {NAME}@model.safetensors)" in capsys.readouterr().err
+    assert run([*relabel, "--teacher", "own_network:Wide@model.safetensors"]) == 2
+    assert not Path("imported").exists()
+    assert run([*relabel, "--teacher", teacher]) == 0
+    made = DistilledSet.load("soft.safetensors")
+    assert torch.equal(made.labels, expected)
+    assert made.options["relabeled"]["teacher"] == "model.safetensors"
+    assert run([*relabel[:-1], "model.safetensors", "--teacher", teacher, "--overwrite"]) == 2
+    capsys.readouterr()
+    assert run([*measure, "--teacher", teacher]) == 0
+    Path("before.json").write_text(capsys.readouterr().out)
+    outside._permitted.clear()
+    again = ["eval", "--again", "before.json"]
+    assert run(again) == 2
+    assert f"give --teacher {teacher} too, if you trust it" in capsys.readouterr().err
+    assert run([*again, "--teacher", "model.safetensors"]) == 2
+    assert "leave --teacher out" in capsys.readouterr().err
+    assert run([*again, "--teacher", teacher]) == 0
+    assert "the same to the last digit" in capsys.readouterr().out
+
+
 def test_measuring_again_runs_it_where_it_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     folder = folder_of(DATA, Path("photos"))
     easy_set(load_dataset(folder)).save("set.safetensors")

@@ -67,7 +67,9 @@ def command(
         request = protocols.request(paths or [], data, training)
     else:
         given = [*(["the sets"] if paths else []), *(["--dataset"] if data.dataset else []), *data.given()]
-        before = repeating.earlier(again, given + given_options(training, "networks"), training.networks)
+        before = repeating.earlier(
+            again, given + given_options(training, "networks", "teacher"), training.networks, training.teacher
+        )
         request = repeating.repeated(before)
     reads = [again, *map(Path, request["sets"]), *protocols.read_by(request)]
     with outputs.claim_csv(csv, reads=reads, overwrite=overwrite):

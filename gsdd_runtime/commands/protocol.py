@@ -74,7 +74,9 @@ AccuracyAtOption = Annotated[
 TeacherOption = Annotated[
     Path | None,
     typer.Option(
-        "--teacher", metavar="MODEL|DIR", help="A network, or experts, that label every batch as it is augmented."
+        "--teacher",
+        metavar="MODEL|DIR",
+        help="A network, or experts, that label every batch as it is augmented; module:Class@MODEL of your own.",
     ),
 ]
 PerClassOption = Annotated[bool, typer.Option("--per-class", help="Print the accuracy of each class too.")]
@@ -209,7 +211,9 @@ def reader(
 
 def read_by(protocol: Mapping[str, Any]) -> list[Path]:
     """Folders and files that are read, besides the sets."""
-    teacher = [] if protocol["teacher"] is None else [Path(protocol["teacher"])]
+    from gsdd_runtime.experts.teaching import teacher_path
+
+    teacher = [] if protocol["teacher"] is None else [teacher_path(Path(protocol["teacher"]))]
     return [*data_options(protocol).folders(), *teacher]
 
 

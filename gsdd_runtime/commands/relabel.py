@@ -17,7 +17,11 @@ from gsdd_runtime.wording import counted, percent
 def command(
     path: SetArgument,
     teacher: Annotated[
-        Path, typer.Option(metavar="MODEL|DIR", help="A trained network, or a folder of experts, taken together.")
+        Path,
+        typer.Option(
+            metavar="MODEL|DIR",
+            help="A trained network, or a folder of experts, taken together; module:Class@MODEL of your own.",
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="SET", help="The file to write (.safetensors).")],
     temperature: Annotated[float, typer.Option(help="Divides the teacher's logits: above 1, labels are softer.")] = 1.0,
@@ -25,12 +29,12 @@ def command(
     overwrite: OverwriteOption = False,
 ) -> None:
     """Write a set with the soft labels that a teacher gives its images."""
-    from gsdd_runtime.experts.teaching import load_teacher
+    from gsdd_runtime.experts.teaching import load_teacher, teacher_path
     from gsdd_runtime.sets.distilled_set import DistilledSet
     from gsdd_runtime.training.relabeling import relabel
 
     place = outputs.Output("--out", out, outputs.SET)
-    with outputs.claim([place], reads=[path, teacher], overwrite=overwrite), progress_bar() as progress:
+    with outputs.claim([place], reads=[path, teacher_path(teacher)], overwrite=overwrite), progress_bar() as progress:
         original = DistilledSet.load(path)
         known = load_teacher(teacher, original.preparation)
         made = relabel(original, known, temperature=temperature, device=device, progress=progress)

@@ -25,13 +25,13 @@ def repeated(before: Mapping[str, Any]) -> dict[str, Any]:
     return {**before["protocol"], **sums_of(before["protocol"]["sets"])}
 
 
-def earlier(path: Path, given: Sequence[str], networks: str | None) -> dict[str, Any]:
+def earlier(path: Path, given: Sequence[str], networks: str | None, teacher: Path | None = None) -> dict[str, Any]:
     """A document of ``gsdd-rt eval --json`` whose protocol can be repeated.
 
     Args:
         path: of the document.
         given: options on the command line that would change the protocol.
-        networks: as on the command line: to name one's own code again.
+        networks, teacher: as on the command line: to name one's own code again.
 
     Raises:
         InputError: it cannot be read or is no such document; an option that would change the protocol.
@@ -50,6 +50,7 @@ def earlier(path: Path, given: Sequence[str], networks: str | None) -> dict[str,
         if not isinstance(protocol.get(name, ...), types) or isinstance(protocol[name], bool):
             raise InputError(f"{path}: the protocol's {name} is missing or of another type: {_REMEDY}")
     _check_networks(path, protocol["networks"], networks)
+    _check_teacher(path, protocol["teacher"], teacher)
     data_options(protocol)
     cells = len(protocol["sets"]) * len(protocol["networks"]) * len(protocol["sizes"])
     if len(_means(path, document["results"])) != cells:
@@ -67,6 +68,19 @@ def _check_networks(path: Path, named: list[Any], networks: str | None) -> None:
         raise InputError(
             f"{path} names the network {bound}, code of your own that is not run because a file names it: give "
             f"--networks {','.join(map(str, named))} too, if you trust it"
+        )
+
+
+def _check_teacher(path: Path, named: str | None, teacher: Path | None) -> None:
+    from gsdd_runtime.networks.outside import own_code
+
+    if teacher is not None and str(teacher) != named:
+        raise InputError(f"--again repeats the protocol of {path}: leave --teacher out")
+    own = None if named is None else own_code(named)[1]
+    if own is not None and teacher is None:
+        raise InputError(
+            f"{path} names the teacher {own}, code of your own that is not run because a file names it: give "
+            f"--teacher {named} too, if you trust it"
         )
 
 

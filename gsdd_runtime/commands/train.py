@@ -51,7 +51,7 @@ def command(
 ) -> None:
     """Train a network on a distilled set and write its weights; with --dataset, test it on real images too."""
     from gsdd_runtime.evaluation.accuracy import with_statistics
-    from gsdd_runtime.experts.teaching import load_teacher
+    from gsdd_runtime.experts.teaching import load_teacher, teacher_path
     from gsdd_runtime.networks import chosen
     from gsdd_runtime.networks.model_file import check_saving, save_model
     from gsdd_runtime.sets.distilled_set import DistilledSet
@@ -59,7 +59,8 @@ def command(
     from gsdd_runtime.training.trainer import fit_to_set, train
 
     place = outputs.Output("--out", out, outputs.MODEL)
-    reads = [path, teacher, *data.folders()]
+    taught_by = None if teacher is None else teacher_path(teacher)
+    reads = [path, taught_by, *data.folders()]
     with outputs.claim([place], reads=reads, overwrite=overwrite), progress_bar() as progress:
         distilled = DistilledSet.load(path)
         tested = _data(distilled, data, path, progress)
@@ -71,7 +72,7 @@ def command(
         about: dict[str, Any] = {
             "network": network,
             "distilled_set": distilled,
-            "training": {**facts, "set": _name(path), **({} if teacher is None else {"teacher": _name(teacher)})},
+            "training": {**facts, "set": _name(path), **({} if taught_by is None else {"teacher": _name(taught_by)})},
         }
         check_saving(out, **about)
         known = None if teacher is None else load_teacher(teacher, distilled.preparation)

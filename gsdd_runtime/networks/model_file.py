@@ -184,13 +184,16 @@ def _facts(
     }
 
 
-def load_model(path: str | os.PathLike[str], *, network: str | None = None) -> TrainedModel:
+def load_model(
+    path: str | os.PathLike[str], *, network: str | None = None, naming: str = "--network {}"
+) -> TrainedModel:
     """Reads a file that :func:`save_model` wrote.
 
     Args:
         path: of the file.
         network: for one of your own code, ``module:Class``: its name again, since no code is run because a file
             names it.
+        naming: how the user would give that name, for a message.
 
     Raises:
         InputError: it cannot be read, is no such file, is of a newer format, or its weights do not fit its network;
@@ -199,7 +202,7 @@ def load_model(path: str | os.PathLike[str], *, network: str | None = None) -> T
     """
     container = open_container(path, KIND)
     facts = _checked(container.path, container.fields)
-    check_named_by_file(path, facts["network"], network)
+    check_named_by_file(path, facts["network"], network, naming)
     permit(network)
     size = (facts["height"], facts["width"])
     # Without memory for its weights: they are those of the file, once it is known that they fit.

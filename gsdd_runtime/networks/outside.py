@@ -90,6 +90,12 @@ def is_outside(name: str) -> bool:
     return ":" in name
 
 
+def own_code(text: str) -> tuple[str, str | None]:
+    """The file in ``module:Class@FILE``, and the class; of any other text itself, and None."""
+    name, _, file = text.partition("@")
+    return (file, name) if file and _OWN.fullmatch(name) and not Path(text).exists() else (text, None)
+
+
 def is_bound(name: str) -> bool:
     """Whether making the network runs the user's own code or reads a file of theirs: only they may say so."""
     return is_outside(name) and not (name.startswith(TIMM) and "@" not in name)
@@ -106,12 +112,12 @@ def without_file(name: str) -> str:
     return name.partition("@")[0] if name.startswith(TIMM) else name
 
 
-def check_named_by_file(path: object, name: str, given: str | None) -> None:
-    """Raises InputError where a file names the user's own code and the user does not."""
+def check_named_by_file(path: object, name: str, given: str | None, naming: str = "--network {}") -> None:
+    """Raises InputError where a file names the user's own code and the user does not; ``naming`` is how they would."""
     if is_bound(name) and name != given:
         raise InputError(
             f"{path} was made with the network {name}, code of your own that is not run because a file names it: "
-            f"give that name too, if you trust it (--network {name})"
+            f"give that name too, if you trust it ({naming.format(name)})"
         )
 
 
