@@ -19,7 +19,7 @@ $(READY): constraints.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) torch
 	$(PIP) numpy pillow safetensors typer rich scikit-build-core cmake ninja
-	$(PIP) onnx onnxscript onnxruntime gsplat
+	$(PIP) onnx onnxscript onnxruntime gsplat matplotlib
 	$(PIP) build clang-format==23.1.5 hypothesis mypy==2.4.1 pytest pytest-timeout ruff==0.17.6
 	@touch $@
 

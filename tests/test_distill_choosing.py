@@ -190,7 +190,7 @@ def test_pictures_are_drawn_into_a_folder_beside_the_set(tmp_path: Path) -> None
     folder = pictures_path(out)
     names = [f"{phase}-{step:07d}.png" for phase, step in (("fit", 8), ("match", 5), ("match", 10), ("match", 12))]
     assert sorted(path.name for path in folder.iterdir()) == names
-    from gsdd_runtime.reports.pictures import grid
+    from gsdd_runtime.sets.pictures import grid
 
     with Image.open(folder / names[-1]) as picture:
         assert picture.tobytes() == grid(made.decode(), 3, DATA.class_names).tobytes()

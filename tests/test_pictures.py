@@ -12,8 +12,9 @@ from set_files import pixel_set, some_gaussians, some_set, some_zca
 
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.reports import pictures
-from gsdd_runtime.reports.pictures import grid, picture_of, to_pictures, write_decoded
+from gsdd_runtime.reports.pictures import write_decoded
 from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.sets.pictures import grid, picture_of, to_pictures
 
 
 def pixels(picture: Image.Image) -> np.ndarray:

@@ -29,8 +29,8 @@ from gsdd_runtime.distillation.checkpoint import checkpoint_path
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.evaluation.accuracy import EvaluationResult, evaluate
 from gsdd_runtime.evaluation.baselines import random_real_set
-from gsdd_runtime.reports.pictures import class_name, grid
 from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.sets.pictures import class_name, grid
 from gsdd_runtime.wording import counted, percent
 
 if TYPE_CHECKING:

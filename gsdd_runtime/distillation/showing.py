@@ -17,7 +17,7 @@ from gsdd_runtime.distillation.matching import MATCH
 from gsdd_runtime.distillation.representations import Representation
 from gsdd_runtime.distillation.watching import Moment
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.reports.pictures import grid
+from gsdd_runtime.sets.pictures import grid
 
 # Classes, and images of each, that a picture shows.
 CLASSES, IMAGES = 20, 10

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from gsdd_runtime.datasets.real_data import RealData
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.reports.pictures import class_name
 from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.sets.pictures import class_name
 from gsdd_runtime.wording import bytes_in_words, counted
 
 # Of the images of all sets in a page, before they are packed: a page of some hundred kB opens at once.

@@ -17,6 +17,7 @@ from gsdd_runtime.sets.coding.coded import CodedImages, encode_images
 from gsdd_runtime.sets.cost import check_drawing
 from gsdd_runtime.sets.decoding import Decoding
 from gsdd_runtime.sets.file import check_description, read_set_file, write_set_file
+from gsdd_runtime.sets.notebook import InNotebooks
 from gsdd_runtime.sets.preparation import LEFT_OUT, Preparation
 from gsdd_runtime.sets.rows import Indices, output_side, select
 from gsdd_runtime.sets.source import Identity, Source
@@ -24,7 +25,7 @@ from gsdd_runtime.sets.stored import StoredTensors
 from gsdd_runtime.wording import counted
 
 
-class DistilledSet:
+class DistilledSet(InNotebooks):
     """A small set of images that trains a network almost as well as the real data it was made from.
 
     Args:
