@@ -30,6 +30,7 @@ PAPER = {
     "cifar100-tm-ipc1": (1, 30, 22, 32), "cifar100-tm-ipc10": (10, 80, 85, 32), "cifar100-tm-ipc50": (50, 400, 85, 32),
     "imagenet-128-tm-ipc1": (1, 64, 170, 128), "imagenet-128-tm-ipc10": (10, 640, 170, 128),
     "imagenet-128-dm": (1, 200, 54, 128), "imagenet-256-dm": (1, 120, 364, 256), "imagenet-128-dc": (1, 200, 54, 128),
+    "imagenet1k-224-dm-ipc1": (1, 50, 669, 224), "imagenet1k-224-dm-ipc10": (10, 200, 1672, 224),
 }  # fmt: skip
 every_recipe = pytest.mark.parametrize("name", recipe_names())
 
