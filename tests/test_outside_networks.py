@@ -324,6 +324,27 @@ def test_timm_starts_from_the_weights_of_a_file_but_for_the_classifier() -> None
     assert torch.equal(model.network(images), network.eval()(images))
 
 
+@pytest.mark.usefixtures("created")
+def test_a_file_that_names_a_network_far_larger_than_itself_is_refused_while_that_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    save_model(build("timm:resnet18", 1, 3, (8, 8), seed=0), "model.safetensors", network="timm:resnet18",
+               distilled_set=easy_set(DATA))  # fmt: skip
+    made: list[nn.Module] = []
+
+    def create_model(*_: Any, **__: Any) -> nn.Module:
+        return nn.Sequential(*(made.append(nn.Linear(1000, 1000)) or made[-1] for _ in range(1000)))
+
+    timm = SimpleNamespace(create_model=create_model, is_model=lambda _: True, list_models=lambda _: [])
+    monkeypatch.setitem(sys.modules, "timm", timm)
+    with pytest.raises(
+        InputError, match=r"model.safetensors holds .*, the weights of timm:resnet18, which it names, t"
+    ):
+        load_model("model.safetensors")
+    # 64 MB and the file's own few bytes, of 4 GB.
+    assert len(made) < 20
+
+
 def test_without_timm_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(GsddError, match=r"pip install 'gsdd-rt\[timm\]'"):

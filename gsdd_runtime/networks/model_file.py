@@ -21,6 +21,7 @@ from gsdd_runtime.atomic import check_not_read, check_place, check_room
 from gsdd_runtime.errors import InputError, check_type
 from gsdd_runtime.networks import Network, Size
 from gsdd_runtime.networks.outside import check_named_by_file, permit, without_file
+from gsdd_runtime.networks.size_guard import at_most
 from gsdd_runtime.sets import checks
 from gsdd_runtime.sets.container import Container, Kind, description_text, open_container, write_container
 from gsdd_runtime.sets.distilled_set import DistilledSet, check_distilled_set
@@ -208,7 +209,8 @@ def load_model(
     # Without memory for its weights: they are those of the file, once it is known that they fit.
     with torch.device("meta"):
         try:
-            model = networks.build(facts["network"], facts["channels"], facts["classes"], size, seed=0)
+            with at_most(os.path.getsize(container.path), path, facts["network"]):
+                model = networks.build(facts["network"], facts["channels"], facts["classes"], size, seed=0)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
         expected = model.state_dict()
