@@ -37,6 +37,7 @@ def bare_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         ("cuda", "no CUDA device"),
         ("tensorrt", "none of tensorrt"),
         ("dali", "DALI is not"),
+        ("browser", "no Chromium"),
     ],
 )
 def test_missing_hardware(marker: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
