@@ -281,3 +281,14 @@ def test_freed_tensors_are_of_pages_that_stay() -> None:
     faults()
     # Two tensors of 1024 pages, ten times: 20000 where they go back to the system.
     assert faults() < 3000
+
+
+def test_gray_images_are_walked_channels_last_without_a_copy() -> None:
+    gray = images_of(3, 1)
+    walked = embedding._channels_last(gray)
+    assert torch.equal(walked, gray)
+    assert walked.data_ptr() == gray.data_ptr()
+    layer = nn.Conv2d(1, 8, 3, padding=1)
+    assert layer(walked).permute(0, 2, 3, 1).is_contiguous()
+    # Such as it would be taken for otherwise.
+    assert not layer(gray).permute(0, 2, 3, 1).is_contiguous()

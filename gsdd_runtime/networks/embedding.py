@@ -38,11 +38,10 @@ def embedded(network: Network, images: Tensor) -> Tensor:
     """
     if not _apart(network):
         return network.embed(images)
-    largest = 4 * _largest_map(network, images)
-    again = torch.is_grad_enabled() and images.requires_grad and len(images) * largest > GRAPH_BYTES
-    room = CACHED_BYTES * torch.get_num_threads() if images.device.type == "cpu" else DEVICE_BYTES
+    again = torch.is_grad_enabled() and images.requires_grad
+    again = again and 4 * _largest_map(network, images) * len(images) > GRAPH_BYTES
     features = []
-    for piece in images.split(max(1, room // largest)):
+    for piece in _pieces(network, images):
         if again:
             features.append(checkpoint(_embed, network, piece, use_reentrant=False, preserve_rng_state=False))
         else:
@@ -64,7 +63,8 @@ def classified(network: nn.Module, images: Tensor) -> Tensor:
     if not isinstance(network, Network) or type(network).forward is not Network.forward:
         result: Tensor = network(images)
         return result
-    return network.classifier(_embed(network, images))
+    pieces = _pieces(network, images) if _apart(network) else [images]
+    return network.classifier(torch.cat([_embed(network, piece) for piece in pieces]))
 
 
 def _embed(network: Network, images: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ def _embed(network: Network, images: Tensor) -> Tensor:
     layers = list(features) if own and isinstance(features, nn.Sequential) else []
     if not (on_cpu and any(fits(layers[at : at + 3]) for at in range(len(layers))) and have_native_steps()):
         return network.embed(images)
-    x, at = images.contiguous(memory_format=torch.channels_last), 0
+    x, at = _channels_last(images), 0
     while at < len(layers):
         layer, after = layers[at], layers[at + 1 : at + 4]
         if fits(layers[at : at + 3]) and x.shape[2] % 2 == x.shape[3] % 2 == 0:
@@ -86,6 +86,19 @@ def _embed(network: Network, images: Tensor) -> Tensor:
         x = winograd.convolved(cast(nn.Conv2d, layer), x) if by_tiles else layer(x)
         at += 1
     return x.flatten(1)
+
+
+def _pieces(network: Network, images: Tensor) -> tuple[Tensor, ...]:
+    room = CACHED_BYTES * torch.get_num_threads() if images.device.type == "cpu" else DEVICE_BYTES
+    return images.split(max(1, room // (4 * _largest_map(network, images))))
+
+
+def _channels_last(images: Tensor) -> Tensor:
+    """Of one channel, too, whose strides say so: PyTorch takes its usual ones for those of no order."""
+    _, channels, height, width = images.shape
+    if channels > 1:
+        return images.contiguous(memory_format=torch.channels_last)
+    return images.contiguous().as_strided(images.shape, (height * width, 1, width, 1))
 
 
 def _apart(network: Network) -> bool:
