@@ -148,6 +148,7 @@ def _facts(point: RatePoint, result: EvaluationResult) -> dict[str, Any]:
         "images": len(one),
         "gaussians_per_image": None if pixels else shape[1],
         "downscale": one.height // shape[2] if pixels else None,
+        "made": {"method": one.method, "seed": one.seed, "options": one.options},
         "bytes": {
             "images": one.image_nbytes,
             "labels": None if among else one.nbytes - one.image_nbytes - zca,
