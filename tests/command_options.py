@@ -173,6 +173,7 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "augment": Reaches("--augment none", "distill.augment", "none"),
         "seed": Reaches("--seed 99", "distill.seed", 99),
         "device": Reaches("--device cuda", "distill.device", "cuda"),
+        "renderer": Reaches("--renderer direct", "distill.renderer", "direct"),
         "checkpoint_interval": Reaches("--checkpoint-interval 13", "distill.checkpoint_interval", 13),
         "checkpoint_seconds": Reaches("--checkpoint-seconds 7", "distill.checkpoint_seconds", 7.0),
         "classes_per_pass": Reaches("--classes-per-pass 3", "distill.classes_per_pass", 3),

@@ -18,6 +18,8 @@ from gsdd_runtime.distillation.problem import Setting
 from gsdd_runtime.distillation.representations import CODINGS, FORMS, REPRESENTATIONS, Representation, Room, Storage
 from gsdd_runtime.distillation.starts import Start, check_enough, known_starts, start_of
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.splatting import tiles
+from gsdd_runtime.splatting.tiles import RENDERERS
 from gsdd_runtime.training.augmentation import chosen_augmentation
 
 SCHEDULES = ("constant", "cosine")
@@ -63,6 +65,10 @@ class CommonOptions:
     )
     seed: int = option(0, "Fixes the result on a device.", least=0)
     device: str = option("auto", "auto, cpu or cuda.", resume="change")
+    renderer: str = option(
+        "auto", "Draws Gaussians on a CUDA device: auto, our direct kernel, or gsplat's tiles.",
+        choices=lambda: tuple(RENDERERS), resume="change",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,7 @@ class ResolvedOptions:
     held_out: float
     seed: int
     device: str
+    renderer: str
     representation_options: Any
     method_options: Any
     start: Start
@@ -182,6 +189,7 @@ def resolve(given: Mapping[str, Any], data: RealData, recipe: Mapping[str, Any] 
     storage = representation.plan(room, own)
     check_enough(data, sizes, storage.gpc if start.chooses else 1, "init color or random")
     device = str(resolve_device(common.device))
+    _check_renderer(common.renderer, storage, device, (data.height, data.width))
     network = networks.chosen(common.network, (data.height, data.width))
     setting = Setting(data, common.ipc, storage.gpc, device, network)
     method = objective.settled(taken(objective.Options, chosen), setting)
@@ -204,6 +212,18 @@ def resolve(given: Mapping[str, Any], data: RealData, recipe: Mapping[str, Any] 
         recipe=recipe,
         judged=judged,
     )
+
+
+def _check_renderer(renderer: str, storage: Storage, device: str, size: tuple[int, int]) -> None:
+    """Refuses gsplat where it cannot draw: what is asked for by name is never replaced by something else."""
+    if renderer != "gsplat":
+        return
+    count = storage.facts.get("gaussians_per_image")
+    if count is None:
+        raise InputError("renderer gsplat draws Gaussians, and images are kept as pixels: leave it out")
+    if torch.device(device).type != "cuda":
+        raise InputError("renderer gsplat draws on a CUDA device, and the run's is the CPU: leave it at auto")
+    tiles.choose(1, count, *size, RENDERERS[renderer])
 
 
 def _owners() -> Iterator[tuple[str, tuple[Declared, ...]]]:

@@ -14,6 +14,7 @@ from gsdd_runtime.distillation.objectives import Objective
 from gsdd_runtime.distillation.options import ResolvedOptions
 from gsdd_runtime.distillation.representations import Representation
 from gsdd_runtime.distillation.watching import Moment
+from gsdd_runtime.splatting import tiles
 from gsdd_runtime.wording import bytes_in_words, counted, time_in_words
 
 # What is worked with beside the tensors that a graph keeps.
@@ -37,6 +38,7 @@ class Plan:
         passes: losses that a step is made of, each with a graph of its own; None where the method does not say.
         memory_bytes: that masters, optimiser and the largest graph take, estimated; None where the method does not
             say how many images that graph holds.
+        renderer: what draws Gaussians, and why; None for pixels.
     """
 
     method: str
@@ -52,6 +54,7 @@ class Plan:
     steps: int
     passes: int | None
     memory_bytes: int | None
+    renderer: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -61,11 +64,12 @@ class Plan:
         size = "" if self.gaussians_per_image is None else f" of {counted(self.gaussians_per_image, 'Gaussian')}"
         fit = f"{counted(self.fit_steps, 'step')} of fitting, then " if self.fit_steps else ""
         passes = "" if self.passes is None else f" of {counted(self.passes, 'pass')}"
+        drawn = "" if self.renderer is None or self.device == "cpu" else f", drawn by {self.renderer}"
         memory = "" if self.memory_bytes is None else f"; about {bytes_in_words(self.memory_bytes)} of memory"
         return (
             f"{counted(self.images, 'image')}{size} ({self.images_per_class} a class, "
             f"{bytes_in_words(self.bytes_per_class)} a class), {fit}{counted(self.steps, 'step')}{passes} by "
-            f"{self.method} with {self.network} on {self.device}{memory}"
+            f"{self.method} with {self.network} on {self.device}{drawn}{memory}"
         )
 
 
@@ -94,7 +98,22 @@ def plan_of(options: ResolvedOptions, representation: Representation, objective:
         steps=options.iterations,
         passes=None if footprint is None else footprint.passes,
         memory_bytes=memory,
+        renderer=_renderer(options, representation, footprint),
     )
+
+
+def _renderer(options: ResolvedOptions, representation: Representation, footprint: Any) -> str | None:
+    """What draws the images of a pass, in words, and why; None where nothing is drawn."""
+    count = options.storage.facts.get("gaussians_per_image")
+    if count is None:
+        return None
+    if torch.device(options.device).type == "cpu":
+        return "the CPU kernel"
+    images = len(representation) if footprint is None else footprint.images
+    data = options.room.data
+    choice = tiles.choose(images, count, data.height, data.width, tiles.RENDERERS[options.renderer])
+    name = "gsplat's tiles" if choice.method == "tiled" else "the direct kernel"
+    return f"{name} ({choice.reason})"
 
 
 def graph_bytes(objective: Objective) -> int:

@@ -276,6 +276,12 @@ class _Run:
 
 def _first_images(options: ResolvedOptions, source: Source) -> tuple[Representation, Tensor | None]:
     """The images that a run starts from, and what they are fitted to, in pixel units; None where nothing is fitted."""
+    first, targets = _made(options, source)
+    first.renderer = options.renderer
+    return first, targets
+
+
+def _made(options: ResolvedOptions, source: Source) -> tuple[Representation, Tensor | None]:
     made, start = options.representation_type, options.start
     own, room, storage = options.representation_options, options.room, options.storage
     rows = start.rows(source)

@@ -29,6 +29,7 @@ def splat(
     channels_last: bool = False,
     mean: Tensor | None = None,
     std: Tensor | None = None,
+    method: tiles.Method | None = None,
 ) -> Tensor:
     """Renders a batch of Gaussian images with the native kernel (render specification, version 1).
 
@@ -41,6 +42,8 @@ def splat(
         dtype: of the output: float32 (the default), float16 or bfloat16. Sums are float32 in any case.
         channels_last: lay the output out channels last (its shape stays ``[B, C, H, W]``).
         mean, std: ``[C]``: the output is ``(image - mean) / std``.
+        method: how CUDA tensors are drawn: ``"auto"``, ``"direct"``, or ``"tiled"`` by gsplat's tiles
+            (:func:`gsdd_runtime.splatting.tiles.choose`); None asks the environment variable ``GSDD_CUDA_METHOD``.
 
     Returns:
         ``[B, C, H, W]``. Differentiable once, in ``gaussians``, ``mean`` and ``std``, by autograd and by ``grad``,
@@ -67,7 +70,7 @@ def splat(
     arguments = (
         gaussians, height, width, native_height, native_width, supersample, mean, inverse_std, dtype, channels_last,
     )  # fmt: skip
-    if gaussians.is_cuda and tiles.pays_here(gaussians, height, width):
+    if gaussians.is_cuda and tiles.pays_here(gaussians, height, width, method):
         return tiles.splat_tiled(*arguments)
     op = torch.ops.gsdd.splat.default
     if torch.compiler.is_compiling() or not needs_no_levels(gaussians, mean, inverse_std):

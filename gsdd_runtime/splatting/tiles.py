@@ -24,6 +24,8 @@ from gsdd_runtime.wording import counted
 
 Method = Literal["auto", "direct", "tiled"]
 METHODS: tuple[Method, ...] = ("auto", "direct", "tiled")
+# What a run of training may ask for, and the method that it is.
+RENDERERS: dict[str, Method | None] = {"auto": None, "direct": "direct", "gsplat": "tiled"}
 # Forces a method for the process; an argument comes before it.
 VARIABLE = "GSDD_CUDA_METHOD"
 
@@ -139,8 +141,11 @@ def splat_tiled(gaussians: Tensor, *arguments: Any) -> Tensor:
     return render(_TiledSplat, gaussians, *arguments)
 
 
-def pays_here(gaussians: Tensor, height: int, width: int) -> bool:
-    """Whether :func:`gsdd_runtime.splat` goes by tiles for these CUDA tensors, here and now."""
+def pays_here(gaussians: Tensor, height: int, width: int, method: Method | None = None) -> bool:
+    """Whether :func:`gsdd_runtime.splat` goes by tiles for these CUDA tensors, here and now.
+
+    ``method`` forces one, as of :func:`choose`; not under a transform, a compiler or a capture, which tiles wait in.
+    """
     if torch.compiler.is_compiling() or under_transform() or torch.cuda.is_current_stream_capturing():
         return False
-    return choose(gaussians.shape[0], gaussians.shape[1], height, width).method == "tiled"
+    return choose(gaussians.shape[0], gaussians.shape[1], height, width, method).method == "tiled"

@@ -724,4 +724,18 @@ MUTATIONS = [
         "smaller=False",
         ("test_distill_options.py::test_the_storage_holds_four_times_as_many_pixel_images_at_half_the_size",),
     ),
+    Mutation(
+        "draws by the rule whatever renderer is asked for",
+        "gsdd_runtime/distillation/run.py",
+        "first.renderer = options.renderer",
+        "pass",
+        ("test_renderer.py::test_the_choice_reaches_every_drawing_of_a_run_and_its_record",),
+    ),
+    Mutation(
+        "draws on the CPU where gsplat was asked for",
+        "gsdd_runtime/distillation/options.py",
+        '    if torch.device(device).type != "cuda":\n        raise InputError("renderer',
+        '    if False:\n        raise InputError("renderer',
+        ("test_renderer.py::test_gsplat_is_refused_where_it_cannot_draw",),
+    ),
 ]

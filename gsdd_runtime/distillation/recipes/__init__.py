@@ -23,7 +23,7 @@ DATA: dict[str, type] = {
     "dataset": str, "size": str, "classes": str, "resize": str, "normalization": str, "zca": bool,
 }  # fmt: skip
 # What is the user's, and no recipe's.
-_NEVER = ("seed", "device")
+_NEVER = ("seed", "device", "renderer")
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from gsdd_runtime.splatting.gaussians import (
     storage_budget,
 )
 from gsdd_runtime.splatting.op import splat
+from gsdd_runtime.splatting.tiles import RENDERERS
 
 # Shares of the learning rate (docs/distilling.md tells how they were found). Positions span 2, factors pixels.
 LEARNING_RATE_SHARES = {"position": 0.5, "cholesky": 3.0, "color": 0.5, "opacity": 0.5}
@@ -127,7 +128,7 @@ class GaussianRepresentation(Representation):
         return self.draw({name: part.index_select(0, indices) for name, part in self._masters.items()})
 
     def draw(self, masters: Mapping[str, Tensor]) -> Tensor:
-        return splat(self._stored(_joined(masters)), self.height, self.width)
+        return splat(self._stored(_joined(masters)), self.height, self.width, method=RENDERERS[self.renderer])
 
     def _stored(self, masters: Tensor) -> Tensor:
         """Gaussians ``[B, N, 6 + C]`` as they will be stored, differentiable."""

@@ -55,6 +55,8 @@ class Representation(Protocol):
     Options: ClassVar[type]
     learning_rate: ClassVar[float]
     fitted: ClassVar[bool]
+    # What draws on a CUDA device, where there is something to draw; a run sets it.
+    renderer: str = "auto"
 
     @classmethod
     def plan(cls, room: Room, options: Any) -> Storage:
