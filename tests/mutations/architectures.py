@@ -77,10 +77,27 @@ MUTATIONS = [
     Mutation(
         "runs code because a file names it",
         MODEL_FILE,
-        '    check_named_by_file(path, facts["network"], network)\n    permit(network)\n',
+        '    check_named_by_file(path, facts["network"], network, naming)\n    permit(network)\n',
         '    permit(facts["network"])\n',
         ("test_outside_networks.py::test_no_file_makes_it_run",),
         short=True,
+    ),
+    Mutation(
+        "runs a teacher's code because a document names it",
+        "gsdd_runtime/commands/repeating.py",
+        "if own is not None and teacher is None:",
+        "if False:",
+        ("test_outside_networks.py::test_a_teacher_of_one_s_own_class_is_run_where_it_is_named",),
+    ),
+    Mutation(
+        "makes whatever network a file names, however large",
+        "gsdd_runtime/networks/size_guard.py",
+        "        if left < 0:",
+        "        if False:",
+        (
+            "test_outside_networks.py::"
+            "test_a_file_that_names_a_network_far_larger_than_itself_is_refused_while_that_is_made",
+        ),
     ),
     Mutation(
         "verifies a set by whatever code it names",

@@ -321,7 +321,7 @@ MUTATIONS = [
     ),
     Mutation(
         "unpickles what a released file holds",
-        "gsdd_runtime/sets/foreign.py",
+        "gsdd_runtime/sets/foreign_tensors.py",
         "weights_only=True",
         "weights_only=False",
         ("test_foreign_sets.py::test_no_code_of_a_file_is_run",),

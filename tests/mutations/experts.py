@@ -105,7 +105,7 @@ MUTATIONS = [
     ),
     Mutation(
         "unpickles whatever a buffer holds",
-        FOREIGN,
+        "gsdd_runtime/sets/foreign_tensors.py",
         "weights_only=True",
         "weights_only=False",
         ("test_expert_import.py::test_nothing_but_tensors_is_unpickled",),
