@@ -52,6 +52,7 @@ LIBRARY = {
     "write_decoded": "gsdd_runtime.reports.pictures",
     "RunView": "gsdd_runtime.commands.watch_server",
     "WatchServer": "gsdd_runtime.commands.watch_server",
+    "get_completion_script": "typer.completion",
     "page_document": "gsdd_runtime.reports.page",
     "write_page": "gsdd_runtime.reports.page",
     "export_onnx": "gsdd_runtime.export.onnx",
@@ -118,6 +119,7 @@ BASE = {
     "recipes": "",
     "bench": "",
     "doctor": "",
+    "completion": "bash",
 }
 
 RATE = "rate {set} --dataset fashion-mnist-sample"
@@ -464,6 +466,7 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "path": Reaches("", "RunView.out", "{other}", base="{other}"),
         "port": Reaches("--port 8017", "WatchServer.port", 8017),
     },
+    "completion": {"shell": Reaches("", "get_completion_script.shell", "zsh", base="zsh")},
     "datasets": {"as_json": Reaches("--json", "json", True)},
     "networks": {"as_json": Reaches("--json", "json", True)},
     "recipes": {

@@ -90,6 +90,7 @@ WRITES: dict[str, list[Writing]] = {
         Writing("--chart", "rate {set} --dataset fashion-mnist-sample", outputs.DRAWING),
     ],
     "doctor": [],
+    "completion": [],
 }
 # Options that name a place to read from.
 READS = {
@@ -515,6 +516,7 @@ WORK = {
     "networks": "gsdd_runtime.networks.catalog.listed_names",
     "recipes": "gsdd_runtime.distillation.recipes.recipe_names",
     "bench": "gsdd_runtime.bench.run_decode_bench",
+    "completion": "typer.completion.get_completion_script",
     "doctor": "gsdd_runtime.commands.examination.examine",
 }
 
@@ -547,6 +549,7 @@ def test_ctrl_c_ends_every_command_alike(
         "report": "{set} --out {out}.html",
         "watch": "{set}",
         "info": "{set}",
+        "completion": "fish",
     }.get(command, "")
     path = saved(tmp_path)
     assert run([command, *arguments.format(set=path, out=tmp_path / "out").split()]) == 1

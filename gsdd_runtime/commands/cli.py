@@ -14,13 +14,13 @@ from functools import cached_property
 from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from gsdd_runtime import ranks
 from gsdd_runtime.commands import (
     baseline,
     bench,
+    completion,
     compress,
     datasets,
     decode,
@@ -45,11 +45,12 @@ from gsdd_runtime.commands import (
     whiten,
 )
 from gsdd_runtime.commands.exits import exit_code, fail, why
+from gsdd_runtime.commands.help import Command, Group
 from gsdd_runtime.errors import GsddError, InputError
 from gsdd_runtime.versions import VERSION
 
 
-class _Group(TyperGroup):
+class _Group(Group):
     """Makes Ctrl-C an error of ours: Typer would end with 130 and lose what there is to say."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -59,7 +60,7 @@ class _Group(TyperGroup):
             raise GsddError(why(interruption)) from interruption
 
 
-class _Distill(TyperCommand):
+class _Distill(Command):
     """Its options are the library's, which takes a second to load: they are asked for when the command is used."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
@@ -92,7 +93,6 @@ app = typer.Typer(
     cls=_Group,
     name="gsdd-rt",
     help="Distill an image dataset into 2D Gaussians, and decode them wherever people train and serve.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -125,8 +125,9 @@ for module, name in (
     (recipes, "recipes"),
     (bench, "bench"),
     (doctor, "doctor"),
+    (completion, "completion"),
 ):
-    app.command(name)(module.command)
+    app.command(name, cls=Command)(module.command)
 
 
 def _print_version(wanted: bool) -> None:
@@ -190,6 +191,8 @@ def _usage(error: Exception, arguments: list[str]) -> str:
 
 def main() -> None:
     """The entry point of the command."""
+    if completion.VARIABLE in os.environ:
+        completion.prepare()
     sys.exit(run(sys.argv[1:]))
 
 

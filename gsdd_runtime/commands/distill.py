@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -148,6 +148,15 @@ def _words(owned: Owned) -> str:
     return f"{whose}{owned.option.words} [default: {owned.option.default_text}]"
 
 
+def _section(declarations: Iterable[Owned]) -> str:
+    """The part of the help that an option stands in, by whose it is."""
+    owners = [owner for owned in declarations for owner in owned.owners]
+    if not owners:
+        return "Distilling, every run"
+    of_images = any(owner.startswith("representation") for owner in owners)
+    return "Distilling, by --representation" if of_images else "Distilling, by --method"
+
+
 def _chosen(
     recipe: str | None, settings: list[str], data: DataOptions, options: dict[str, Any]
 ) -> tuple[DataOptions, dict[str, Any]]:
@@ -186,7 +195,13 @@ def with_options() -> Callable[..., None]:
     parameters = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
     for name, declarations in all_options().items():
         one = declarations[0].option
-        told = typer.Option(one.flag, min=one.least, max=one.most, help=" ".join(map(_words, declarations)))
+        told = typer.Option(
+            one.flag,
+            min=one.least,
+            max=one.most,
+            help=" ".join(map(_words, declarations)),
+            rich_help_panel=_section(declarations),
+        )
         kind = Annotated[one.kind | None, told]  # type: ignore[name-defined]
         parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind))
 
