@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,7 @@ def test_a_plan_is_told_first_and_what_it_takes_after_some_steps() -> None:
         "9 images of 18 Gaussians (3 a class, 0.8 kB a class), 8 steps of fitting, then 12 steps of 1 pass by dm with "
         "convnet1-w8 on cpu; about "
     )
+    assert re.search(r" of memory beside [\d.]+ [MG]B that PyTorch and the data take", told[0])
     now = [0.0]
     timing = Timing(told.append, seconds=5.0, clock=lambda: now[0])
     for step in range(1, 40):

@@ -204,6 +204,8 @@ def test_recipes_are_listed_with_the_figure_to_expect(capsys: pytest.CaptureFixt
     (row,) = [line for line in lines if line.startswith("cifar10-tm-ipc1 ")]
     for words in ("cifar10 ZCA", "tm, 15000 steps, convnet3", "ipc 1, 30 images a class", "67.6 % (GSDD, arXiv"):
         assert words in row
+    (row,) = [line for line in lines if line.startswith("sample-dm ")]
+    assert row.endswith(str(load_recipe("sample-dm").cost))
     assert command(["recipes", "cifar10-tm-ipc1"]) == 0
     whole = capsys.readouterr().out
     for words in ("--experts EXPERTS", "syn_steps = 60", "zca = true", "best checkpoint on the test images"):

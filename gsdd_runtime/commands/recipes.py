@@ -25,7 +25,7 @@ def command(
     if name is not None:
         print(_whole(found[0]))
         return
-    rows = [("recipe", "data", "objective", "storage", "expect"), *(_row(one) for one in found)]
+    rows = [("recipe", "data", "objective", "storage", "expect", "cost"), *(_row(one) for one in found)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -34,7 +34,14 @@ def command(
 
 def _row(recipe: Recipe) -> tuple[str, ...]:
     figures = [f"{one.accuracy:g} % ({one.source})" for one in recipe.expect]
-    return recipe.name, _data(recipe), _objective(recipe), _storage(recipe), "; ".join(figures) or "not measured"
+    return (
+        recipe.name,
+        _data(recipe),
+        _objective(recipe),
+        _storage(recipe),
+        "; ".join(figures) or "not measured",
+        recipe.cost or "not measured",
+    )
 
 
 def _data(recipe: Recipe) -> str:

@@ -14,6 +14,7 @@ from gsdd_runtime.distillation.objectives import Objective
 from gsdd_runtime.distillation.options import ResolvedOptions
 from gsdd_runtime.distillation.representations import Representation
 from gsdd_runtime.distillation.watching import Moment
+from gsdd_runtime.memory import resident_memory
 from gsdd_runtime.splatting import tiles
 from gsdd_runtime.wording import bytes_in_words, counted, time_in_words
 
@@ -66,6 +67,9 @@ class Plan:
         passes = "" if self.passes is None else f" of {counted(self.passes, 'pass')}"
         drawn = "" if self.renderer is None or self.device == "cpu" else f", drawn by {self.renderer}"
         memory = "" if self.memory_bytes is None else f"; about {bytes_in_words(self.memory_bytes)} of memory"
+        held = resident_memory()
+        if memory and held is not None and self.device == "cpu":
+            memory += f" beside {bytes_in_words(held)} that PyTorch and the data take"
         return (
             f"{counted(self.images, 'image')}{size} ({self.images_per_class} a class, "
             f"{bytes_in_words(self.bytes_per_class)} a class), {fit}{counted(self.steps, 'step')}{passes} by "
