@@ -9,7 +9,7 @@ BUILT := $(VENV)/.built
 NATIVE_SOURCES := CMakeLists.txt pyproject.toml $(shell find plugins cmake -type f 2>/dev/null)
 CXX_SOURCES := $(shell find plugins tests/native -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' 2>/dev/null)
 
-.PHONY: help build demo test mutations test-native test-arm64 cuda-report headers lint format wheel clean
+.PHONY: help build demo pictures test mutations test-native test-arm64 cuda-report headers lint format wheel clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -35,6 +35,10 @@ build: $(BUILT) ## install everything into .venv and build the native part
 
 demo: build ## distill, evaluate, export and draw the embedded data (at most ten minutes on two cores)
 	$(BIN)/python -m gsdd_runtime.commands.demo --out demo --overwrite
+
+pictures: demo ## draw the README's pictures, from what `make demo` makes
+	cp demo/distilled.png docs/images/demo.png
+	cp demo/zoom.png docs/images/zoom.png
 
 test: build ## run the tests
 	$(BIN)/python -m pytest

@@ -147,3 +147,22 @@ def test_a_set_that_whitens_shows_plain_images(tmp_path: Path) -> None:
             write_decoded(distilled_set, tmp_path / f"{name}-{out}", indices=[0, 4])
     for out in ("one.png", "array.npy", *(f"folder/{path.name}" for path in (tmp_path / "plain-folder").iterdir())):
         assert (tmp_path / f"plain-{out}").read_bytes() == (tmp_path / f"zca-{out}").read_bytes()
+
+
+def test_zooming_draws_gaussians_anew_and_leaves_pixels_squares(tmp_path: Path) -> None:
+    from gsdd_runtime.reports.zoom import GAP, HEAD, SIDE, draw_zoom
+
+    gaussians = some_set().changed(height=12, width=12)
+    pixels = gaussians.changed(gaussians=None, pixels=gaussians.decode().bfloat16())
+    path = tmp_path / "zoom.png"
+    draw_zoom([("pixels", pixels), ("Gaussians", gaussians)], [1], path)
+    page = np.asarray(Image.open(path))
+    cells = [page[HEAD : HEAD + SIDE, GAP + k * (SIDE + GAP) :][:, :SIDE, 0] for k in range(4)]
+    squares = np.unique(np.diff(cells[0].astype(int), axis=1).nonzero()[1])
+    assert (squares % (SIDE // 12) == SIDE // 12 - 1).all()
+    index = int((gaussians.labels == 1).nonzero()[0])
+    near = gaussians.decode(index, 4 * SIDE, 4 * SIDE)[0, 0, round(2.6 * SIDE) :, round(2.8 * SIDE) :]
+    expected = near[:SIDE, :SIDE].clamp(0, 1) * 255
+    assert np.abs(cells[3] - expected.numpy()).max() <= 0.51
+    with pytest.raises(InputError, match="class 7"):
+        draw_zoom([("pixels", pixels)], [7], path)

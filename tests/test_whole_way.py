@@ -106,6 +106,6 @@ def test_a_small_demo_runs_to_its_end(
     logs = {f"{name}.safetensors.log.jsonl" for name in ("gaussians", "coded", "pixels")}
     assert {path.name for path in out.iterdir()} - logs == {
         "gaussians.safetensors", "coded.safetensors", "pixels.safetensors", "random-real.safetensors", "decoder.onnx",
-        "distilled.png",
+        "distilled.png", "zoom.png",
     }  # fmt: skip
     assert all((out / log).is_file() for log in logs)

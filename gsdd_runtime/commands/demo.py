@@ -29,6 +29,7 @@ from gsdd_runtime.distillation.checkpoint import checkpoint_path
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.evaluation.accuracy import EvaluationResult, evaluate
 from gsdd_runtime.evaluation.baselines import random_real_set
+from gsdd_runtime.reports.zoom import draw_zoom
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.sets.pictures import class_name, grid
 from gsdd_runtime.wording import counted, percent
@@ -60,6 +61,10 @@ NAMES = {
     "random-real": "real images, random",
 }
 EVALUATE: dict[str, Any] = {"network": "convnet3-w32", "epochs": 300, "repeats": 4, "tests": 5}
+
+
+# Classes of the picture that zooms in: bag, ankle boot.
+ZOOMED = (8, 9)
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,9 @@ def run(out: Path, seed: int, overwrite: bool = False) -> None:
         rows["random-real"] = _random_real(data, out, seed, progress)
     difference = export_and_compare(rows["gaussians"].distilled, out / "decoder.onnx")
     draw_comparison([rows[name] for name in ("pixels", "gaussians", "coded")], out / "distilled.png")
+    draw_zoom(
+        [(_caption(rows[name]), rows[name].distilled) for name in ("pixels", "gaussians")], ZOOMED, out / "zoom.png"
+    )
     console.print(_table(list(rows.values())))
     console.print(
         f"decoder.onnx in stock onnxruntime: within {difference:.0e} of the float64 reference, "
@@ -117,6 +125,7 @@ def _outputs(out: Path) -> list[outputs.Output]:
     sets = [out / f"{name}.safetensors" for name in NAMES]
     kinds = dict.fromkeys(sets, outputs.DISTILLED) | dict.fromkeys(map(checkpoint_path, sets), outputs.UNFINISHED)
     kinds |= {out / "decoder.onnx": outputs.ONNX, out / "distilled.png": outputs.PICTURE}
+    kinds[out / "zoom.png"] = outputs.PICTURE
     return [outputs.Output("--out", path, kind) for path, kind in kinds.items()]
 
 
@@ -181,7 +190,7 @@ def draw_comparison(rows: list[Row], path: Path) -> None:
         grid(row.distilled.decode(), len(row.distilled) // row.distilled.classes, names if row is rows[0] else None, 1)
         for row in rows
     ]
-    captions = [f"{row.name}: {row.bytes_per_class} bytes a class" for row in rows]
+    captions = list(map(_caption, rows))
     font = ImageFont.load_default(14)
     heading, margin, gap = 28, 6, 24
     widths = [
@@ -198,6 +207,10 @@ def draw_comparison(rows: list[Row], path: Path) -> None:
         left_edge += width + gap
     with atomic_path(path) as temporary:
         page.save(temporary, format="PNG", optimize=True)
+
+
+def _caption(row: Row) -> str:
+    return f"{row.name}: {row.bytes_per_class} bytes a class"
 
 
 def _table(rows: list[Row]) -> Table:
