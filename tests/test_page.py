@@ -136,10 +136,12 @@ def test_an_accuracy_stands_with_its_protocol() -> None:
 def test_what_was_distilled_from_what_by_which_recipe() -> None:
     recipe = {"name": "sample-dm", "changed": {"iterations": [100, 10]}}
     distilled = some_set(options={"iterations": 10, "recipe": recipe})
-    records = [{"record": "start", "data": {"name": "mnist"}}]
+    records = [{"record": "start", "data": {"name": "imagefolder:/home/someone/mnist"}}]
     lead = account(distilled, "a", 1234, records)["lead"]
     assert "1,234 bytes" in lead
-    assert "from mnist by the objective dm with the recipe sample-dm (changed: iterations) in 10 steps" in lead
+    assert (
+        "from imagefolder:mnist by the objective dm with the recipe sample-dm (changed: iterations) in 10 steps" in lead
+    )
 
 
 def test_curves_follow_the_log() -> None:

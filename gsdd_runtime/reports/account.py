@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from gsdd_runtime.sets.description import description
@@ -74,7 +75,13 @@ def data_name(records: Records) -> str | None:
     """Of the data that a run distilled, by its log."""
     start = next((record for record in records if record.get("record") == "start"), {})
     data = start.get("data")
-    return str(data["name"]) if isinstance(data, Mapping) and "name" in data else None
+    return without_folders(str(data["name"])) if isinstance(data, Mapping) and "name" in data else None
+
+
+def without_folders(name: str) -> str:
+    """The name of data without the place where a machine keeps it: a page is sent to others."""
+    kind, colon, place = name.partition(":")
+    return f"{kind}:{PurePath(place).name}" if colon else name
 
 
 def _lead(distilled: DistilledSet, facts: Mapping[str, Any], file_bytes: int | None, records: Records) -> str:
@@ -146,7 +153,7 @@ def _accuracy(one: Mapping[str, Any]) -> dict[str, str]:
         f"batches of {one.get('batch_size')}",
         f"augmented by {one['augment']}" if one.get("augment") else "not augmented",
         f"images of {'x'.join(map(str, one['size']))}" if isinstance(one.get("size"), list) else "",
-        f"tested on {data['name']}" if isinstance(data, Mapping) and "name" in data else "",
+        f"tested on {without_folders(str(data['name']))}" if isinstance(data, Mapping) and "name" in data else "",
         f"labels of {one['teacher']}" if one.get("teacher") else "",
         f"seed {one.get('seed')}",
     ]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gsdd_runtime.datasets.real_data import RealData
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.reports.account import without_folders
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.sets.pictures import class_name
 from gsdd_runtime.wording import bytes_in_words, counted
@@ -72,7 +73,7 @@ def packed_real(data: RealData, classes: Sequence[str], per_class: int = REAL_IM
         raise InputError(f"thumbnails of {data.name} would take too much of a page: leave --real out")
     return {
         "kind": "pixels",
-        "name": f"real, {data.name}",
+        "name": f"real, {without_folders(data.name)}",
         "height": data.height,
         "width": data.width,
         "channels": data.channels,
