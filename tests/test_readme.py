@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from pathlib import Path
@@ -12,7 +11,6 @@ import torch
 from typer.main import get_command
 
 from gsdd_runtime import DistilledSet, networks
-from gsdd_runtime.bench.rate_chart import draw_rate_chart
 from gsdd_runtime.commands.cli import app, run
 from gsdd_runtime.networks.model_file import save_model
 from gsdd_runtime.splatting.gaussians import initial_gaussians
@@ -115,17 +113,3 @@ def test_linked_files_exist() -> None:
         assert (CHECKOUT / link).exists(), link
     for source in re.findall(r'src="([^":]+)"', TEXT):
         assert (CHECKOUT / source).exists(), source
-
-
-def test_what_the_bytes_buy_is_what_was_measured() -> None:
-    section = TEXT.split("## What the bytes buy")[1].split("\n## ")[0]
-    rows = re.findall(r"\| (\d+) \| ([\d,]+) \| \**([\d.]+) ± ([\d.]+) %\**", section)
-    told = [(int(images), int(size.replace(",", "")), float(mean), float(std)) for images, size, mean, std in rows]
-    result = json.loads((CHECKOUT / "benchmarks" / "results" / "fashion-mnist-rate.json").read_text())
-    measured = []
-    for point in result["points"]:
-        mean, std = (round(100 * point["last_epoch"][key], 1) for key in ("mean", "std"))
-        measured.append((point["images"] // 10, point["bytes"]["all"], mean, std))
-    assert sorted(told) == sorted(measured)
-    assert (result["protocol"]["networks"], result["protocol"]["epochs"]) == (5, 300)
-    assert (CHECKOUT / "docs" / "images" / "fashion-mnist-rate.svg").read_text() == draw_rate_chart(result)

@@ -1,0 +1,110 @@
+"""Writes the tables and charts of accuracy by bytes into the pages that show them, from ``benchmarks/results``.
+
+    python benchmarks/rate_tables.py                                  # README.md and docs/, between their marks
+    python benchmarks/rate_tables.py --keep NAME RESULT.json ...       # first: these documents' sets, in NAME-rate.json
+
+``gsdd-rt bench rate SET ... --json`` makes a document. A page has ``<!-- rate: NAME -->`` and ``<!-- end of rate -->``:
+what stands between is the table of ``NAME-rate.json``. ``docs/images/NAME-rate.svg`` is its chart. A test holds the
+pages to what this writes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from gsdd_runtime.bench.rate_chart import draw_rate_chart
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+PAGES = ("README.md", "docs/coding.md")
+_BLOCK = re.compile(r"(<!-- rate: ([\w-]+) -->\n).*?(<!-- end of rate -->)", re.DOTALL)
+
+Document = dict[str, Any]
+
+
+def keep(name: str, documents: list[Document], results: Path = RESULTS) -> Path:
+    """One document of the points of several, which must be of one protocol.
+
+    Raises:
+        SystemExit: they are not.
+    """
+    place = results / f"{name}-rate.json"
+    together = json.loads(place.read_text()) if place.exists() else {**documents[0], "points": []}
+    for document in documents:
+        if document["protocol"] != together["protocol"]:
+            raise SystemExit(f"a document is of another protocol than the first: {document['protocol']}")
+        told = [point["set"] for point in document["points"]]
+        together["points"] = [point for point in together["points"] if point["set"] not in told] + document["points"]
+    place.write_text(json.dumps(together, indent=2) + "\n")
+    return place
+
+
+def table(document: Document) -> str:
+    """A row a set, the best first."""
+    lines = ["| objective | images are | a class | bytes, labels and all | last epoch, % |",
+             "|---|---|---|---|---|"]  # fmt: skip
+    points = sorted(document["points"], key=lambda point: -point["last_epoch"]["mean"])
+    for place, point in enumerate(points):
+        best = "**" if place == 0 else ""
+        lines.append(
+            f"| {point['made']['method'].upper()} | {kind(point)} | {point['images'] // classes(point)} "
+            f"| {point['bytes']['all']:,} | {best}{accuracy(point['last_epoch'])}{best} |"
+        )
+    return "\n".join(lines)
+
+
+def kind(point: Document) -> str:
+    """What a set's images are kept as, in words."""
+    if point["representation"] == "gaussians":
+        said = f"{point['gaussians_per_image']} Gaussians"
+        if point["coding"] == "bfloat16":
+            return f"{said}, plain"
+        return f"{said}, coded" if point["made"]["options"].get("coding") == "entropy" else f"{said}, compressed"
+    bits = "16 bits" if point["coding"] == "bfloat16" else point["coding"].removeprefix("coded, ")
+    size = "pixels" if point["downscale"] == 1 else "half-size pixels"
+    return f"{size} of {bits}" + ("" if point["coding"] == "bfloat16" else ", coded")
+
+
+def classes(point: Document) -> int:
+    return round(8 * point["bytes"]["all"] / point["bits_per_class"])
+
+
+def accuracy(figures: Document) -> str:
+    return f"{100 * figures['mean']:.1f} ± {100 * figures['std']:.1f}"
+
+
+def written(page: str, results: Path = RESULTS) -> str:
+    """The page with every table as the results have it."""
+
+    def block(found: re.Match[str]) -> str:
+        document = json.loads((results / f"{found[2]}-rate.json").read_text())
+        return f"{found[1]}{table(document)}\n{found[3]}"
+
+    return _BLOCK.sub(block, page)
+
+
+def named(page: str) -> list[str]:
+    """The results that a page shows."""
+    return [found[2] for found in _BLOCK.finditer(page)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keep", nargs="+", metavar=("NAME", "RESULT"), help="documents to add to NAME-rate.json")
+    arguments = parser.parse_args()
+    if arguments.keep:
+        name, *files = arguments.keep
+        print(keep(name, [json.loads(Path(file).read_text()) for file in files]))
+    for page in PAGES:
+        path = ROOT / page
+        path.write_text(written(path.read_text()))
+    for path in sorted(RESULTS.glob("*-rate.json")):
+        (ROOT / "docs" / "images" / f"{path.stem}.svg").write_text(draw_rate_chart(json.loads(path.read_text())))
+
+
+if __name__ == "__main__":
+    main()
