@@ -17,6 +17,7 @@ from gsdd_runtime.commands.progress_lines import line_a_minute
 from gsdd_runtime.distillation import distill, plan
 from gsdd_runtime.distillation.journal import Journal, is_log, read_log, up_to
 from gsdd_runtime.distillation.planning import Timing
+from gsdd_runtime.distillation.storage import coded_bits
 from gsdd_runtime.distillation.watching import Moment
 from gsdd_runtime.errors import GsddError, InputError
 from gsdd_runtime.formats import log_path
@@ -233,6 +234,23 @@ def test_a_plan_counts_passes_and_the_images_of_one() -> None:
     assert memory[1] - memory[2] > 3 * 8 * 12 * 16 * 4
     assert (whole.bytes_per_class, whole.gaussians_per_image) == (3 * 18 * 7 * 2, 18)
     assert plan(DATA, representation="pixels", device="cpu").gaussians_per_image is None
+
+
+def test_a_plan_of_coded_pixels_tells_their_bytes_and_not_those_of_plain_ones() -> None:
+    options: dict[str, Any] = {"representation": "pixels", "device": "cpu", "gpc": 4, "ipc": 4}
+    values = 4 * 12 * 16
+    data = blobs(channels=1)
+    assert plan(data, **options).bytes_per_class == 2 * values
+    assert plan(data, coding="entropy", pixel_bits=8, **options).bytes_per_class == int(3 * values * 5.44 / 8) // 3
+    half = plan(data, coding="entropy", pixel_bits=2, downscale=2, **options)
+    assert half.bytes_per_class == int(3 * values / 4 * 1.10 / 8) // 3
+
+
+@pytest.mark.parametrize(("channels", "bits"), [(1, 0.62), (3, 0.90)])
+def test_pixels_are_planned_by_what_their_channels_were_measured_to_take(channels: int, bits: float) -> None:
+    data = blobs(channels=channels, per_class=600)
+    held = plan(data, representation="pixels", coding="entropy", pixel_bits=2, ipc=8, device="cpu")
+    assert held.images_per_class == int(coded_bits(data, 8) / (channels * 12 * 16 * bits))
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -141,7 +141,7 @@ class CodedPixelRepresentation(PixelRepresentation):
     @classmethod
     def plan(cls, room: Room, options: Any) -> Storage:
         check_downscale(room, options.downscale)
-        bits = coded_pixel_bits(options.pixel_bits, smaller=options.downscale > 1)
+        bits = coded_pixel_bits(options.pixel_bits, room.data.channels, smaller=options.downscale > 1)
         held = int(coded_bits(room.data, room.ipc) / (small_values(room, options.downscale) * bits))
         return Storage(bounded(held, room.most) if room.gpc is None else room.gpc)
 
@@ -163,6 +163,11 @@ class CodedPixelRepresentation(PixelRepresentation):
     def steps(self) -> PixelSteps:
         """The levels as they are now."""
         return PixelSteps(self._bits, float(self._state[0]), float(self._state[1]))
+
+    @property
+    def nbytes(self) -> int:
+        bits = coded_pixel_bits(self._bits, self._pixels.shape[1], smaller=self._size[0] > self._pixels.shape[2])
+        return int(self._pixels.numel() * bits / 8)
 
     def buffers(self) -> dict[str, Tensor]:
         return {"coding": self._state}
