@@ -167,3 +167,19 @@ def test_one_gaussian_shared_by_a_block_has_the_same_gradient() -> None:
     shared = cuda_host.gradient(grad_images, gaussians)
     alone = cuda_host.gradient(grad_images.expand(600, -1, -1, -1), gaussians.repeat(600, 1, 1))
     assert (shared[0] - alone[0]).abs().max() <= 1e-4 * shared.abs().max()
+
+
+@pytest.mark.parametrize(
+    "name", ["off-canvas", "far-off-canvas", "long-needles", "giants", "opacity-range", "not-finite"]
+)
+def test_leaving_out_what_misses_a_tile_changes_no_bit(name: str) -> None:
+    """Nothing is left out of a list: with every Gaussian in each, all are tested patch by patch."""
+    gaussians, height, width, _, supersample = CASES[name]()
+    height, width = 3 * height, 4 * width
+    tiles = -(-height // 32) * -(-width // 32)
+    batch, count = gaussians.shape[:2]
+    offsets = torch.arange(batch * tiles, dtype=torch.int32) * count
+    ids = (torch.arange(batch)[:, None, None] * count + torch.arange(count)).expand(batch, tiles, count)
+    lists = (offsets, ids.reshape(-1).int().contiguous())
+    whole = cuda_host.render(gaussians, height, width, None, supersample, tiles=lists)
+    assert torch.equal(cuda_host.render(gaussians, height, width, None, supersample), whole)

@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from conftest import _NEEDS
 
 CHECKOUT = Path(__file__).parent.parent
 
@@ -53,6 +54,9 @@ def test_contents(wheel: Path) -> None:
         "gsdd_runtime/distillation/recipes/cifar10-tm-ipc1.toml",
     ):
         assert needed in names
+    # Where DALI was there to build for, its library is part of the wheel.
+    if not _NEEDS["dali"][0]():
+        assert "gsdd_runtime/lib/libgsdd_dali.so" in names
     assert not [name for name in names if name.startswith(("tests/", "plugins/", "benchmarks/"))]
     assert wheel.stat().st_size < 12_000_000
 

@@ -12,7 +12,8 @@ namespace gsdd::cuda {
 inline constexpr int64_t kMaxBlocks = 0x7fffffff;
 
 // Below so many Gaussians in images of so many pixels, a block shares each Gaussian: one warp each would leave most
-// of a large GPU idle. Estimated from the warps that an H100 holds (132 x 64); to be measured by benchmarks/cuda.py.
+// of a large GPU idle. Estimated from the warps that an H100 holds (132 x 64); to be measured by
+// benchmarks/cuda_bench.py.
 inline constexpr int64_t kShareBelowGaussians = 4096;
 inline constexpr int64_t kShareFromPixels = 64 * 64;
 

@@ -1,6 +1,7 @@
 // The forward kernel: one block draws one tile of one image, and writes it once, finished.
 //
-// 1. The block's threads prepare Gaussians in chunks, one each, in shared memory: the ellipse relative to the tile.
+// 1. The block's threads prepare Gaussians in chunks, one each, in shared memory: the ellipse relative to the tile. One
+//    that misses the tile is marked, so that no warp tests it.
 // 2. Each warp owns a patch of 16 x 8 pixels. Its lanes test 32 ellipses against the patch at once; ballots leave
 //    those that touch it, apart from those that cover it so smoothly that one evaluation a pixel serves all samples.
 // 3. Each thread adds the survivors up over its 4 pixels of a row, in registers.
@@ -40,6 +41,15 @@ struct ForwardArgs {
   const float* inverse_std;
 };
 
+// The samples of a block's tile, from its corner. Made anew for each Gaussian: kept, it would take registers.
+GSDD_DEVICE Box tile_of(const ForwardArgs& args, float tile_x, float tile_y) {
+  const float rim = 0.5f / static_cast<float>(args.supersample);
+  const float width = static_cast<float>(args.patches_x * kPatchWidth);
+  const float height = static_cast<float>(args.patches / args.patches_x * kPatchHeight);
+  return {rim, smaller(width, args.source.grid.width - tile_x) - rim, rim,
+          smaller(height, args.source.grid.height - tile_y) - rim};
+}
+
 // Writes one Gaussian's record (sums.h).
 template <int kColors>
 GSDD_DEVICE void prepare(const ForwardArgs& args, int64_t gaussian, float tile_x, float tile_y, simt::Float4* record) {
@@ -74,6 +84,12 @@ GSDD_DEVICE void prepare(const ForwardArgs& args, int64_t gaussian, float tile_x
 GSDD_DEVICE Ellipse ellipse_of(const simt::Float4* record) {
   const simt::Float4 a = record[0], b = record[1];
   return {a.x, a.y, a.z, a.w, b.x, b.y, b.w, record[4].w};
+}
+
+// Marks a record that misses the block's tile, so that each warp passes it by at its first look. Not done in prepare,
+// where it would spill.
+GSDD_DEVICE void mark_outside(const ForwardArgs& args, float tile_x, float tile_y, simt::Float4* record) {
+  if (cover(ellipse_of(record), tile_of(args, tile_x, tile_y)) == kOutside) record[0].x = -INFINITY;
 }
 
 GSDD_DEVICE void store_one(const ForwardArgs& args, int64_t index, float value) {
@@ -216,8 +232,13 @@ GSDD_DEVICE void splat_tile(const ForwardArgs& args) {
 #pragma unroll 1
     for (int i = thread; i < size; i += threads) {
       const int64_t place = work.first + start + i;
+      simt::Float4* record = records + i * kRecordVectors;
       prepare<kColors>(args, args.ids != nullptr ? args.ids[place] : place, static_cast<float>(at.tile_x),
-                       static_cast<float>(at.tile_y), records + i * kRecordVectors);
+                       static_cast<float>(at.tile_y), record);
+      // The only tile of an image, or one with a list, has few to miss.
+      if (args.tiles > 1 && args.offsets == nullptr) {
+        mark_outside(args, static_cast<float>(at.tile_x), static_cast<float>(at.tile_y), record);
+      }
     }
     simt::sync_block();
 #pragma unroll 1
