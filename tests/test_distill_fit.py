@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
+from distill_data import SMALL, blobs
 from torch import Tensor
 
 from gsdd_runtime import reference
 from gsdd_runtime.datasets import load_dataset
-from gsdd_runtime.distillation import fit, fit_images
+from gsdd_runtime.distillation import distill, fit, fit_images
+from gsdd_runtime.distillation.batches import RealImages
 from gsdd_runtime.errors import GsddError, InputError
 from gsdd_runtime.progress import Progress
 from gsdd_runtime.splatting.gaussians import BOUNDARY_MARGIN
@@ -93,3 +96,22 @@ def test_mistakes(images: Tensor, options: dict[str, float], message: str) -> No
 def test_a_rate_that_blows_up_is_told_with_its_step() -> None:
     with pytest.raises(GsddError, match=r"not finite at step \d+ of 60 of fit: start anew with a learning rate below"):
         fit_images(real_images(1), 4, steps=60, learning_rate=1e36, device="cpu")
+
+
+def test_real_images_are_fitted_from_their_bytes_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, asked = blobs(), []
+    options: dict[str, Any] = {**SMALL, "device": "cpu", "seed": 4, "iterations": 1}
+    whole = distill(data, **options)
+    monkeypatch.setattr(fit, "PASS_VALUES", 2 * data.train_images[0].numel())
+    honest = RealImages.pixels
+
+    def pixels(self: RealImages, positions: Tensor) -> Tensor:
+        asked.append(len(positions))
+        return honest(self, positions)
+
+    monkeypatch.setattr(RealImages, "pixels", pixels)
+    parts = distill(data, **options)
+    assert max(asked) == 2
+    assert whole.gaussians is not None
+    assert parts.gaussians is not None
+    assert torch.equal(whole.gaussians, parts.gaussians)

@@ -15,6 +15,7 @@ from gsdd_runtime.distillation.engine import Phase, Told, run_phase
 from gsdd_runtime.distillation.options import DEFAULT_FIT_LEARNING_RATE, DEFAULT_FIT_STEPS
 from gsdd_runtime.distillation.representations import GaussianRepresentation, Representation
 from gsdd_runtime.distillation.representations.gaussian import DEFAULT_BOUNDARY_WEIGHT
+from gsdd_runtime.distillation.targets import Targets
 from gsdd_runtime.errors import InputError, check_type
 from gsdd_runtime.progress import Reporter, silent
 from gsdd_runtime.seeds import derived_generator
@@ -80,15 +81,15 @@ def fit_images(
     return FitResult(representation.masters.detach().cpu(), psnr(representation, targets).cpu())
 
 
-def fit_phase(representation: Representation, targets: Tensor, steps: int, learning_rate: float) -> Phase:
-    """Matches the images of ``representation`` to ``targets``, float32 ``[M, C, H, W]`` in pixel units.
+def fit_phase(representation: Representation, targets: Targets, steps: int, learning_rate: float) -> Phase:
+    """Matches the images of ``representation`` to ``targets``.
 
     The loss is the squared error summed over an image, averaged over images, plus the penalty: averaged over
     pixels it would be small beside the penalty and leave the images 2 to 3 dB worse. The processes of a run share the
     images.
     """
     own = ranks.joined().own(len(targets))
-    passes = torch.tensor(own, device=targets.device).split(_images_per_pass(targets))
+    passes = torch.tensor(own, device=targets.device).split(_images_per_pass(representation))
 
     def updates(step: int) -> Iterator[Told]:
         total = torch.zeros((), device=targets.device)
@@ -103,11 +104,11 @@ def fit_phase(representation: Representation, targets: Tensor, steps: int, learn
 
 
 @torch.no_grad()
-def psnr(representation: Representation, targets: Tensor) -> Tensor:
+def psnr(representation: Representation, targets: Targets) -> Tensor:
     """Peak signal to noise ratio of each image in dB for a range of 1, float32 ``[M]``."""
     errors = [
         (representation.render(indices) - targets[indices]).square().mean(dim=(1, 2, 3))
-        for indices in torch.arange(len(targets), device=targets.device).split(_images_per_pass(targets))
+        for indices in torch.arange(len(targets), device=targets.device).split(_images_per_pass(representation))
     ]
     return -10 * torch.cat(errors).clamp_min(1e-20).log10()
 
@@ -132,5 +133,5 @@ def check_images(images: Tensor) -> Tensor:
     return images.float()
 
 
-def _images_per_pass(targets: Tensor) -> int:
-    return max(1, PASS_VALUES // targets[0].numel())
+def _images_per_pass(representation: Representation) -> int:
+    return max(1, PASS_VALUES // representation.image_values)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from gsdd_runtime import ranks
 from gsdd_runtime.atomic import check_not_read, check_room, remove_partial_files, sole_writer
@@ -31,6 +30,7 @@ from gsdd_runtime.distillation.sharing import check_shared
 from gsdd_runtime.distillation.starts import Source
 from gsdd_runtime.distillation.stopping import Interrupted, StopRequest, stop_on_signal
 from gsdd_runtime.distillation.storage import bytes_over
+from gsdd_runtime.distillation.targets import RealTargets, Targets
 from gsdd_runtime.distillation.telling import Telling
 from gsdd_runtime.distillation.watching import Watcher, unwatched
 from gsdd_runtime.errors import InputError
@@ -274,7 +274,7 @@ class _Run:
         )
 
 
-def _first_images(options: ResolvedOptions, source: Source) -> tuple[Representation, Tensor | None]:
+def _first_images(options: ResolvedOptions, source: Source) -> tuple[Representation, Targets | None]:
     """The images that a run starts from, and what they are fitted to, in pixel units; None where nothing is fitted."""
     first, targets = _made(options, source)
     first.renderer = options.renderer
@@ -289,6 +289,9 @@ def _made(options: ResolvedOptions, source: Source) -> tuple[Representation, Ten
         taken = made.taken_from(room, storage, own, rows, options.device)
         if taken is not None:
             return taken, None
+    if made.fitted and start.chooses:
+        real = RealTargets(source.real, start.positions(source), source.device)
+        return made.fresh(room, storage, own, None, options.seed, options.device), real
     targets = start.images(source)
     fresh = made.fresh(room, storage, own, targets, options.seed, options.device)
     return fresh, targets if made.fitted else None

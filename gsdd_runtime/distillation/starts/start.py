@@ -73,7 +73,11 @@ class Start:
 
     def images(self, source: Source) -> Tensor | None:
         """Images in pixel units, float32 ``[classes * gpc, C, H, W]``, class after class; None for a random start."""
-        return source.real.pixels(torch.cat([self.chosen(index, source) for index in range(source.data.classes)]))
+        return source.real.pixels(self.positions(source))
+
+    def positions(self, source: Source) -> Tensor:
+        """Of one that chooses real images: which, int64 ``[classes * gpc]``, class after class."""
+        return torch.cat([self.chosen(index, source) for index in range(source.data.classes)])
 
     def chosen(self, index: int, source: Source) -> Tensor:
         """Positions of the ``gpc`` training images that class ``index`` starts from, int64."""
