@@ -115,3 +115,12 @@ def test_real_images_are_fitted_from_their_bytes_a_part_at_a_time(monkeypatch: p
     assert whole.gaussians is not None
     assert parts.gaussians is not None
     assert torch.equal(whole.gaussians, parts.gaussians)
+
+
+def test_a_run_fits_the_images_that_its_start_has_chosen() -> None:
+    data = blobs()
+    made = distill(data, **{**SMALL, "device": "cpu", "init": "first", "iterations": 1, "fit_steps": 80, "ipc": 3})
+    chosen = torch.cat([(data.train_labels == index).nonzero().flatten()[:3] for index in range(3)])
+    targets = data.train_images[chosen].float() / 255
+    errors = (made.decode()[:, None] - targets[None]).square().mean(dim=(2, 3, 4))
+    assert errors.argmin(dim=1).tolist() == list(range(9))

@@ -281,7 +281,7 @@ def _first_images(options: ResolvedOptions, source: Source) -> tuple[Representat
     return first, targets
 
 
-def _made(options: ResolvedOptions, source: Source) -> tuple[Representation, Tensor | None]:
+def _made(options: ResolvedOptions, source: Source) -> tuple[Representation, Targets | None]:
     made, start = options.representation_type, options.start
     own, room, storage = options.representation_options, options.room, options.storage
     rows = start.rows(source)

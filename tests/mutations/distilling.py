@@ -738,4 +738,18 @@ MUTATIONS = [
         '    if False:\n        raise InputError("renderer',
         ("test_renderer.py::test_gsplat_is_refused_where_it_cannot_draw",),
     ),
+    Mutation(
+        "starts from the crops that a teacher knows least",
+        "gsdd_runtime/distillation/starts/crops.py",
+        "found.append(-teacher.labels(",
+        "found.append(teacher.labels(",
+        ("test_distill_crops.py::test_each_image_is_four_crops_of_its_class_that_the_teacher_knows_best",),
+    ),
+    Mutation(
+        "fits to other real images than the start has chosen",
+        "gsdd_runtime/distillation/targets.py",
+        "self._real.pixels(self._positions[indices.cpu()])",
+        "self._real.pixels(self._positions[indices.cpu() // 2])",
+        ("test_distill_fit.py::test_a_run_fits_the_images_that_its_start_has_chosen",),
+    ),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gsdd_runtime.distillation.starts.color import ColorStart
+from gsdd_runtime.distillation.starts.crops import CropsStart
 from gsdd_runtime.distillation.starts.earlier_set import SetStart
 from gsdd_runtime.distillation.starts.first import FirstStart
 from gsdd_runtime.distillation.starts.herding import HerdingStart
@@ -20,6 +21,7 @@ STARTS: dict[str, type[Start]] = {
     "color": ColorStart,
     "random": RandomStart,
     "set": SetStart,
+    "crops": CropsStart,
 }
 
 __all__ = ["STARTS", "Source", "Start", "check_enough", "known_starts", "start_of"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
 from pathlib import Path
 
@@ -10,12 +9,9 @@ import torch
 from torch import Tensor
 
 from gsdd_runtime.datasets import RealData
-from gsdd_runtime.distillation.starts.start import Source, Start
+from gsdd_runtime.distillation.starts.start import Source, Start, content_digest
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.sets.distilled_set import DistilledSet
-
-# Bytes handed to the hash at once.
-_HASH_PART = 1 << 24
 
 
 class SetStart(Start):
@@ -36,11 +32,7 @@ class SetStart(Start):
     def record(self) -> str:
         """The file's name and content: a resumed run starts from the same."""
         assert self.reads is not None
-        digest = hashlib.sha256()
-        with open(self.reads, "rb") as file:
-            while part := file.read(_HASH_PART):
-                digest.update(part)
-        return f"set:{self.reads.name} sha256:{digest.hexdigest()[:16]}"
+        return f"set:{self.reads.name} {content_digest(self.reads)}"
 
     @cached_property
     def _set(self) -> DistilledSet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +12,13 @@ from torch import Tensor
 from gsdd_runtime.datasets import RealData
 from gsdd_runtime.distillation.batches import RealImages
 from gsdd_runtime.distillation.drawing import DrawnNetwork
-from gsdd_runtime.errors import InputError
+from gsdd_runtime.errors import InputError, reading
 from gsdd_runtime.wording import counted
 
 # Pixels times channels of the images that a network embeds at once.
 PART_VALUES = 1 << 20
+# Bytes handed to a hash at once.
+_HASH_PART = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,15 @@ class Start:
     def rows(self, source: Source) -> Tensor | None:
         """Stored rows of a set, ``[classes * gpc, ...]``, to be taken as they are where they fit; None for none."""
         return None
+
+
+def content_digest(path: Path) -> str:
+    """The beginning of the SHA-256 of a file, for a record: a resumed run starts from the same."""
+    digest = hashlib.sha256()
+    with reading(path), open(path, "rb") as file:
+        while part := file.read(_HASH_PART):
+            digest.update(part)
+    return f"sha256:{digest.hexdigest()[:16]}"
 
 
 def check_enough(data: RealData, sizes: list[int], gpc: int, remedy: str) -> None:
