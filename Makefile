@@ -49,11 +49,12 @@ KERNEL_ONLY := -DGSDD_TORCH=OFF -DGSDD_ONNXRUNTIME=OFF -DGSDD_TENSORRT=OFF -DGSD
 mutations: build ## show that tests notice each change in tests/mutations; MUTATIONS=--short for CI's list
 	$(BIN)/python tests/mutations/run.py $(MUTATIONS)
 
-test-native: $(READY) ## test the kernel in C++ under the address and undefined-behaviour sanitizers
+test-native: $(READY) ## test the kernel and the steps of networks in C++ under the address and undefined-behaviour sanitizers
 	$(BIN)/cmake -S . -B build/sanitized -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) $(KERNEL_ONLY) \
 	  -DGSDD_CUDA=OFF -DGSDD_NATIVE_TESTS=ON -DGSDD_SANITIZE=ON
-	$(BIN)/cmake --build build/sanitized --target gsdd_kernel_test
+	$(BIN)/cmake --build build/sanitized --target gsdd_kernel_test gsdd_layers_test
 	build/sanitized/tests/native/kernel/gsdd_kernel_test
+	build/sanitized/tests/native/layers/gsdd_layers_test
 
 test-arm64: ## test the kernel compiled for arm64 under an emulator
 	PATH="$(abspath $(BIN)):$$PATH" sh tests/native/kernel/run_arm64.sh
