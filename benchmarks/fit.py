@@ -22,6 +22,7 @@ from gsdd_runtime.bench.machine import describe_machine, load_average
 from gsdd_runtime.datasets import load_dataset
 from gsdd_runtime.devices import resolve_device
 from gsdd_runtime.distillation.fit import fit_images
+from gsdd_runtime.wording import counted
 
 # By Gaussians an image: seconds for 1000 images and 1000 steps, and PSNR in dB.
 PAPER = {21: (10.5, 20.2), 170: (12.9, 26.0), 682: (19.1, 31.1), 2730: (41.5, 36.1)}
@@ -68,7 +69,7 @@ def main() -> None:
     if options.json:
         print(json.dumps(document, indent=2))
         return
-    print(f"{options.images} images of {options.size} x {options.size}, {options.steps} steps, on {told}")
+    print(f"{counted(options.images, 'image')} of {options.size} x {options.size}, {options.steps} steps, on {told}")
     print("Gaussians   seconds   images x steps / s   PSNR      paper, A100: images x steps / s   PSNR")
     for one in points:
         paper = one.get("paper")

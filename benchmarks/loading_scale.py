@@ -24,6 +24,7 @@ import torch
 from gsdd_runtime.bench.machine import describe_machine, load_average
 from gsdd_runtime.loading.loader import DistilledLoader
 from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.wording import counted
 
 RANKS, SIDE = 2, 8
 
@@ -95,14 +96,14 @@ def main() -> None:
         print(json.dumps(document, indent=2))
         return
     for one in sets:
-        print(f"{one['images']} images, {one['file_megabytes']:.0f} MB:")
+        print(f"{counted(one['images'], 'image')}, {one['file_megabytes']:.0f} MB:")
         for rank in one["ranks"]:
             early, late = rank["marks"][0], rank["marks"][-1]
             print(
                 f"  rank {rank['rank']}: opened in {rank['open_seconds']:.2f} s, "
-                f"{late['batches'] / rank['processor_seconds']:.0f} batches a processor second; own memory "
-                f"{early['RssAnon']:.0f} MB after {early['batches']} batches, {late['RssAnon']:.0f} MB after "
-                f"{late['batches']}; of the file {late['RssFile']:.0f} MB; {late['threads']} threads"
+                f"batches a processor second: {late['batches'] / rank['processor_seconds']:.0f}; own memory "
+                f"{early['RssAnon']:.0f} MB after {counted(early['batches'], 'batch')}, {late['RssAnon']:.0f} MB after "
+                f"{late['batches']}; of the file {late['RssFile']:.0f} MB; {counted(late['threads'], 'thread')}"
             )
 
 

@@ -273,12 +273,12 @@ def test_a_pipe_among_the_images_does_not_hang(tmp_path: Path) -> None:
 
 def test_permissions_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = folder(tmp_path, ["cat", "dog"])
-    honest: Callable[..., Any] = open
+    honest: Callable[..., Any] = Path.open
 
-    def forbidden(path: Any, *arguments: Any, **options: Any) -> Any:
+    def forbidden(path: Path, *arguments: Any, **options: Any) -> Any:
         if str(path).endswith("cat/1.png"):
             raise PermissionError(13, "Permission denied")
         return honest(path, *arguments, **options)
 
-    monkeypatch.setattr("builtins.open", forbidden)
+    monkeypatch.setattr(Path, "open", forbidden)
     refused(root, "cat/1.png: Permission denied")

@@ -14,6 +14,7 @@ from torch import Tensor
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.evaluation.accuracy import evaluate
 from gsdd_runtime.networks import Network, build
+from gsdd_runtime.networks.embedding import classified
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.training.augmentation import draw_dsa
 from gsdd_runtime.training.mixing import cropped, cutmix
@@ -221,7 +222,7 @@ def test_ncfm_halves_its_rate_after_each_fifth_and_decays_every_number() -> None
         assert recipe.rate(epoch) == pytest.approx(optimizer.param_groups[0]["lr"])
         images, labels = Examples(distilled, CPU).batch(torch.randperm(9, generator=generator))
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(expected(images), labels).backward()
+        torch.nn.functional.cross_entropy(classified(expected, images), labels).backward()
         optimizer.step()
         scheduler.step()
     train_network(ours, Examples(distilled, CPU), recipe, torch.Generator().manual_seed(1), lambda *_: None)

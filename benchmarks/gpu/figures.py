@@ -123,7 +123,7 @@ def distilling(document: Document) -> str:
     fit = result.get("fit, 170 at 128", {})
     if "seconds" in fit:
         lines.append(
-            f"- Fitting {fit['images']} images at 128 x 128 with 170 Gaussians, {fit['steps']} steps: "
+            f"- Fitting {fit['images']} of 128 x 128 pixels with 170 Gaussians, {fit['steps']} steps: "
             f"{fit['seconds']:.1f} s, {fit['psnr']:.1f} dB (the paper: 12.9 s on an A100)."
         )
     for name in ("dm", "tm"):

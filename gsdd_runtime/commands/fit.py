@@ -120,6 +120,6 @@ def _fit_data(
     )
     if found.fitted:
         print(
-            f"  {counted(found.fitted, 'image')} fitted in {time_in_words(took)}: "
-            f"{found.fitted * steps / took:.0f} images x steps a second"
+            f"  {counted(found.fitted, 'image')} fitted in {time_in_words(took)}: images x steps a second: "
+            f"{found.fitted * steps / took:.0f}"
         )
