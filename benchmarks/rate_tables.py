@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gsdd_runtime.bench.rate_chart import draw_rate_chart
+from gsdd_runtime.wording import counted
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -60,7 +61,7 @@ def table(document: Document) -> str:
 def kind(point: Document) -> str:
     """What a set's images are kept as, in words."""
     if point["representation"] == "gaussians":
-        said = f"{point['gaussians_per_image']} Gaussians"
+        said = counted(point["gaussians_per_image"], "Gaussian")
         if point["coding"] == "bfloat16":
             return f"{said}, plain"
         return f"{said}, coded" if point["made"]["options"].get("coding") == "entropy" else f"{said}, compressed"
