@@ -124,6 +124,21 @@ format: $(READY) ## rewrite the sources in the project's style
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CXX_SOURCES)
 
+.PHONY: site commands
+SITE := $(VENV)/.site
+
+$(SITE): $(READY)
+	$(PIP) sphinx furo myst-parser
+	@touch $@
+
+site: build $(SITE) ## build the documentation into build/site, warnings being errors, and check its links
+	@rm -rf build/site
+	$(BIN)/python -m sphinx -q -E -W --keep-going -b html -d build/site-pages docs build/site
+	$(BIN)/python docs/check_site.py build/site
+
+commands: build ## write docs/commands.md from the commands
+	$(BIN)/python docs/write_commands.py
+
 wheel: build ## build a wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
 
