@@ -85,6 +85,12 @@ def test_every_set_is_measured_in_every_form_that_saves_bytes(result: dict[str, 
     assert [point["downscale"] for point in result["points"] if point["coding"] == "bfloat16"] == [None, 1, 2]
 
 
+def test_a_point_says_how_its_set_was_made(sets: dict[str, DistilledSet], result: dict[str, Any]) -> None:
+    for name, one in sets.items():
+        made = {"method": one.method, "seed": one.seed, "options": one.options}
+        assert all(point["made"] == made for point in points_of(result, name)[:1])
+
+
 def test_bits_are_those_of_all_that_the_file_holds_but_its_header(
     sets: dict[str, DistilledSet], result: dict[str, Any], tmp_path: Path
 ) -> None:

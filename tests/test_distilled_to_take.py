@@ -11,6 +11,7 @@ import pytest
 from test_readme import check_parses
 
 from gsdd_runtime import DistilledSet
+from gsdd_runtime.commands.cli import run
 from gsdd_runtime.distillation.recipes import load_recipe
 
 FOLDER = Path(__file__).parent.parent / "distilled"
@@ -40,6 +41,13 @@ def test_a_card_says_what_is_in_the_file(path: Path) -> None:
     recipe = load_recipe(re.findall(r"--recipe ([\w-]+)`, seed (\d+)", said)[0][0])
     assert distilled.seed == int(re.findall(r"`, seed (\d+)", said)[0])
     assert {name: distilled.options[name] for name in recipe.distill} == recipe.distill
+
+
+@pytest.mark.parametrize("path", SETS, ids=lambda path: path.stem)
+def test_a_report_is_what_the_command_writes(path: Path, tmp_path: Path) -> None:
+    assert run(["report", str(path), "--out", str(tmp_path / "report.html")]) == 0
+    kept = path.with_suffix(".html")
+    assert (tmp_path / "report.html").read_bytes() == kept.read_bytes(), f"run: gsdd-rt report {path} --out {kept}"
 
 
 @pytest.mark.parametrize("path", SETS, ids=lambda path: path.stem)

@@ -168,7 +168,11 @@ def test_norm_relu_and_pool_in_one_are_the_three(channels: int, size: tuple[int,
     ("name", "size"),
     [("convnet3-w32", (16, 16)), ("convnet3-w8", (28, 28)), ("convnet2-w8-batch", (16, 16)), ("lenet", (28, 28))],
 )
-def test_a_network_trains_by_the_faster_steps_as_by_its_own(name: str, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("cached_bytes", [embedding.CACHED_BYTES, 1], ids=["whole", "one by one"])
+def test_a_network_trains_by_the_faster_steps_as_by_its_own(
+    name: str, size: tuple[int, int], cached_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "CACHED_BYTES", cached_bytes)
     network = networks.build(name, 3, 4, size, seed=1)
     images = images_of(6, 3, size)
     twin = copy.deepcopy(network).double()

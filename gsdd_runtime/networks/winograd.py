@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 
 # Below so many channels the way there and back takes longer than the products that are saved.
 LEAST_CHANNELS = 32
-TILE, READ = 4, 6
+TILE = 4
 
 _G = ((6, 0, 0), (-4, -4, -4), (-4, 4, -4), (1, 2, 4), (1, -2, 4), (0, 0, 24))
 _WEIGHT = torch.tensor(_G, dtype=torch.float64) / 24
