@@ -194,7 +194,10 @@ def test_the_page_is_used_by_keys_alone(browser: Browser, page: Path) -> None:
     assert browser.run("viewer.find('ellipses').checked") is True
     browser.press("Escape")
     browser.wait("!viewer.dialog.open")
-    # Every picture has words, every control a name.
+    # Every picture has words, every control a name; also before the first frame is drawn.
+    browser.run("window.requestAnimationFrame = () => 0")
+    browser.run("viewer.layPanes([]); viewer.open(0, 2)")
+    assert browser.run("[...document.querySelectorAll('#viewer canvas, dialog canvas')].length") == 1
     assert browser.run("[...document.querySelectorAll('canvas')].every((c) => c.getAttribute('aria-label'))")
     named = "[...document.querySelectorAll('button')].every((b) => b.textContent.trim() || b.querySelector('canvas'))"
     assert browser.run(named)

@@ -72,6 +72,9 @@ class Viewer {
     this.panes = panes.map((pane, k) => ({
       ...pane, canvas: stage.children[k].children[0], caption: stage.children[k].children[1],
     }));
+    // Words at once, the rest of them as it is drawn.
+    for (const { canvas, gallery, position } of this.panes)
+      canvas.setAttribute("aria-label", `${gallery.name}, image ${gallery.indices[position]}`);
   }
 
   fit() {
