@@ -52,6 +52,7 @@ LIBRARY = {
     "write_decoded": "gsdd_runtime.reports.pictures",
     "RunView": "gsdd_runtime.commands.watch_server",
     "WatchServer": "gsdd_runtime.commands.watch_server",
+    "run_status": "gsdd_runtime.reports.account",
     "get_completion_script": "typer.completion",
     "page_document": "gsdd_runtime.reports.page",
     "write_page": "gsdd_runtime.reports.page",
@@ -465,6 +466,7 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
     "watch": {
         "path": Reaches("", "RunView.out", "{other}", base="{other}"),
         "port": Reaches("--port 8017", "WatchServer.port", 8017),
+        "terminal": Reaches("--terminal", "run_status.ended", True),
     },
     "completion": {"shell": Reaches("", "get_completion_script.shell", "zsh", base="zsh")},
     "datasets": {"as_json": Reaches("--json", "json", True)},

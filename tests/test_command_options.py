@@ -90,7 +90,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         "images_and_labels": lambda *_: (torch.zeros(4, 1, 8, 8), torch.zeros(4)),
         "rank": lambda *_, **__: {"accuracies": {}},
         "verify_accuracy": lambda one, data_at, **_: [data_at(None)][1:],
-        "RunView": lambda *_: SimpleNamespace(check=lambda: None),
+        "RunView": lambda *_: SimpleNamespace(check=lambda: None, ended=lambda: True, records=list, name="", out=""),
         "run_train_bench": lambda **_: {}, "run_rate_bench": lambda *_, **__: {},
     }  # fmt: skip
     # All are imported before one is replaced: none keeps another's stand-in.

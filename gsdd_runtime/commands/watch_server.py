@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gsdd_runtime.distillation.checkpoint import checkpoint_path
-from gsdd_runtime.distillation.journal import read_log
+from gsdd_runtime.distillation.journal import Record, read_log
 from gsdd_runtime.distillation.unfinished import has_ended, set_of_checkpoint
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.formats import log_path
@@ -48,6 +48,18 @@ class RunView:
         except InputError:
             return True
 
+    @property
+    def name(self) -> str:
+        """Of the run, for people."""
+        return self.out.name.removesuffix(".safetensors")
+
+    def records(self) -> list[Record]:
+        """Of the run's log as it is now; none where it cannot be read."""
+        try:
+            return read_log(log_path(self.out))
+        except InputError:
+            return []
+
     def document(self) -> dict[str, Any]:
         """The document of the page."""
         with self._lock:
@@ -60,15 +72,12 @@ class RunView:
             return self._document
 
     def _read(self, ended: bool) -> dict[str, Any]:
-        try:
-            records = read_log(log_path(self.out))
-        except InputError:
-            records = []
+        records = self.records()
         finished = bool(records) and records[-1]["record"] == "end"
         distilled = _loaded(self.out) if finished else set_of_checkpoint(checkpoint_path(self.out), records)
         size = _stamp(self.out)[1] if finished else None
         shown = None if distilled is None else Shown(self.out.name, distilled, size, records)
-        return run_page_document(self.out.name.removesuffix(".safetensors"), records, shown, ended=ended)
+        return run_page_document(self.name, records, shown, ended=ended)
 
 
 def _stamp(path: Path) -> tuple[int, int]:

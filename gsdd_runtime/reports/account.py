@@ -48,14 +48,14 @@ def curves(records: Records) -> list[dict[str, Any]]:
     found = []
     for phase in dict.fromkeys(record.get("phase") for record in records if record.get("record") == "step"):
         points = _points(records, "step", "loss", phase)
-        found.append({"title": f"Loss, {_PHASES.get(str(phase), phase)}", "unit": "by step", "log": True,
+        found.append({"title": f"Loss, {PHASES.get(str(phase), phase)}", "unit": "by step", "log": True,
                       "points": points})  # fmt: skip
     judged = [[step, 100 * share] for step, share in _points(records, "judged", "accuracy", None)]
     found.append({"title": "Accuracy on the way, %", "unit": "by step", "log": False, "points": judged})
     return [curve for curve in found if curve["points"]]
 
 
-_PHASES = {"fit": "fitting the first images", "match": "matching"}
+PHASES = {"fit": "fitting the first images", "match": "matching"}
 
 
 def _points(records: Records, kind: str, field: str, phase: Any) -> list[list[float]]:
@@ -186,8 +186,8 @@ def _readable(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def run_status(records: Records) -> str:
-    """Where a run stands, in a sentence, by its log."""
+def run_status(records: Records, *, ended: bool = False) -> str:
+    """Where a run stands, in a sentence, by its log; ``ended`` tells that its process goes on no more."""
     last = records[-1] if records else {}
     kind = last.get("record")
     if kind in ("stopped", "failed"):
@@ -196,8 +196,10 @@ def run_status(records: Records) -> str:
         return f"The run has ended, after {time_in_words(float(last.get('total_seconds') or 0))}."
     step = next((record for record in reversed(records) if record.get("record") == "step"), None)
     if step is None:
-        return "The run begins."
+        return "The run is gone, before its first step." if ended else "The run begins."
     left = step.get("seconds_left")
     ahead = f", about {time_in_words(left)} left" if isinstance(left, (int, float)) and left > 0 else ""
-    phase = _PHASES.get(str(step["phase"]), step["phase"])
+    phase = PHASES.get(str(step["phase"]), step["phase"])
+    if ended:
+        return f"The run is gone. It was {phase}: step {step['step']:,} of {step['total']:,}."
     return f"The run is {phase}: step {step['step']:,} of {step['total']:,}{ahead}."

@@ -90,7 +90,7 @@ def run_page_document(name: str, records: Records, shown: Shown | None, *, ended
     else:
         nothing: dict[str, list[Any]] = {field: [] for field in ("bytes", "accuracy", "curves", "facts", "options")}
         document = {"sets": [{**nothing, "name": name, "lead": "", "gallery": None}], "real": None, "class_names": []}
-    about = {"status": run_status(records), "curves": curves(records), "unfinished": not ended}
+    about = {"status": run_status(records, ended=ended), "curves": curves(records), "unfinished": not ended}
     document["sets"][0].update(about)
     return {**document, "title": f"Distilling: {name}", "ended": ended}
 

@@ -7,6 +7,8 @@ from mutation import Mutation
 ACCOUNT = "gsdd_runtime/reports/account.py"
 GALLERY = "gsdd_runtime/reports/gallery.py"
 PAGE = "gsdd_runtime/reports/page.py"
+TERMINAL = "gsdd_runtime/reports/terminal.py"
+WATCH = "gsdd_runtime/commands/watch.py"
 
 MUTATIONS = [
     Mutation(
@@ -30,5 +32,19 @@ MUTATIONS = [
         "points[step] = float(value)",
         "points.setdefault(step, float(value))",
         ("test_page.py::test_curves_follow_the_log",),
+    ),
+    Mutation(
+        "draws a loss in a terminal on a scale that is not logarithmic",
+        TERMINAL,
+        "[math.log(value) for value in values]",
+        "[value for value in values]",
+        ("test_watch_terminal.py::test_a_curve_goes_through_its_points",),
+    ),
+    Mutation(
+        "tells a pipe the last of several new records alone",
+        WATCH,
+        "lines[len(told) :] if",
+        "lines[-1:] if",
+        ("test_watch_terminal.py::test_a_pipe_gets_a_line_a_record_until_the_run_ends",),
     ),
 ]
