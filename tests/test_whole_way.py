@@ -16,6 +16,7 @@ from gsdd_runtime.commands import demo
 from gsdd_runtime.commands.cli import run
 from gsdd_runtime.distillation.representations import REPRESENTATIONS
 from gsdd_runtime.networks.model_file import load_model
+from gsdd_runtime.wording import percent
 
 NETWORK = "convnet1-w16"
 # Nothing of an image is known at the start: what the set shows in the end comes from matching alone.
@@ -99,6 +100,9 @@ def test_a_small_demo_runs_to_its_end(
         made = gsdd.DistilledSet.load(out / f"{name}.safetensors")
         assert len(made) == 10 * images
         assert made.seed == 5
+        # As the table has it.
+        (stated,) = made.accuracy
+        assert line[4].strip() == percent(stated["last_epoch"]["mean"], 0.0, 1, digits=1)
         assert (made.coded is not None) == (name == "coded")
     assert bytes_a_class.pop("coded") <= 3136
     assert bytes_a_class == {"gaussians": 3080, "pixels": 3136, "random-real": 3136}

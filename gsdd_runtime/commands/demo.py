@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 from rich.table import Table
@@ -29,6 +30,7 @@ from gsdd_runtime.distillation.checkpoint import checkpoint_path
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.evaluation.accuracy import EvaluationResult, evaluate
 from gsdd_runtime.evaluation.baselines import random_real_set
+from gsdd_runtime.evaluation.result import stored_measurement
 from gsdd_runtime.reports.zoom import draw_zoom
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.sets.pictures import class_name, grid
@@ -73,9 +75,15 @@ class Row:
 
     name: str
     distilled: DistilledSet
-    bytes_per_class: int
     seconds: float
     result: EvaluationResult
+
+    @property
+    def bytes_per_class(self) -> int:
+        """Of its images as the module counts them."""
+        one = self.distilled
+        size = one.image_nbytes if one.method != "random-real" or one.pixels is None else one.pixels.numel()
+        return size // one.classes
 
 
 def main() -> int:
@@ -144,22 +152,23 @@ def _distilled(name: str, data: RealData, out: Path, seed: int, progress: Report
         **DISTILLED[name],
     )
     seconds = time.monotonic() - started
-    return _evaluated(name, distilled, distilled.image_nbytes, seconds, data, seed, progress)
+    return _evaluated(name, distilled, seconds, data, out, seed, progress)
 
 
 def _random_real(data: RealData, out: Path, seed: int, progress: Reporter) -> Row:
     # An 8-bit pixel takes a quarter of the float32 pixel that IPC counts.
     distilled = random_real_set(data, per_class=4 * IPC, seed=seed)
-    distilled.save(out / "random-real.safetensors")
-    assert distilled.pixels is not None
-    return _evaluated("random-real", distilled, distilled.pixels.numel(), 0.0, data, seed, progress)
+    return _evaluated("random-real", distilled, 0.0, data, out, seed, progress)
 
 
 def _evaluated(
-    name: str, distilled: DistilledSet, nbytes: int, seconds: float, data: RealData, seed: int, progress: Reporter
+    name: str, distilled: DistilledSet, seconds: float, data: RealData, out: Path, seed: int, progress: Reporter
 ) -> Row:
+    """The row of a set, which states its accuracy from then on."""
     result = evaluate(distilled, data, seed=seed, progress=_prefixed(NAMES[name], progress), **EVALUATE)
-    return Row(NAMES[name], distilled, nbytes // distilled.classes, seconds, result)
+    distilled = distilled.changed(accuracy=[stored_measurement(result.to_dict())])
+    distilled.save(out / f"{name}.safetensors")
+    return Row(NAMES[name], distilled, seconds, result)
 
 
 def _prefixed(name: str, progress: Reporter) -> Reporter:
@@ -169,7 +178,6 @@ def _prefixed(name: str, progress: Reporter) -> Reporter:
 def export_and_compare(distilled: DistilledSet, path: Path) -> float:
     """Exports a decoder, runs it in onnxruntime, and returns the worst difference from the float64 reference."""
     import onnxruntime
-    import torch
 
     from gsdd_runtime.export.onnx import export_onnx
     from gsdd_runtime.splatting import reference

@@ -100,6 +100,13 @@ MUTATIONS = [
         SMALL_DEMO,
     ),
     Mutation(
+        "the demo's files do not state the accuracy",
+        DEMO,
+        'distilled.save(out / f"{name}.safetensors")\n    return Row(',
+        "return Row(",
+        SMALL_DEMO,
+    ),
+    Mutation(
         "decode ignores --indices",
         DECODE,
         "indices=chosen",
