@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,13 +15,16 @@ import safetensors.torch
 import torch
 from distill_data import SMALL, blobs
 from easy_data import easy_data, easy_set, folder_of
+from set_files import join_file, split_file
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from gsdd_runtime.commands.cli import run
 from gsdd_runtime.datasets import load_dataset
 from gsdd_runtime.distillation import distill
 from gsdd_runtime.errors import GsddError, InputError
 from gsdd_runtime.evaluation.accuracy import evaluate
+from gsdd_runtime.experts.subject import Subject
 from gsdd_runtime.networks import build, chosen, outside
 from gsdd_runtime.networks.model_file import load_model, save_model
 from gsdd_runtime.sets.distilled_set import DistilledSet
@@ -333,16 +338,63 @@ def test_a_file_that_names_a_network_far_larger_than_itself_is_refused_while_tha
     made: list[nn.Module] = []
 
     def create_model(*_: Any, **__: Any) -> nn.Module:
-        return nn.Sequential(*(made.append(nn.Linear(1000, 1000)) or made[-1] for _ in range(1000)))
+        return nn.Sequential(*(made.append(nn.Linear(1000, 1000)) or made[-1] for _ in range(60)))
 
     timm = SimpleNamespace(create_model=create_model, is_model=lambda _: True, list_models=lambda _: [])
     monkeypatch.setitem(sys.modules, "timm", timm)
-    with pytest.raises(
-        InputError, match=r"model.safetensors holds .*, the weights of timm:resnet18, which it names, t"
-    ):
+    with pytest.raises(InputError, match=r"model.safetensors holds .* timm:resnet18, which it names, t"):
         load_model("model.safetensors")
-    # 64 MB and the file's own few bytes, of 4 GB.
+    # 64 MB and the file's own few bytes, of 240 MB.
     assert len(made) < 20
+
+
+def allocated(action: Callable[[], Any]) -> int:
+    """Bytes of the largest tensor that is made while ``action`` is refused."""
+    largest = 0
+
+    class Watching(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            nonlocal largest
+            found = func(*args, **(kwargs or {}))
+            if isinstance(found, Tensor) and found.device.type != "meta":
+                largest = max(largest, found.untyped_storage().nbytes())
+            return found
+
+    # Beneath what looks before: only what is really asked of the allocator comes here.
+    with Watching(), pytest.raises(InputError, match="takes a tensor of"):
+        action()
+    return largest
+
+
+@pytest.mark.usefixtures("created")
+@pytest.mark.parametrize(("field", "value"), [("classes", 1_000_000), ("height", 16384)])
+def test_a_single_tensor_larger_than_a_file_allows_is_refused_before_it_is_allocated(field: str, value: int) -> None:
+    """A classifier of a million classes, and an image to try the network with."""
+    save_model(build("timm:resnet18", 1, 3, (8, 8), seed=0), "model.safetensors", network="timm:resnet18",
+               distilled_set=easy_set(DATA))  # fmt: skip
+    header, payload = split_file(Path("model.safetensors"))
+    facts = json.loads(header["__metadata__"]["gsdd_model"])
+    larger = {**facts, "class_names": None, "width": 16384, field: value}
+    header["__metadata__"]["gsdd_model"] = json.dumps({**larger, **({} if field == "height" else {"width": 8})})
+    join_file(Path("model.safetensors"), header, payload)
+
+    class Wide(Body):
+        def __init__(self, channels: int, classes: int) -> None:
+            super().__init__(channels, 3)
+            self.head = nn.Linear(100, classes)
+
+    sys.modules["timm"].create_model = lambda _, **options: Wide(options["in_chans"], options["num_classes"])
+    assert allocated(lambda: load_model("model.safetensors")) < 1 << 26
+
+
+@pytest.mark.usefixtures("created")
+def test_a_file_of_experts_is_bounded_as_a_network_s_file_is() -> None:
+    subject = Subject.of("timm:resnet18", DATA)
+    fields = {**subject.to_fields(), "network": "timm:resnet18", "class_names": [str(i) for i in range(1000)]}
+    Path("expert.safetensors").write_bytes(b"a few bytes")
+    sys.modules["timm"].create_model = lambda _, **__: nn.Linear(100_000, 10_000)
+    action = partial(Subject.from_fields, Path("expert.safetensors"), {**fields, "classes": 1000})
+    assert allocated(action) < 1 << 26
 
 
 def test_without_timm_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

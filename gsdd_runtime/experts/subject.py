@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from gsdd_runtime import networks
 from gsdd_runtime.datasets import RealData
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.networks import Network, Size
+from gsdd_runtime.networks.size_guard import at_most
 from gsdd_runtime.sets import checks
 from gsdd_runtime.sets.preparation import Preparation
 
@@ -112,7 +114,8 @@ class Subject:
         checks.check_normalization(where, fields.get("mean"), fields.get("std"), fields["channels"])
         size = (fields["height"], fields["width"])
         try:
-            expected = shapes_of(fields["network"], fields["channels"], fields["classes"], size)
+            with at_most(os.path.getsize(path), where, fields["network"]):
+                expected = shapes_of(fields["network"], fields["channels"], fields["classes"], size)
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
         if fields.get("parameters") != [[name, list(shape)] for name, shape in expected]:

@@ -92,12 +92,26 @@ MUTATIONS = [
     Mutation(
         "makes whatever network a file names, however large",
         "gsdd_runtime/networks/size_guard.py",
-        "        if left < 0:",
-        "        if False:",
+        "left -= parameter.numel() * parameter.element_size()",
+        "left -= 0",
         (
             "test_outside_networks.py::"
             "test_a_file_that_names_a_network_far_larger_than_itself_is_refused_while_that_is_made",
         ),
+    ),
+    Mutation(
+        "allocates a parameter before it is counted",
+        "gsdd_runtime/networks/size_guard.py",
+        "with _Asked(allow):",
+        "if True:",
+        ("test_outside_networks.py::test_a_single_tensor_larger_than_a_file_allows_is_refused_before_it_is_allocated",),
+    ),
+    Mutation(
+        "makes whatever network an expert's file names, however large",
+        "gsdd_runtime/experts/subject.py",
+        'with at_most(os.path.getsize(path), where, fields["network"]):',
+        "if True:",
+        ("test_outside_networks.py::test_a_file_of_experts_is_bounded_as_a_network_s_file_is",),
     ),
     Mutation(
         "verifies a set by whatever code it names",
