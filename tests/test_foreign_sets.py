@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from easy_data import easy_data, easy_set, folder_of
+from refusals import check_refused
 from set_files import some_zca
 from torch.nn import functional
 
@@ -264,3 +267,59 @@ def test_tensors_that_are_no_images_are_refused(images: torch.Tensor, words: str
     given = Preparation("the images", (1, 8, 8), (0.5,), (0.5,))
     with pytest.raises(InputError, match="NaN or an infinity"):
         foreign_set(torch.full((9, 1, 8, 8), float("inf")), LABELS, given=given)
+
+
+def nested(depth: int) -> list[Any]:
+    inner: list[Any] = [PIXELS, LABELS]
+    for _ in range(depth):
+        inner = [inner]
+    return inner
+
+
+def cyclic() -> dict[str, Any]:
+    experiments: list[Any] = []
+    content = {"data": experiments}
+    experiments.append(content)
+    return content
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ([PIXELS.to_sparse(), LABELS], "no plain one of real numbers"),
+        ([PIXELS.to("meta"), LABELS], "no plain one of real numbers"),
+        ([PIXELS, LABELS.to(torch.complex64)], "no plain one of real numbers"),
+        ([torch.zeros(1).expand(10**6, 4, 16, 16), LABELS], "repeat their numbers to 4.1 GB"),
+        ({"data": [[torch.zeros(1).expand(10**6, 4, 16, 16), LABELS]]}, "repeat their numbers to 4.1 GB"),
+        (nested(40), "nested more than 32 deep"),
+        (cyclic(), "nested more than 32 deep"),
+        ([PIXELS, torch.zeros(len(PIXELS), 2, 2)], "labels must be [images] or [images, classes]"),
+        ([PIXELS, torch.tensor(1)], "labels must be [images] or [images, classes]"),
+        ([PIXELS, LABELS + 2**40], "classes must be 1 to 1000000"),
+    ],
+    ids=["sparse", "meta", "complex", "expanded", "expanded within", "nested", "cyclic", "labels of three dimensions",
+         "one label", "many classes"],
+)  # fmt: skip
+def test_tensors_that_are_not_what_they_seem_are_refused_in_a_line(
+    content: Any, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        path = saved_as(tmp_path / "images.pt", content)
+    assert run(["import", str(path), "--out", str(tmp_path / "set.safetensors"), "--mean", "0", "--std", "1"]) == 2
+    err = capsys.readouterr().err
+    assert words in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "set.safetensors").exists()
+
+
+@pytest.mark.parametrize("name", ["bomb.npz", "bomb.pt"])
+def test_what_a_packed_file_unpacks_to_is_asked_before_it_is_unpacked(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred megabytes of zeros in a hundred kilobytes, and a machine with less."""
+    path = tmp_path / name
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("images.npy", bytes(100 << 20))
+    monkeypatch.setattr("gsdd_runtime.memory.available_memory", lambda: 150 << 20)
+    check_refused(lambda: images_and_labels(path, None), "would take 0.2 GB", "import it on a larger machine")

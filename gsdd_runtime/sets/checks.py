@@ -218,9 +218,7 @@ def _count_classes(where: str, fields: Mapping[str, Any], labels: Tensor) -> int
     classes = fields.get("classes")
     if classes is None:
         names = fields.get("class_names")
-        if soft is not None:
-            return soft
-        return len(names) if names else max(1, int(labels.max()) + 1)
+        classes = soft if soft is not None else len(names) if names else max(1, int(labels.max()) + 1)
     if not is_integer(classes) or not 1 <= classes <= MAX_CLASSES:
         raise InputError(f"{where}: classes must be 1 to {MAX_CLASSES}, got {classes!r}")
     if soft is not None and soft != classes:

@@ -134,6 +134,8 @@ def foreign_set(
     height, width = pixels.shape[2:]
     labels = labels.squeeze(1) if labels.dim() == 2 and labels.shape[1] == 1 else labels
     labels = labels.half() if labels.is_floating_point() and labels.dim() == 2 else labels.long()
+    if labels.dim() not in (1, 2):
+        raise InputError(f"labels must be [images] or [images, classes], got {list(labels.shape)}")
     if labels.shape[0] != pixels.shape[0]:
         raise InputError(
             f"{counted(labels.shape[0], 'label')} for {counted(len(pixels), 'image')}: one is needed for each"

@@ -10,7 +10,23 @@ CIFAR = f"{DATASETS}/cifar.py"
 PACKED = "gsdd_runtime/datasets/packed.py"
 ARCHIVES = "test_datasets_archives.py"
 
+FOREIGN = "gsdd_runtime/sets/foreign_tensors.py"
+
 MUTATIONS = [
+    Mutation(
+        "computes with tensors that repeat a few numbers to gigabytes",
+        FOREIGN,
+        "if self._size > most:",
+        "if False:",
+        ("test_foreign_sets.py::test_tensors_that_are_not_what_they_seem_are_refused_in_a_line",),
+    ),
+    Mutation(
+        "asks for no more memory than a packed file has bytes",
+        FOREIGN,
+        "max(status.st_size, _unpacked(path))",
+        "status.st_size",
+        ("test_foreign_sets.py::test_what_a_packed_file_unpacks_to_is_asked_before_it_is_unpacked",),
+    ),
     Mutation(
         "follows a name out of an archive",
         PACKED,
