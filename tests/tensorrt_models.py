@@ -14,8 +14,10 @@ from tensorrt_host import built_host
 
 import gsdd_runtime as gsdd
 from gsdd_runtime import networks
+from gsdd_runtime.decoders.tensorrt_plugins import require_module
 from gsdd_runtime.errors import LibraryNotBuiltError
 from gsdd_runtime.export.onnx import IR_VERSION, OPSET, decoder_model
+from gsdd_runtime.export.tensorrt import RTX_CAPABILITIES
 from gsdd_runtime.splatting import contract
 from gsdd_runtime.splatting.gaussians import initial_gaussians
 
@@ -40,6 +42,17 @@ def plugin_folder() -> Path:
 def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes ``gsdd.plugin_library("tensorrt")`` find a library."""
     monkeypatch.setenv("GSDD_PLUGIN_DIR", str(plugin_folder()))
+
+
+def skip_without_engines() -> None:
+    """Skips where the library is not built, or the GPU is one that no engine can be built for here."""
+    try:
+        gsdd.plugin_library("tensorrt")
+    except LibraryNotBuiltError as error:
+        pytest.skip(str(error))
+    major, minor = torch.cuda.get_device_capability()
+    if require_module("auto")[0] == "tensorrt-rtx" and f"{major}.{minor}" not in RTX_CAPABILITIES:
+        pytest.skip(f"TensorRT-RTX has no engines for compute capability {major}.{minor}")
 
 
 def distilled(images: int = 12, count: int = 20, *, soft: bool = False) -> gsdd.DistilledSet:

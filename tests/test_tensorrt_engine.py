@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from tensorrt_models import distilled
+from tensorrt_models import distilled, skip_without_engines
 
 import gsdd_runtime as gsdd
 from gsdd_runtime.decoders.tensorrt import TensorRTDecoder
-from gsdd_runtime.decoders.tensorrt_plugins import require_module
-from gsdd_runtime.errors import InputError, LibraryNotBuiltError
-from gsdd_runtime.export.tensorrt import RTX_CAPABILITIES, export_tensorrt
+from gsdd_runtime.errors import InputError
+from gsdd_runtime.export.tensorrt import export_tensorrt
 
 pytestmark = [pytest.mark.cuda, pytest.mark.tensorrt]
 
@@ -22,13 +21,7 @@ TOLERANCES = {torch.float32: 1e-3, torch.float16: 2e-3, torch.bfloat16: 6e-3}
 
 @pytest.fixture(autouse=True)
 def _can_run() -> None:
-    try:
-        gsdd.plugin_library("tensorrt")
-    except LibraryNotBuiltError as error:
-        pytest.skip(str(error))
-    major, minor = torch.cuda.get_device_capability()
-    if require_module("auto")[0] == "tensorrt-rtx" and f"{major}.{minor}" not in RTX_CAPABILITIES:
-        pytest.skip(f"TensorRT-RTX has no engines for compute capability {major}.{minor}")
+    skip_without_engines()
 
 
 def decoder(folder: Path, source: gsdd.DistilledSet, **options: object) -> TensorRTDecoder:
