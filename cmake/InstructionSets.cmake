@@ -3,7 +3,8 @@
 function(gsdd_for_each_instruction_set target)
   # Optimising what the sanitizers add takes minutes.
   target_compile_options(${target} PRIVATE $<IF:$<BOOL:${GSDD_SANITIZE}>,-O0,-O3> -fno-math-errno -fno-trapping-math
-    -fno-exceptions -fno-rtti -Wall -Wextra)
+    -fno-exceptions -fno-rtti)
+  gsdd_warn(${target})
   if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
     # GCC's own AVX-512 headers set it off, and vectors never cross a call here.
     target_compile_options(${target} PRIVATE -Wno-maybe-uninitialized -Wno-psabi)

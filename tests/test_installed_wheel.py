@@ -13,6 +13,9 @@ import pytest
 from conftest import _NEEDS
 
 CHECKOUT = Path(__file__).parent.parent
+sys.path.insert(0, str(CHECKOUT / "release"))
+
+import symbols  # noqa: E402
 
 PROGRAM = """
 import pathlib, torch
@@ -59,6 +62,14 @@ def test_contents(wheel: Path) -> None:
         assert "gsdd_runtime/lib/libgsdd_dali.so" in names
     assert not [name for name in names if name.startswith(("tests/", "plugins/", "benchmarks/"))]
     assert wheel.stat().st_size < 12_000_000
+
+
+def test_its_libraries_load_on_every_machine_of_manylinux_2_28(wheel: Path) -> None:
+    with symbols.libraries_of(wheel) as libraries:
+        assert {library.name for library in libraries} >= {"libgsdd_torch.so"}
+        assert {library.name: symbols.problems(library) for library in libraries} == {
+            library.name: [] for library in libraries
+        }
 
 
 @pytest.mark.slow

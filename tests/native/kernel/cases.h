@@ -17,7 +17,7 @@ struct Case {
 // Gaussians such as a fit makes; their numbers are rounded to bfloat16, so that every storage type holds them.
 inline std::vector<float> ordinary(const Size& size, uint32_t seed) {
   std::mt19937 engine(seed);
-  const auto uniform = [&](double low, double high) { return low + (high - low) * (engine() / 4294967296.0); };
+  const auto uniform = [&](double low, double high) { return low + (high - low) * (double(engine()) / 4294967296.0); };
   const double spread =
       std::sqrt(double(size.native_height) * size.native_width / std::fmax(1.0, double(size.count))) / 2;
   std::vector<float> numbers;

@@ -149,7 +149,7 @@ void test_case(const Case& c) {
   std::vector<float> grad_images(expected.images.size());
   std::mt19937 engine(7);
   for (size_t k = 0; k < grad_images.size(); ++k) {
-    const float value = static_cast<float>(engine() / 2147483648.0 - 1.0);
+    const float value = static_cast<float>(static_cast<double>(engine()) / 2147483648.0 - 1.0);
     grad_images[k] = expected.flips[k] > 0 ? 0.0f : value;
   }
   differentiate(c.size, c.gaussians, grad_images, &expected);
