@@ -9,11 +9,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from gsdd_runtime.networks import winograd
+from gsdd_runtime.networks import convolved_block, norm_relu_pool, planes, winograd
 from gsdd_runtime.networks.dropout import Dropout
 from gsdd_runtime.networks.native_steps import have_native_steps
 from gsdd_runtime.networks.network import Network
-from gsdd_runtime.networks.norm_relu_pool import fits, norm_relu_pool
 
 # Bytes of the largest map of a piece, for each thread of the CPU: what its cache keeps from one layer to the next.
 CACHED_BYTES = 2 * 2**20
@@ -69,27 +68,49 @@ def classified(network: nn.Module, images: Tensor) -> Tensor:
 
 def _embed(network: Network, images: Tensor) -> Tensor:
     """``network.embed(images)``, on the CPU by faster steps of the same arithmetic where there are some."""
-    on_cpu = images.device.type == "cpu" and images.dtype == torch.float32
-    own, features = type(network).embed is Network.embed, network.features
-    layers = list(features) if own and isinstance(features, nn.Sequential) else []
-    if not (on_cpu and any(fits(layers[at : at + 3]) for at in range(len(layers))) and have_native_steps()):
+    layers = _layers(network, images)
+    if not any(norm_relu_pool.fits(layers[at : at + 3]) for at in range(len(layers))):
         return network.embed(images)
-    x, at = _channels_last(images), 0
+    without_graph = not _has_graph(network, images)
+    x, at = images, 0
     while at < len(layers):
+        if without_graph and convolved_block.takes(layers[at : at + 4], x):
+            x = convolved_block.convolved_block(layers[at : at + 4], x)
+            at += 4
+            continue
         layer, after = layers[at], layers[at + 1 : at + 4]
-        if fits(layers[at : at + 3]) and x.shape[2] % 2 == x.shape[3] % 2 == 0:
-            x = norm_relu_pool(x, cast(nn.GroupNorm, layer))
+        # An instance norm takes away the bias that comes before it.
+        before_norm = norm_relu_pool.fits(after)
+        if norm_relu_pool.fits(layers[at : at + 3]) and x.shape[2] % 2 == x.shape[3] % 2 == 0:
+            x = norm_relu_pool.norm_relu_pool(x, cast(nn.GroupNorm, layer))
             at += 3
             continue
-        # An instance norm takes away the bias that comes before it.
-        by_tiles = fits(after) and winograd.takes(layer, x)
-        x = winograd.convolved(cast(nn.Conv2d, layer), x) if by_tiles else layer(x)
+        if before_norm and planes.takes(layer, x):
+            x = planes.convolved(layer, x)
+        elif before_norm and winograd.takes(layer, x):
+            x = winograd.convolved(cast(nn.Conv2d, layer), x)
+        else:
+            x = layer(_channels_last(x) if x.dim() == 4 else x)
         at += 1
     return x.flatten(1)
 
 
+def _layers(network: Network, images: Tensor) -> list[nn.Module]:
+    """The layers that embed, where native steps may stand for some of them; else none."""
+    on_cpu = images.device.type == "cpu" and images.dtype == torch.float32
+    own, features = type(network).embed is Network.embed, network.features
+    return list(features) if on_cpu and own and isinstance(features, nn.Sequential) and have_native_steps() else []
+
+
+def _has_graph(network: Network, images: Tensor) -> bool:
+    asked = images.requires_grad or any(weight.requires_grad for weight in network.parameters())
+    return torch.is_grad_enabled() and asked
+
+
 def _pieces(network: Network, images: Tensor) -> tuple[Tensor, ...]:
     room = CACHED_BYTES * torch.get_num_threads() if images.device.type == "cpu" else DEVICE_BYTES
+    if convolved_block.fits(_layers(network, images)[:4]) and not _has_graph(network, images):
+        room *= 4  # of a map that is pooled at once only a quarter is kept
     return images.split(max(1, room // (4 * _largest_map(network, images))))
 
 

@@ -17,4 +17,4 @@ def have_native_steps() -> bool:
         load_torch_library()
     except LibraryNotBuiltError:
         return False
-    return hasattr(torch.ops.gsdd, "norm_relu_pool")
+    return hasattr(torch.ops.gsdd, "convolved_block")

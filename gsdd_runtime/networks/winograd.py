@@ -6,7 +6,7 @@ From Lavin and Gray, arXiv 1509.09308, section 4.3. A tile of 4 x 4 results come
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,16 +20,20 @@ _G = ((6, 0, 0), (-4, -4, -4), (-4, 4, -4), (1, 2, 4), (1, -2, 4), (0, 0, 24))
 _WEIGHT = torch.tensor(_G, dtype=torch.float64) / 24
 
 
-def takes(layer: nn.Module, x: Tensor) -> bool:
-    """Whether :func:`convolved` does what ``layer`` does to ``x``, and sooner."""
+def fits(layer: nn.Module) -> bool:
+    """Whether ``layer`` is a 3 x 3 convolution of so many channels that tiles are sooner done."""
     return (
         isinstance(layer, nn.Conv2d)
         and (layer.kernel_size, layer.stride, layer.padding) == ((3, 3), (1, 1), (1, 1))
         and (layer.dilation, layer.groups, layer.padding_mode) == ((1, 1), 1, "zeros")
-        and not layer.weight.requires_grad
         and min(layer.in_channels, layer.out_channels) >= LEAST_CHANNELS
-        and x.shape[2] % TILE == x.shape[3] % TILE == 0
     )
+
+
+def takes(layer: nn.Module, x: Tensor) -> bool:
+    """Whether :func:`convolved` does what ``layer`` does to ``x``, and sooner."""
+    whole = x.shape[2] % TILE == x.shape[3] % TILE == 0
+    return whole and fits(layer) and not cast(nn.Conv2d, layer).weight.requires_grad
 
 
 def convolved(layer: nn.Conv2d, x: Tensor) -> Tensor:
@@ -52,14 +56,14 @@ class _Convolved(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, layer: nn.Conv2d) -> Tensor:
         ctx.layer, ctx.version = layer, layer.weight._version
-        return _by_products(x, _transformed(layer, backward=False))
+        return _by_products(x, transformed(layer))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         if ctx.layer.weight._version != ctx.version:
             raise RuntimeError("the weights of a convolution have changed since its images were embedded")
-        return _by_products(gradients[0].contiguous(), _transformed(ctx.layer, backward=True)), None
+        return _by_products(gradients[0].contiguous(), transformed(ctx.layer, backward=True)), None
 
 
 def _by_products(x: Tensor, weights: Tensor) -> Tensor:
@@ -68,15 +72,16 @@ def _by_products(x: Tensor, weights: Tensor) -> Tensor:
     return result
 
 
-def _transformed(layer: nn.Conv2d, *, backward: bool) -> Tensor:
+def transformed(layer: nn.Conv2d, *, backward: bool = False) -> Tensor:
     """The weights as the products take them, ``[36, C, O]``; kept with the layer until its weights change.
 
     The gradient in ``x`` is a convolution, too: with the weights turned by half a circle, from ``O`` channels to ``C``.
     """
-    version, kept = layer.__dict__.get("winograd", (None, {}))
-    if version != layer.weight._version:
-        version, kept = layer.weight._version, {}
-        layer.__dict__["winograd"] = (version, kept)
+    now = layer.weight.data_ptr(), layer.weight._version
+    before, kept = layer.__dict__.get("winograd", (None, {}))
+    if before != now:
+        kept = {}
+        layer.__dict__["winograd"] = (now, kept)
     if backward not in kept:
         weight = layer.weight.detach().double()
         weight = weight.flip(2, 3).transpose(0, 1) if backward else weight

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from gsdd_runtime.datasets import RealData
 from gsdd_runtime.devices import send
+from gsdd_runtime.networks.embedding import classified
 from gsdd_runtime.sets.preparation import Preparation
 
 _BATCH = 256
@@ -70,6 +71,6 @@ class RealTest:
         for images, labels in pairs:
             prepared = self._preparation.apply(send(images, self._device).float() / 255)
             expected = send(labels, self._device)
-            right += expected[network(prepared).argmax(dim=1) == expected].bincount(minlength=self._classes)
+            right += expected[classified(network, prepared).argmax(dim=1) == expected].bincount(minlength=self._classes)
         counts = self._labels.bincount(minlength=self._classes).clamp_min(1)
         return int(right.sum()) / len(self._labels), tuple((right.cpu().double() / counts).tolist())

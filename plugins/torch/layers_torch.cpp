@@ -103,6 +103,77 @@ Tensor winograd_write(const Tensor& products, int64_t batch, int64_t height, int
   return map;
 }
 
+// Two for each thread, so that one that ends late has less to do.
+int64_t slots_of(const gsdd::ParallelFor& pool) { return pool.threads == 1 ? 1 : 2 * pool.threads; }
+
+// Of x [batch, channels, height, width], or of a map.
+template <typename Params>
+void fill_convolution(Params* params, const Tensor& x, bool is_map, int64_t filters, int64_t padding) {
+  STD_TORCH_CHECK(x.dim() == 4 && !x.is_cuda(), "gsdd: x must be of four dimensions and on the CPU");
+  params->batch = x.size(0);
+  params->channels = x.size(is_map ? 3 : 1);
+  params->height = x.size(is_map ? 1 : 2);
+  params->width = x.size(is_map ? 2 : 3);
+  params->filters = filters;
+  params->padding = padding;
+  STD_TORCH_CHECK(filters > 0 && filters % 16 == 0, "gsdd: filters must be a multiple of 16, got ", filters);
+  STD_TORCH_CHECK(padding >= 0 && padding <= 16, "gsdd: padding must be 0 to 16, got ", padding);
+  STD_TORCH_CHECK(params->channels > 0 && params->height + 2 * padding >= 3 && params->width + 2 * padding >= 3,
+                  "gsdd: x is smaller than a kernel");
+}
+
+Tensor convolved_block(const Tensor& x, const Tensor& kernel, const Tensor& weight, const Tensor& bias, double eps,
+                       int64_t padding, bool by_tiles) {
+  gsdd::layers::ConvolvedBlock params;
+  fill_convolution(&params, x, by_tiles, weight.numel(), padding);
+  STD_TORCH_CHECK(padding == 1 || !by_tiles, "gsdd: by tiles the padding must be 1, got ", padding);
+  params.by_tiles = by_tiles;
+  params.eps = static_cast<float>(eps);
+  params.x = numbers(x, x.numel(), "x");
+  params.kernel = numbers(kernel, (by_tiles ? 36 : 9) * params.channels * params.filters, "kernel");
+  params.weight = numbers(weight, params.filters, "weight");
+  params.bias = numbers(bias, params.filters, "bias");
+  const int64_t height = params.height + 2 * padding - 2, width = params.width + 2 * padding - 2;
+  Tensor pooled = made({params.batch, height / 2, width / 2, params.filters});
+  const gsdd::ParallelFor pool = torch_pool();
+  params.slots = slots_of(pool);
+  Tensor scratch = made({params.slots, gsdd::layers::scratch_of(params)});
+  params.pooled = static_cast<float*>(pooled.mutable_data_ptr());
+  params.scratch = static_cast<float*>(scratch.mutable_data_ptr());
+  raise_unless_ok(gsdd::layers::convolved_block(params, pool));
+  return pooled;
+}
+
+Tensor convolved_planes(const Tensor& x, const Tensor& kernel, int64_t padding) {
+  STD_TORCH_CHECK(kernel.dim() == 4, "gsdd: kernel must be [channels, 3, 3, filters]");
+  gsdd::layers::Planes params;
+  fill_convolution(&params, x, false, kernel.size(3), padding);
+  params.x = numbers(x, x.numel(), "x");
+  params.kernel = numbers(kernel, 9 * params.channels * params.filters, "kernel");
+  Tensor map = made({params.batch, params.height + 2 * padding - 2, params.width + 2 * padding - 2, params.filters});
+  const gsdd::ParallelFor pool = torch_pool();
+  params.slots = slots_of(pool);
+  Tensor scratch = made({params.slots, gsdd::layers::padded_of(params)});
+  params.map = static_cast<float*>(map.mutable_data_ptr());
+  params.scratch = static_cast<float*>(scratch.mutable_data_ptr());
+  raise_unless_ok(gsdd::layers::convolved_planes(params, pool));
+  return map;
+}
+
+Tensor convolved_planes_backward(const Tensor& grad_map, const Tensor& kernel, int64_t height, int64_t width,
+                                 int64_t padding) {
+  STD_TORCH_CHECK(kernel.dim() == 4 && grad_map.dim() == 4,
+                  "gsdd: the kernel and the gradient must be of four dimensions");
+  Tensor grad_x = made({grad_map.size(0), kernel.size(0), height, width});
+  gsdd::layers::PlanesGrad params;
+  fill_convolution(&params, grad_x, false, kernel.size(3), padding);
+  params.kernel = numbers(kernel, 9 * params.channels * params.filters, "kernel");
+  params.grad_map = numbers(grad_map, params.batch * gsdd::layers::made_of(params) * params.filters, "the gradient");
+  params.grad_x = static_cast<float*>(grad_x.mutable_data_ptr());
+  raise_unless_ok(gsdd::layers::convolved_planes_backward(params, torch_pool()));
+  return grad_x;
+}
+
 }  // namespace
 
 STABLE_TORCH_LIBRARY_FRAGMENT(gsdd, m) {
@@ -112,6 +183,11 @@ STABLE_TORCH_LIBRARY_FRAGMENT(gsdd, m) {
       "-> (Tensor, Tensor, Tensor)");
   m.def("winograd_read(Tensor x) -> Tensor");
   m.def("winograd_write(Tensor products, int batch, int height, int width) -> Tensor");
+  m.def(
+      "convolved_block(Tensor x, Tensor kernel, Tensor weight, Tensor bias, float eps, int padding, bool by_tiles) "
+      "-> Tensor");
+  m.def("convolved_planes(Tensor x, Tensor kernel, int padding) -> Tensor");
+  m.def("convolved_planes_backward(Tensor grad_map, Tensor kernel, int height, int width, int padding) -> Tensor");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(gsdd, CPU, m) {
@@ -119,4 +195,7 @@ STABLE_TORCH_LIBRARY_IMPL(gsdd, CPU, m) {
   m.impl("norm_relu_pool_backward", TORCH_BOX(&norm_relu_pool_backward));
   m.impl("winograd_read", TORCH_BOX(&winograd_read));
   m.impl("winograd_write", TORCH_BOX(&winograd_write));
+  m.impl("convolved_block", TORCH_BOX(&convolved_block));
+  m.impl("convolved_planes", TORCH_BOX(&convolved_planes));
+  m.impl("convolved_planes_backward", TORCH_BOX(&convolved_planes_backward));
 }

@@ -257,9 +257,30 @@ MUTATIONS = [
     Mutation(
         "keeps the first weights of a network for Winograd's products",
         WINOGRAD,
-        "if version != layer.weight._version:",
-        "if version is None:",
+        "if before != now:",
+        "if before is None:",
         ("test_embedding.py::test_winograd_gives_what_the_convolution_gives_and_follows_its_weights",),
+    ),
+    Mutation(
+        "takes Winograd's products of a weight for those of one that took its place",
+        WINOGRAD,
+        "now = layer.weight.data_ptr(), layer.weight._version",
+        "now = layer.weight._version",
+        ("test_convolved_block.py::test_a_block_follows_its_weights_wherever_they_lie",),
+    ),
+    Mutation(
+        "embeds images without a graph by layers, one after the other",
+        EMBEDDING,
+        "without_graph = not _has_graph(network, images)",
+        "without_graph = False",
+        ("test_convolved_block.py::test_a_network_without_a_graph_is_embedded_by_blocks",),
+    ),
+    Mutation(
+        "gives images with a graph the steps that have none",
+        EMBEDDING,
+        "without_graph = not _has_graph(network, images)",
+        "without_graph = True",
+        ("test_embedding.py::test_features_and_gradients_are_those_of_the_network",),
     ),
     Mutation(
         "takes the statistics of a batch from each of its pieces",

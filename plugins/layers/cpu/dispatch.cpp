@@ -71,5 +71,17 @@ Status winograd_write(const Winograd& p, const ParallelFor& parallel) {
   return spread(&Steps::winograd_write, p, p.batch * (p.height / 4) * (p.width / 4), 16 * p.channels, parallel);
 }
 
+Status convolved_block(const ConvolvedBlock& p, const ParallelFor& parallel) {
+  return spread(&Steps::convolved_block, p, p.batch == 0 ? 0 : p.slots, kLeastNumbers, parallel);
+}
+
+Status convolved_planes(const Planes& p, const ParallelFor& parallel) {
+  return spread(&Steps::convolved_planes, p, p.batch == 0 ? 0 : p.slots, kLeastNumbers, parallel);
+}
+
+Status convolved_planes_backward(const PlanesGrad& p, const ParallelFor& parallel) {
+  return spread(&Steps::convolved_planes_backward, p, p.batch, made_of(p) * p.filters, parallel);
+}
+
 }  // namespace layers
 }  // namespace gsdd

@@ -6,14 +6,15 @@
 
 namespace gsdd::cpu::GSDD_ISA {
 
-// The sum of number(place) over an even number of places, in two chains of additions.
+// The sum of number(place) over all places, in two chains of additions.
 template <int kCount, typename Number>
 GSDD_INLINE Block<kCount> sum_over(int64_t places, Number&& number) {
   Block<kCount> even, odd;
-  for (int64_t place = 0; place < places; place += 2) {
+  for (int64_t place = 0; place + 2 <= places; place += 2) {
     even = even + number(place);
     odd = odd + number(place + 1);
   }
+  if (places % 2 != 0) even = even + number(places - 1);
   return even + odd;
 }
 
@@ -35,11 +36,11 @@ GSDD_INLINE void normed(const layers::NormReluPool& p, const Access access, int6
   access.write(p.mean + image * channels + channel, mean);
   access.write(p.inverse + image * channels + channel, inverse);
   const auto bias = access.read(p.bias + channel);
-  float* pooled = p.pooled + image * places / 4 * channels + channel;
+  float* pooled = p.pooled + image * (p.height / 2) * (p.width / 2) * channels + channel;
   const auto shown = [&](const float* at) { return at_least_zero((access.read(at) - mean) * scale + bias); };
-  for (int64_t row = 0; row < p.height; row += 2) {
+  for (int64_t row = 0; row + 2 <= p.height; row += 2) {
     const float* upper = x + row * p.width * channels;
-    for (int64_t column = 0; column < p.width; column += 2, pooled += channels) {
+    for (int64_t column = 0; column + 2 <= p.width; column += 2, pooled += channels) {
       const float* left = upper + column * channels;
       const float* below = left + p.width * channels;
       access.write(pooled, 0.25f * ((shown(left) + shown(left + channels)) + (shown(below) + shown(below + channels))));

@@ -13,6 +13,11 @@ struct Steps {
   // Tiles.
   void (*winograd_read)(const layers::Winograd& params, int64_t begin, int64_t end);
   void (*winograd_write)(const layers::Winograd& params, int64_t begin, int64_t end);
+  // Slots.
+  void (*convolved_block)(const layers::ConvolvedBlock& params, int64_t begin, int64_t end);
+  void (*convolved_planes)(const layers::Planes& params, int64_t begin, int64_t end);
+  // Images.
+  void (*convolved_planes_backward)(const layers::PlanesGrad& params, int64_t begin, int64_t end);
 };
 
 namespace baseline {

@@ -35,7 +35,8 @@ struct TilePlace {
   int64_t image, row, column;
 };
 GSDD_INLINE TilePlace place_of(const layers::Winograd& p, int64_t tile) {
-  const int64_t across = p.width / kTile, in_image = p.height / kTile * across, within = tile % in_image;
+  const int64_t across = (p.width + kTile - 1) / kTile, in_image = (p.height + kTile - 1) / kTile * across,
+                within = tile % in_image;
   return {tile / in_image, within / across * kTile, within % across * kTile};
 }
 
@@ -69,8 +70,9 @@ GSDD_INLINE void tile_write(const layers::Winograd& p, const Access access, int6
   for (int i = 0; i < kRead; ++i) write_four(m + i, kRead);
   float* map = p.to + ((at.image * p.height + at.row) * p.width + at.column) * p.channels + channel;
   for (int down = 0; down < kTile; ++down) {
+    if (at.row + down >= p.height) break;
     write_four(m + kRead * down, 1);
-    for (int right = 0; right < kTile; ++right) {
+    for (int right = 0; right < kTile && at.column + right < p.width; ++right) {
       access.write(map + (down * p.width + right) * p.channels, {{m[kRead * down + right]}});
     }
   }
