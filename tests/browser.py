@@ -31,6 +31,10 @@ def _program() -> str | None:
     return named or next(filter(None, map(shutil.which, NAMES)), None)
 
 
+class NoAnswerError(AssertionError):
+    """The browser refused a command: where a page is just left or entered, there is nothing to ask."""
+
+
 class Browser:
     """A browser with one page. Use it as a context.
 
@@ -94,7 +98,8 @@ class Browser:
         while True:
             answer = self._next()
             if answer.get("id") == self._count:
-                assert "error" not in answer, f"{method}: {answer['error']}"
+                if "error" in answer:
+                    raise NoAnswerError(f"{method}: {answer['error']}")
                 return answer["result"]
 
     def _next(self) -> dict[str, Any]:
@@ -127,9 +132,15 @@ class Browser:
     def wait(self, condition: str) -> None:
         """Until a JavaScript expression is true."""
         end = time.monotonic() + SECONDS
-        while not self.run(f"Boolean({condition})"):
+        while not self._holds(condition):
             assert time.monotonic() < end, f"not within {SECONDS} seconds: {condition}; {self.problems}"
             time.sleep(0.02)
+
+    def _holds(self, condition: str) -> bool:
+        try:
+            return bool(self.run(f"Boolean({condition})"))
+        except NoAnswerError:
+            return False
 
     def open(self, address: str) -> None:
         """Goes to an address, and waits until the page of ours there is ready."""
@@ -156,5 +167,6 @@ class Browser:
         self.send("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
 
     def picture(self, path: Path) -> None:
-        """What is seen now, as a PNG."""
+        """What is seen once all that the page has drawn is on the screen, as a PNG."""
+        self.run("new Promise((seen) => requestAnimationFrame(() => requestAnimationFrame(seen)))")
         path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot")["data"]))

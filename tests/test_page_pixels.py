@@ -16,6 +16,7 @@ import torch
 from awkward import CASES
 from browser import Browser
 from oracle import oracle
+from PIL import Image
 from set_files import some_set
 
 from gsdd_runtime import DistilledSet, reference
@@ -222,6 +223,61 @@ def test_outlines_and_two_sets_are_seen(browser: Browser, page: Path) -> None:
     })()""")
     assert differing[0] > 500
     assert differing[1:] == [2, True]
+
+
+# Width, height, device pixels for each, and whether it is a phone.
+SCREENS = {"desktop": (1280, 800, 1, False), "phone": (390, 844, 2, True)}
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("screen", SCREENS)
+def test_a_first_visit_sees_what_it_is_and_an_image_of_each_class(
+    browser: Browser, page: Path, screen: str, dark: bool, tmp_path: Path
+) -> None:
+    width, height, ratio, phone = SCREENS[screen]
+    try:
+        browser.size(width, height, ratio=ratio, phone=phone, dark=dark)
+        browser.open(page.as_uri())
+        first = "[...document.querySelector('.strip').querySelectorAll('canvas')]"
+        browser.wait(f"{first}.every((canvas) => canvas.dataset.painted)")
+        browser.picture(tmp_path / "screen.png")
+        boxes = browser.run(f"""[document.getElementById("title"), document.querySelector(".lead"), ...{first}]
+            .map((one) => one.getBoundingClientRect()).map((box) => [box.left, box.top, box.right, box.bottom])""")
+        drawn = browser.run(f"""{first}.map((c) =>
+            [c.width, c.height, [...c.getContext("2d").getImageData(0, 0, c.width, c.height).data]])""")
+        assert browser.run("document.documentElement.scrollWidth") <= width
+    finally:
+        browser.size(700, 600)
+    seen = np.asarray(Image.open(tmp_path / "screen.png").convert("RGB")).astype(int)
+    assert seen.shape[:2] == (ratio * height, ratio * width)
+    assert all(0 <= left < right <= width and 0 <= top < bottom <= height for left, top, right, bottom in boxes)
+    # Title and words are there to read: dark on light, or light on dark.
+    for left, top, right, bottom in boxes[:2]:
+        words = seen[round(ratio * top) : round(ratio * bottom), round(ratio * left) : round(ratio * right)]
+        assert np.ptp(words) > 180
+        assert (np.median(words) < 60) == dark
+    assert len(drawn) == 3
+    for (left, top, _, _), (columns, rows, data) in zip(boxes[2:], drawn, strict=True):
+        there = seen[round(ratio * top) :, round(ratio * left) :][:rows, :columns]
+        # Within the rounded corners; a place between two pixels is one of them.
+        difference = np.abs(there - np.array(data).reshape(rows, columns, 4)[..., :3])[8:-8, 8:-8]
+        assert np.median(difference) <= 2
+
+
+def test_one_set_alone_is_not_offered_another(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    write_page(path, page_document([Shown("one", fitted())]))
+    browser.open(path.as_uri())
+    browser.run("document.querySelector('#gallery .thumbnail').click()")
+    told = "[viewer.find('beside'), document.getElementById('two')].map((one) => one.checkVisibility())"
+    assert browser.run(told) == [False, False]
+    assert browser.run("[...document.querySelectorAll('#gallery .row > .quiet')].length") == 0
+    both = Shown("other", fitted())
+    write_page(path, page_document([Shown("one", fitted()), both]))
+    browser.open(path.as_uri())
+    browser.run("document.querySelector('#gallery .thumbnail').click()")
+    assert browser.run(told) == [True, True]
+    assert browser.run("[...document.querySelectorAll('#gallery .row > .quiet')].length") == 6
 
 
 def test_nothing_is_wider_than_a_phone(browser: Browser, page: Path) -> None:

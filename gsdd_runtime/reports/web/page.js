@@ -132,7 +132,7 @@ function galleryOf(galleries, classNames) {
   return shown.map((label) => {
     const name = classNames[label] ?? `class ${label}`;
     const rows = galleries.map((gallery, number) => element("div", { className: "row" },
-      element("p", { className: "quiet" }, gallery.name),
+      ...(galleries.length > 1 ? [element("p", { className: "quiet" }, gallery.name)] : []),
       element("div", { className: "images" },
         ...gallery.ofClass(label).map((position) => thumbnail(gallery, number, position, name))),
     ));
@@ -183,6 +183,7 @@ async function show(content) {
   choice.value = labels.map(String).includes(chosen) ? chosen : "";
   document.getElementById("left-out").textContent = page.galleries.map((each) => each.left_out).filter(Boolean).join(" ");
   document.getElementById("images").hidden = page.galleries.length === 0;
+  document.getElementById("two").hidden = page.galleries.length < 2;
   fillStrips(content.sets);
   fillGallery();
   viewer.setGalleries(page.galleries, page.classNames);

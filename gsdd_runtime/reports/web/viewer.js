@@ -25,6 +25,7 @@ class Viewer {
       ...galleries.map(({ name }, k) => element("option", { value: String(k) }, name)),
     );
     this.find("beside").value = chosen in galleries ? chosen : "";
+    this.find("beside").parentElement.hidden = galleries.length < 2;
     if (galleries.length === 0) this.dialog.close();
     if (this.dialog.open) this.show(Math.min(this.gallery, galleries.length - 1), this.position);
   }
