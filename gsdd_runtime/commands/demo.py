@@ -10,16 +10,15 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 from rich.table import Table
 
-from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.commands import outputs
 from gsdd_runtime.commands.exits import exit_code
 from gsdd_runtime.commands.progress_lines import progress_bar
@@ -31,9 +30,9 @@ from gsdd_runtime.errors import InputError
 from gsdd_runtime.evaluation.accuracy import EvaluationResult, evaluate
 from gsdd_runtime.evaluation.baselines import random_real_set
 from gsdd_runtime.evaluation.result import stored_measurement
+from gsdd_runtime.reports.comparison import draw_comparison
 from gsdd_runtime.reports.zoom import draw_zoom
 from gsdd_runtime.sets.distilled_set import DistilledSet
-from gsdd_runtime.sets.pictures import class_name, grid
 from gsdd_runtime.wording import counted, percent
 
 if TYPE_CHECKING:
@@ -78,13 +77,6 @@ class Row:
     seconds: float
     result: EvaluationResult
 
-    @property
-    def bytes_per_class(self) -> int:
-        """Of its images as the module counts them."""
-        one = self.distilled
-        size = one.image_nbytes if one.method != "random-real" or one.pixels is None else one.pixels.numel()
-        return size // one.classes
-
 
 def main() -> int:
     """Runs the demo and returns its exit code; ``--out`` names the folder of its files."""
@@ -114,10 +106,7 @@ def run(out: Path, seed: int, overwrite: bool = False) -> None:
         rows = {name: _distilled(name, data, out, seed, progress) for name in DISTILLED}
         rows["random-real"] = _random_real(data, out, seed, progress)
     difference = export_and_compare(rows["gaussians"].distilled, out / "decoder.onnx")
-    draw_comparison([rows[name] for name in ("pixels", "gaussians", "coded")], out / "distilled.png")
-    draw_zoom(
-        [(_caption(rows[name]), rows[name].distilled) for name in ("pixels", "gaussians")], ZOOMED, out / "zoom.png"
-    )
+    draw_pictures({name: row.distilled for name, row in rows.items()}, out)
     console.print(_table(list(rows.values())))
     console.print(
         f"decoder.onnx in stock onnxruntime: within {difference:.0e} of the float64 reference, "
@@ -171,6 +160,14 @@ def _evaluated(
     return Row(NAMES[name], distilled, seconds, result)
 
 
+def bytes_per_class(distilled: DistilledSet) -> int:
+    """Of the images of a set of the demo, as the module counts them."""
+    size = distilled.image_nbytes
+    if distilled.method == "random-real" and distilled.pixels is not None:
+        size = distilled.pixels.numel()
+    return size // distilled.classes
+
+
 def _prefixed(name: str, progress: Reporter) -> Reporter:
     return lambda report: progress(replace(report, phase=f"{name}: {report.phase}"))
 
@@ -191,34 +188,14 @@ def export_and_compare(distilled: DistilledSet, path: Path) -> float:
     return (images.double() - exact).abs().max().item()
 
 
-def draw_comparison(rows: list[Row], path: Path) -> None:
-    """One picture of all sets, side by side at their native size, each line a class."""
-    names = [class_name(rows[0].distilled, label) for label in range(rows[0].distilled.classes)]
-    pictures = [
-        grid(row.distilled.decode(), len(row.distilled) // row.distilled.classes, names if row is rows[0] else None, 1)
-        for row in rows
-    ]
-    captions = list(map(_caption, rows))
-    font = ImageFont.load_default(14)
-    heading, margin, gap = 28, 6, 24
-    widths = [
-        max(picture.width, int(font.getlength(caption)) + 2 * margin)
-        for picture, caption in zip(pictures, captions, strict=True)
-    ]
-    height = heading + max(picture.height for picture in pictures)
-    page = Image.new("RGB", (sum(widths) + gap * (len(rows) - 1), height), "white")
-    draw = ImageDraw.Draw(page)
-    left_edge = 0
-    for picture, caption, width in zip(pictures, captions, widths, strict=True):
-        draw.text((left_edge + margin, margin), caption, fill="black", font=font)
-        page.paste(picture.convert("RGB"), (left_edge, heading))
-        left_edge += width + gap
-    with atomic_path(path) as temporary:
-        page.save(temporary, format="PNG", optimize=True)
-
-
-def _caption(row: Row) -> str:
-    return f"{row.name}: {row.bytes_per_class} bytes a class"
+def draw_pictures(sets: Mapping[str, DistilledSet], out: Path) -> None:
+    """``distilled.png`` and ``zoom.png`` of the demo's sets, by their names, into the folder ``out``."""
+    captioned = {
+        name: (f"{NAMES[name]}: {bytes_per_class(distilled)} bytes a class", distilled)
+        for name, distilled in sets.items()
+    }
+    draw_comparison([captioned[name] for name in ("pixels", "gaussians", "coded")], out / "distilled.png")
+    draw_zoom([captioned[name] for name in ("pixels", "gaussians")], ZOOMED, out / "zoom.png")
 
 
 def _table(rows: list[Row]) -> Table:
@@ -237,7 +214,7 @@ def _table(rows: list[Row]) -> Table:
         table.add_row(
             row.name,
             str(len(row.distilled) // row.distilled.classes),
-            str(row.bytes_per_class),
+            str(bytes_per_class(row.distilled)),
             percent(row.result.last_epoch_mean, row.result.last_epoch_std, repeats, digits=1),
             percent(row.result.best_epoch_mean, row.result.best_epoch_std, repeats, digits=1),
             f"{row.seconds:.0f} s",
