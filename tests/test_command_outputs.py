@@ -64,7 +64,10 @@ WRITES: dict[str, list[Writing]] = {
     "whiten": [Writing("--out", "{set}", outputs.SET)],
     "select": [Writing("--out", "{set} --classes 0", outputs.SET, True)],
     "merge": [Writing("--out", "{set} {set}.missing", outputs.SET)],
-    "relabel": [Writing("--out", "{set} --teacher {set}.model", outputs.SET)],
+    "relabel": [
+        Writing("--out", "{set} --teacher {set}.model", outputs.SET),
+        Writing("--out", "{set} --teacher {set}.model --views 2", outputs.VIEWS),
+    ],
     "export": [
         Writing("--onnx", "{set}", outputs.ONNX, True),
         Writing("--onnx-train-step", "{set}", outputs.ONNX),

@@ -221,6 +221,7 @@ SET = Kind("a distilled set", (".safetensors",))
 DISTILLED = Kind("a distilled set", (".safetensors",), beside=lambda path: (log_path(path),))
 JUDGED = Kind("a distilled set", (".safetensors",), beside=lambda path: (log_path(path), best_path(path)))
 MODEL = Kind("a trained network", (".safetensors",))
+VIEWS = Kind("labels of views", (".safetensors",))
 UNFINISHED = Kind("an unfinished run", (".checkpoint",))
 ONNX = Kind("an ONNX model", (".onnx",), _is_onnx)
 TORCHSCRIPT = Kind(

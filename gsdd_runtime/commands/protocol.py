@@ -75,8 +75,9 @@ TeacherOption = Annotated[
     Path | None,
     typer.Option(
         "--teacher",
-        metavar="MODEL|DIR",
-        help="A network, or experts, that label every batch as it is augmented; module:Class@MODEL of your own.",
+        metavar="MODEL|DIR|VIEWS",
+        help="A network, or experts, that label every batch as it is augmented; module:Class@MODEL of your own. "
+        "Or what relabel --views wrote: its views and labels, by its recipe.",
     ),
 ]
 PerClassOption = Annotated[bool, typer.Option("--per-class", help="Print the accuracy of each class too.")]
@@ -277,13 +278,13 @@ def parse_epochs(text: str | None) -> tuple[int, ...]:
 
 def training_of(request: Mapping[str, Any], sets: Mapping[str, DistilledSet | None]) -> dict[str, Any]:
     """What :func:`gsdd_runtime.evaluation.accuracy.evaluate` takes, of the protocol of a document."""
-    from gsdd_runtime.experts.teaching import load_teacher
+    from gsdd_runtime.experts.teaching import load_labels
     from gsdd_runtime.training.recipe import AS_RECIPE
 
     teacher = None
     first = next(iter(sets.values()))
     if request["teacher"] is not None:
-        teacher = load_teacher(Path(request["teacher"]), None if first is None else first.preparation)
+        teacher = load_labels(Path(request["teacher"]), None if first is None else first.preparation)
     names = ("recipe", "epochs", "learning_rate", "batch_size", "repeats", "seed", "tests", "device")
     return {
         **{name: request[name] for name in names},

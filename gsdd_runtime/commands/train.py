@@ -51,12 +51,13 @@ def command(
 ) -> None:
     """Train a network on a distilled set and write its weights; with --dataset, test it on real images too."""
     from gsdd_runtime.evaluation.accuracy import with_statistics
-    from gsdd_runtime.experts.teaching import load_teacher, teacher_path
+    from gsdd_runtime.experts.teaching import load_labels, teacher_path
     from gsdd_runtime.networks import chosen
     from gsdd_runtime.networks.model_file import check_saving, save_model
     from gsdd_runtime.sets.distilled_set import DistilledSet
     from gsdd_runtime.training.recipe import recipe_for
     from gsdd_runtime.training.trainer import fit_to_set, train
+    from gsdd_runtime.training.view_labels import as_labelled
 
     place = outputs.Output("--out", out, outputs.MODEL)
     taught_by = None if teacher is None else teacher_path(teacher)
@@ -67,6 +68,8 @@ def command(
         if tested is not None:
             distilled = with_statistics(distilled, tested)
         network = chosen(network, (distilled.height, distilled.width))
+        known = None if teacher is None else load_labels(teacher, distilled.preparation)
+        recipe, epochs = as_labelled(known, recipe, epochs)
         by = recipe_for(recipe, distilled, network=network, epochs=epochs, learning_rate=learning_rate)
         facts = {"recipe": by.name, "epochs": by.recipe.epochs, "learning_rate": by.recipe.learning_rate, "seed": seed}
         about: dict[str, Any] = {
@@ -75,7 +78,6 @@ def command(
             "training": {**facts, "set": _name(path), **({} if taught_by is None else {"teacher": _name(taught_by)})},
         }
         check_saving(out, **about)
-        known = None if teacher is None else load_teacher(teacher, distilled.preparation)
         model = train(
             distilled, network=network, recipe=recipe, epochs=epochs, learning_rate=learning_rate, teacher=known,
             seed=seed, device=device, progress=progress,

@@ -38,13 +38,13 @@ def command(
     from gsdd_runtime import networks
     from gsdd_runtime.evaluation.report import accuracy_text
     from gsdd_runtime.evaluation.verification import verify_accuracy
-    from gsdd_runtime.experts.teaching import load_teacher
+    from gsdd_runtime.experts.teaching import load_labels
     from gsdd_runtime.sets.distilled_set import DistilledSet
 
     one = DistilledSet.load(path)
     if network is not None:
         networks.chosen(network, (one.height, one.width))
-    known = None if teacher is None else load_teacher(Path(teacher), one.preparation)
+    known = None if teacher is None else load_labels(Path(teacher), one.preparation)
     with progress_bar() as progress:
         found = verify_accuracy(
             one, lambda size: load_data(data, size, progress), within=None if within is None else within / 100,

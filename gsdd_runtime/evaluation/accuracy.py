@@ -29,6 +29,7 @@ from gsdd_runtime.training.real_images import RealExamples, RealTest
 from gsdd_runtime.training.recipe import AS_RECIPE, ChosenRecipe, Recipe, choose_recipe, recipe_for
 from gsdd_runtime.training.teacher import Teacher, check_classes
 from gsdd_runtime.training.trainer import Batches, Examples, is_reported, train_network
+from gsdd_runtime.training.view_labels import ViewLabels, as_labelled
 from gsdd_runtime.versions import VERSION
 from gsdd_runtime.wording import counted
 
@@ -55,7 +56,7 @@ def evaluate(
     size: Size | None = None,
     tests: int = 1,
     accuracy_at: Sequence[int] = (),
-    teacher: Teacher | None = None,
+    teacher: Teacher | ViewLabels | None = None,
     progress: Reporter = silent,
 ) -> EvaluationResult:
     """Trains fresh networks on a distilled set and tests each on the real test images.
@@ -77,7 +78,9 @@ def evaluate(
         tests: of each network, evenly over the epochs; the last is at the end. The best epoch is told where there are
             more than that one.
         accuracy_at: epochs after which to test besides.
-        teacher: that labels every batch as it is augmented, in place of the set's labels.
+        teacher: that labels every batch as it is augmented, in place of the set's labels; or what one said of views,
+            which every network then sees, by the recipe and for the epochs that they are of unless others are given.
+            Their bytes count as the set's.
         progress: told of every part of the training, a phase for each network. Small networks train side by
             side, in several threads; it is called from one of them at a time.
 
@@ -89,17 +92,20 @@ def evaluate(
     check_real_data(data)
     shape = (distilled_set.height, distilled_set.width) if size is None else size
     network = networks.chosen(network, shape)
+    recipe, epochs = as_labelled(teacher, recipe, epochs)
     chosen = recipe_for(
         recipe, distilled_set, network=network, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
         momentum=momentum, weight_decay=weight_decay, augment=augment,
     )  # fmt: skip
     check_fit(distilled_set, data, shape)
     distilled_set = with_statistics(distilled_set, data)
+    if isinstance(teacher, ViewLabels):
+        teacher.check(distilled_set, chosen.recipe, shape)
     where = resolve_device(device)
     return _evaluated(
-        Examples(distilled_set, where, shape), distilled_set.preparation, _facts_of_set(distilled_set), data, where,
-        chosen=chosen, network=network, size=shape, repeats=repeats, seed=seed, tests=tests, accuracy_at=accuracy_at,
-        teacher=teacher, progress=progress,
+        Examples(distilled_set, where, shape), distilled_set.preparation, _facts_of_set(distilled_set, teacher), data,
+        where, chosen=chosen, network=network, size=shape, repeats=repeats, seed=seed, tests=tests,
+        accuracy_at=accuracy_at, teacher=teacher, progress=progress,
     )  # fmt: skip
 
 
@@ -113,7 +119,7 @@ def evaluate_whole(
     device: str = "auto",
     tests: int = 1,
     accuracy_at: Sequence[int] = (),
-    teacher: Teacher | None = None,
+    teacher: Teacher | ViewLabels | None = None,
     progress: Reporter = silent,
     **changes: Any,
 ) -> EvaluationResult:
@@ -130,6 +136,8 @@ def evaluate_whole(
     size = data.height, data.width
     if len(data.test_labels) == 0:
         raise InputError(f"{data.name} has no test images: there is nothing to test on")
+    if isinstance(teacher, ViewLabels):
+        raise InputError(f"{teacher.name} holds labels of a set's views, not of real images: give a teacher itself")
     network = networks.chosen(network, size)
     images = len(data.train_labels)
     chosen = choose_recipe(recipe, images=images, classes=data.classes, network=network, **changes)
@@ -160,7 +168,7 @@ def _evaluated(
     seed: int,
     tests: int,
     accuracy_at: Sequence[int],
-    teacher: Teacher | None,
+    teacher: Teacher | ViewLabels | None,
     progress: Reporter,
 ) -> EvaluationResult:
     """Trains networks on ``examples``, which ``preparation`` prepared and ``facts`` tell of, and tests them."""
@@ -171,7 +179,8 @@ def _evaluated(
     test = RealTest(preparation, data, where)
     if teacher is not None:
         check_classes(teacher, data.classes, data.class_names)
-        teacher = teacher.for_training(preparation, size).to(where)
+        if isinstance(teacher, Teacher):
+            teacher = teacher.for_training(preparation, size).to(where)
     lock = threading.Lock()
     together, jobs = ranks.joined(), []
     for index in (own := together.own(repeats)):
@@ -254,7 +263,7 @@ def _repeat(
     test: RealTest,
     tested: tuple[int, ...],
     tell: Callable[[int, Tensor], None],
-    teacher: Teacher | None,
+    teacher: Teacher | ViewLabels | None,
     stop: Stop,
 ) -> Repeat:
     accuracies: list[float] = []
@@ -274,12 +283,13 @@ def _repeat(
     return Repeat(tested, tuple(accuracies), float(losses[-1]), per_class)
 
 
-def _facts_of_set(distilled_set: DistilledSet) -> dict[str, Any]:
+def _facts_of_set(distilled_set: DistilledSet, teacher: Teacher | ViewLabels | None) -> dict[str, Any]:
+    nbytes = distilled_set.nbytes + (teacher.nbytes if isinstance(teacher, ViewLabels) else 0)
     return {
         "images": len(distilled_set),
         "representation": distilled_set.representation,
-        "bytes": distilled_set.nbytes,
-        "bits_per_class": 8 * distilled_set.nbytes / distilled_set.classes,
+        "bytes": nbytes,
+        "bits_per_class": 8 * nbytes / distilled_set.classes,
         "method": distilled_set.method,
         "ipc": distilled_set.ipc,
         "gpc": distilled_set.gpc,

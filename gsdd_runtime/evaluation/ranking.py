@@ -21,6 +21,7 @@ from gsdd_runtime.evaluation.result import EvaluationResult, figures
 from gsdd_runtime.progress import Reporter, silent
 from gsdd_runtime.sets.distilled_set import DistilledSet, check_distilled_set
 from gsdd_runtime.training.teacher import Teacher
+from gsdd_runtime.training.view_labels import ViewLabels
 
 DEFAULT_WEIGHT = 0.5
 # What random images are as many as the set's, or as large.
@@ -71,7 +72,7 @@ def rank(
     whole: float | None = None,
     weight: float = DEFAULT_WEIGHT,
     equal: str = "images",
-    teacher: Teacher | None = None,
+    teacher: Teacher | ViewLabels | None = None,
     progress: Reporter = silent,
     **training: Any,
 ) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from gsdd_runtime.networks.outside import is_bound
 from gsdd_runtime.progress import Reporter, silent
 from gsdd_runtime.sets.distilled_set import DistilledSet, check_distilled_set
 from gsdd_runtime.training.teacher import Teacher
+from gsdd_runtime.training.view_labels import ViewLabels
 
 # Shares that two measurements may differ by at least: networks differ, and so do machines.
 LEAST_TOLERANCE = 0.005
@@ -25,7 +26,7 @@ def verify_accuracy(
     *,
     within: float | None = None,
     network: str | None = None,
-    teacher: Teacher | None = None,
+    teacher: Teacher | ViewLabels | None = None,
     device: str = "auto",
     progress: Reporter = silent,
 ) -> list[dict[str, Any]]:
@@ -60,7 +61,7 @@ def verify_accuracy(
     ]
 
 
-def _check(stated: Mapping[str, Any], network: str | None, teacher: Teacher | None) -> None:
+def _check(stated: Mapping[str, Any], network: str | None, teacher: Teacher | ViewLabels | None) -> None:
     missing = next(
         (name for name in (*_CHANGES, "recipe", "size", "networks", "seed", "data") if name not in stated), ""
     )
@@ -81,7 +82,7 @@ def _verified(
     stated: Mapping[str, Any],
     data_at: Callable[[Size | None], RealData],
     within: float | None,
-    teacher: Teacher | None,
+    teacher: Teacher | ViewLabels | None,
     device: str,
     progress: Reporter,
 ) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.networks import Size
 from gsdd_runtime.sets.preparation import Preparation
+from gsdd_runtime.training.view_labels import ViewLabels
 from gsdd_runtime.wording import counted
 
 
@@ -23,6 +24,10 @@ class Teacher:
         preparation: of their input, from images in pixel units; it knows the shape of the images.
         classes: of their answers.
         class_names: or None where nothing tells them.
+        network: name of their kind, as ``networks.build`` takes it; or None.
+
+    Attributes:
+        members: the networks, in evaluation mode; gradients of their weights are not asked for.
     """
 
     def __init__(
@@ -32,17 +37,19 @@ class Teacher:
         preparation: Preparation,
         classes: int,
         class_names: tuple[str, ...] | None,
+        *,
+        network: str | None = None,
     ) -> None:
-        self.name = name
+        self.name, self.network = name, network
         self.classes, self.class_names = classes, class_names
         self.preparation = preparation
-        self._members = [member.eval().requires_grad_(False) for member in members]
+        self.members = [member.eval().requires_grad_(False) for member in members]
         # Makes pixel units of the images that come in, where those are prepared, and not by ``preparation``.
         self._undo: Callable[[Tensor], Tensor] | None = None
         self._prepared = False
 
     def __len__(self) -> int:
-        return len(self._members)
+        return len(self.members)
 
     @property
     def size(self) -> Size:
@@ -52,7 +59,7 @@ class Teacher:
     def to(self, device: torch.device) -> Teacher:
         """With its networks on ``device``."""
         result = copy.copy(self)
-        result._members = [member.to(device) for member in self._members]
+        result.members = [member.to(device) for member in self.members]
         result.preparation = self.preparation.to(device)
         return result
 
@@ -73,6 +80,12 @@ class Teacher:
         result._undo = None if result._prepared else given.inverse()
         return result
 
+    def taken(self, images: Tensor) -> Tensor:
+        """What its networks take of ``images``, which come as :meth:`labels` says; differentiable."""
+        if self._undo is not None:
+            images = self._undo(images)
+        return images if self._prepared else self.preparation.apply(images)
+
     @torch.no_grad()
     def labels(self, images: Tensor, temperature: float = 1.0) -> Tensor:
         """Shares of the classes, float32 ``[B, classes]`` that sum to 1: softmax at a temperature, averaged.
@@ -81,15 +94,12 @@ class Teacher:
             images: float32 ``[B, C, H, W]`` in pixel units, or as :meth:`for_training` was told.
             temperature: that logits are divided by.
         """
-        if self._undo is not None:
-            images = self._undo(images)
-        if not self._prepared:
-            images = self.preparation.apply(images)
-        shares = [(member(images) / temperature).softmax(dim=1) for member in self._members]
+        images = self.taken(images)
+        shares = [(member(images) / temperature).softmax(dim=1) for member in self.members]
         return torch.stack(shares).mean(dim=0)
 
 
-def check_classes(teacher: Teacher, classes: int, class_names: tuple[str, ...] | None) -> None:
+def check_classes(teacher: Teacher | ViewLabels, classes: int, class_names: tuple[str, ...] | None) -> None:
     """Raises InputError unless the teacher knows those classes, in that order."""
     if teacher.classes != classes:
         raise InputError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
@@ -22,6 +22,7 @@ from gsdd_runtime.training.augmentation import dsa, dsa_several
 from gsdd_runtime.training.mixing import Mix, cropped, cutmix
 from gsdd_runtime.training.recipe import AS_RECIPE, CUTMIX, DSA_CUTMIX, Recipe, recipe_for
 from gsdd_runtime.training.teacher import Teacher, check_classes
+from gsdd_runtime.training.view_labels import ViewLabels, as_labelled
 
 # Decoded images up to this many bytes are kept; beyond, each batch is decoded when it comes.
 KEPT_BYTES = 1 << 30
@@ -29,6 +30,8 @@ KEPT_BYTES = 1 << 30
 REPORTS = 200
 # Images that a trained network is shown at once.
 FIT_BATCH = 256
+# Labels of a batch by its images and their indices.
+LabelsOf = Callable[[Tensor, Tensor], Tensor]
 
 
 class Batches(Protocol):
@@ -90,7 +93,7 @@ def train(
     momentum: float | None = None,
     weight_decay: float | None = None,
     augment: str | None = AS_RECIPE,
-    teacher: Teacher | None = None,
+    teacher: Teacher | ViewLabels | None = None,
     progress: Reporter = silent,
 ) -> Network:
     """A network trained on a distilled set, in evaluation mode, on the device.
@@ -102,7 +105,8 @@ def train(
         recipe: its name, see :func:`gsdd_runtime.training.recipe.choose_recipe`.
         epochs, batch_size, learning_rate, momentum, weight_decay, augment: as the recipe has them, unless given; see
             :class:`Recipe`.
-        teacher: that labels every batch as it is augmented, in place of the set's labels.
+        teacher: that labels every batch as it is augmented, in place of the set's labels; or what one said of views,
+            which the training then sees, by the recipe and for the epochs that they are of unless others are given.
         seed: fixes the result on a device and a number of threads.
         device: ``auto``, ``cpu`` or ``cuda``.
         size: height and width that the images are decoded at; the set's own if None.
@@ -114,6 +118,7 @@ def train(
     check_distilled_set(distilled_set)
     shape = (distilled_set.height, distilled_set.width) if size is None else size
     name = networks.chosen(network, shape)
+    recipe, epochs = as_labelled(teacher, recipe, epochs)
     chosen = recipe_for(
         recipe, distilled_set, network=name, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
         momentum=momentum, weight_decay=weight_decay, augment=augment,
@@ -130,7 +135,10 @@ def train(
 
     if teacher is not None:
         check_classes(teacher, distilled_set.classes, distilled_set.class_names)
-        teacher = teacher.for_training(distilled_set.preparation, shape).to(where)
+        if isinstance(teacher, ViewLabels):
+            teacher.check(distilled_set, chosen, shape)
+        else:
+            teacher = teacher.for_training(distilled_set.preparation, shape).to(where)
     train_network(fresh, examples, chosen, derived_generator(seed, "training"), report, teacher)
     return fresh.eval()
 
@@ -164,7 +172,7 @@ def train_network(
     recipe: Recipe,
     generator: torch.Generator,
     after_epoch: Callable[[int, Tensor], None],
-    teacher: Teacher | None = None,
+    teacher: Teacher | ViewLabels | None = None,
 ) -> None:
     """Trains ``network`` in place.
 
@@ -174,7 +182,8 @@ def train_network(
         recipe: how.
         generator: on the CPU; orders the examples and draws the augmentation.
         after_epoch: called with the epoch, from 1, and the loss of its last batch, a tensor of no dimension.
-        teacher: that labels every batch as it is augmented; on the device.
+        teacher: that labels every batch as it is augmented; on the device. What one said of views takes the generator's
+            place too.
     """
     rate = recipe.rate(1)
     optimiser = recipe.optimiser(network, rate)
@@ -185,7 +194,8 @@ def train_network(
                 rate = recipe.rate(epoch)
                 for group in optimiser.param_groups:
                     group["lr"] = rate
-            loss = train_epoch(network, examples, recipe, optimiser, generator, teacher)
+            drawn = teacher.generator(epoch) if isinstance(teacher, ViewLabels) else generator
+            loss = train_epoch(network, examples, recipe, optimiser, drawn, _labels_by(teacher, recipe, epoch))
             if recipe.fresh_optimiser_after(epoch):
                 optimiser = recipe.optimiser(network, rate)
             after_epoch(epoch, loss)
@@ -204,23 +214,22 @@ def train_epoch(
     recipe: Recipe,
     optimiser: torch.optim.Optimizer,
     generator: torch.Generator,
-    teacher: Teacher | None = None,
+    labels_of: LabelsOf | None = None,
 ) -> Tensor:
     """Trains ``network`` in place for one pass over ``examples``; the loss of its last batch, of no dimension.
 
-    ``generator``, on the CPU, orders the examples and draws the augmentation.
+    ``generator``, on the CPU, orders the examples and draws the augmentation. ``labels_of`` gives a batch other labels,
+    float32 ``[B, classes]``, by its images as they were changed, and their indices.
     """
     # Small networks train in three quarters of the time.
     keep_freed_memory()
     loss = torch.zeros(())
-    for indices in torch.randperm(len(examples), generator=generator).split(recipe.batch_size):
-        images, labels = examples.batch(indices)
-        images, mix = augmented(images, recipe, generator)
+    for indices, images, labels, mix in views(examples, recipe, generator):
         logits = classified(network, images)
         # The temperature is that of soft labels: those mixed of hard ones have none.
-        temperature = recipe.temperature if labels.dim() == 2 or teacher is not None else 1.0
-        if teacher is not None:
-            labels = teacher.labels(images, recipe.temperature)
+        temperature = recipe.temperature if labels.dim() == 2 or labels_of is not None else 1.0
+        if labels_of is not None:
+            labels = labels_of(images, indices)
         elif mix is not None:
             labels = mix.labels(labels, logits.shape[1])
         loss = loss_of(logits, labels, temperature)
@@ -228,6 +237,24 @@ def train_epoch(
         loss.backward()
         optimiser.step()
     return loss.detach()
+
+
+def views(
+    examples: Batches, recipe: Recipe, generator: torch.Generator
+) -> Iterator[tuple[Tensor, Tensor, Tensor, Mix | None]]:
+    """The batches of an epoch: indices, images as they are changed, their own labels, which images were mixed."""
+    for indices in torch.randperm(len(examples), generator=generator).split(recipe.batch_size):
+        images, labels = examples.batch(indices)
+        images, mix = augmented(images, recipe, generator)
+        yield indices, images, labels, mix
+
+
+def _labels_by(teacher: Teacher | ViewLabels | None, recipe: Recipe, epoch: int) -> LabelsOf | None:
+    if teacher is None:
+        return None
+    if isinstance(teacher, ViewLabels):
+        return lambda images, indices: teacher.of(epoch, indices, images.device)
+    return lambda images, _: teacher.labels(images, recipe.temperature)
 
 
 def augmented(images: Tensor, recipe: Recipe, generator: torch.Generator) -> tuple[Tensor, Mix | None]:

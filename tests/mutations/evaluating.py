@@ -258,8 +258,8 @@ MUTATIONS = [
     Mutation(
         "labels the teacher's images before they are mixed",
         TRAINER,
-        "labels = teacher.labels(images, recipe.temperature)",
-        "labels = teacher.labels(examples.batch(indices)[0], recipe.temperature)",
+        "labels = labels_of(images, indices)",
+        "labels = labels_of(examples.batch(indices)[0], indices)",
         ("test_recipes.py::test_a_teacher_labels_what_the_network_sees",),
     ),
     Mutation(
@@ -345,8 +345,8 @@ MUTATIONS = [
     Mutation(
         "shows the teacher images that are prepared for others",
         "gsdd_runtime/training/teacher.py",
-        "        if not self._prepared:\n            images = self.preparation.apply(images)\n",
-        "",
+        "return images if self._prepared else self.preparation.apply(images)",
+        "return images",
         ("test_relabel.py::test_a_teacher_of_another_preparation_or_size_sees_the_same_images",),
     ),
     Mutation(
@@ -414,5 +414,41 @@ MUTATIONS = [
         "return chosen | stands_for",
         'return chosen | {"representation": "pixels"} if stands_for else chosen',
         ("test_distill_options.py::test_a_form_of_pixels_is_what_it_stands_for",),
+    ),
+    Mutation(
+        "sees other views than those that labels were stored of",
+        "gsdd_runtime/training/trainer.py",
+        "drawn = teacher.generator(epoch) if isinstance(teacher, ViewLabels) else generator",
+        "drawn = generator",
+        ("test_view_labels.py::test_a_training_by_stored_labels_sees_their_views",),
+        short=True,
+    ),
+    Mutation(
+        "takes the labels of the epoch before",
+        "gsdd_runtime/training/view_labels.py",
+        "self.top[epoch - 1, indices].long(), self.shares[epoch - 1, indices].float()",
+        "self.top[epoch - 2, indices].long(), self.shares[epoch - 2, indices].float()",
+        ("test_view_labels.py::test_labels_are_the_teachers_of_each_view",),
+    ),
+    Mutation(
+        "does not count stored labels",
+        "gsdd_runtime/evaluation/accuracy.py",
+        "(teacher.nbytes if isinstance(teacher, ViewLabels) else 0)",
+        "0",
+        ("test_view_labels.py::test_an_evaluation_counts_them_and_takes_their_recipe",),
+    ),
+    Mutation(
+        "takes stored labels for another set",
+        "gsdd_runtime/training/view_labels.py",
+        "if images_digest(distilled_set, size) != self.images:",
+        "if False:",
+        ("test_view_labels.py::test_other_images_and_real_ones_are_refused",),
+    ),
+    Mutation(
+        "labels the views of all epochs in every process",
+        "gsdd_runtime/training/view_labeling.py",
+        "enumerate(own := together.own(epochs))",
+        "enumerate(own := range(epochs))",
+        ("test_ranks.py::test_three_processes_write_what_one_writes",),
     ),
 ]
