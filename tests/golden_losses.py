@@ -27,23 +27,37 @@ OWN = {
     "tm": "--max-start-epoch 1 --syn-steps 4 --batch-syn 20",
     "ncfm": "--batch-real 16 --frequencies 64",
     "dance": "--batch-real 16",
+    "squeeze": "--batch-syn 40",
 }
-WITH_EXPERTS = ("tm", "dance")
+# What some need that learned from real images, as it is named in the folder of all of that.
+NEEDS = {"tm": "experts", "dance": "experts", "squeeze": "teacher.safetensors"}
 
 
-def make_experts(folder: Path) -> None:
-    """Experts for those that need them: two epochs of two networks."""
+def network_of(method: str) -> str:
+    return f"{NETWORK}-batch" if method == "squeeze" else NETWORK
+
+
+def make_needed(folder: Path) -> None:
+    """What ``NEEDS`` names: experts, two epochs of two networks, and a teacher with batch norms."""
     words = (
         f"experts --dataset fashion-mnist-sample --network {NETWORK} --count 2 --epochs 2 --batch-size 512 --device cpu"
     )
-    assert run([*words.split(), "--out", str(folder)]) == 0
+    assert run([*words.split(), "--out", str(folder / "experts")]) == 0
+    words = "baseline random --ipc 8 --dataset fashion-mnist-sample --network convnet1-w1 --epochs 1 --repeats 1"
+    real, teacher = folder / "real.safetensors", folder / NEEDS["squeeze"]
+    assert run([*words.split(), "--device", "cpu", "--out", str(real)]) == 0
+    words = f"train {real} --network {network_of('squeeze')} --epochs 30 --learning-rate 0.1 --device cpu"
+    assert run([*words.split(), "--out", str(teacher)]) == 0
 
 
-def losses(method: str, experts: Path, folder: Path) -> dict[str, list[float]]:
+def losses(method: str, needed: Path, folder: Path) -> dict[str, list[float]]:
     """The losses of each phase, of the recipe ``sample-METHOD``."""
     out = folder / f"{method}.safetensors"
-    words = f"--recipe sample-{method} --network {NETWORK} --iterations {STEPS} --fit-steps {STEPS} --device cpu"
-    own = [*OWN[method].split(), *(["--experts", str(experts)] if method in WITH_EXPERTS else [])]
+    words = (
+        f"--recipe sample-{method} --network {network_of(method)} --iterations {STEPS} --fit-steps {STEPS} --device cpu"
+    )
+    need = NEEDS.get(method)
+    own = [*OWN[method].split(), *([] if need is None else [f"--{Path(need).stem}", str(needed / need)])]
     defaults: dict[str, Any] = {**(Journal.__init__.__kwdefaults__ or {}), "seconds": 0.0}
     with patch.object(Journal.__init__, "__kwdefaults__", defaults):
         assert run(["distill", *words.split(), *own, "--out", str(out)]) == 0
@@ -53,9 +67,8 @@ def losses(method: str, experts: Path, folder: Path) -> dict[str, list[float]]:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as place:
-        experts = Path(place) / "experts"
-        make_experts(experts)
-        golden = {method: losses(method, experts, Path(place)) for method in OBJECTIVES}
+        make_needed(Path(place))
+        golden = {method: losses(method, Path(place), Path(place)) for method in OBJECTIVES}
     FILE.write_text(json.dumps(golden, indent=1) + "\n")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from distill_data import blobs
 from easy_data import easy_data, easy_set
+from teacher_data import teacher_of
 
 from gsdd_runtime import ranks
 from gsdd_runtime.datasets import RealData
@@ -20,6 +21,7 @@ from gsdd_runtime.evaluation.light import light_choosing
 from gsdd_runtime.experts import make_experts
 from gsdd_runtime.experts.teaching import load_teacher
 from gsdd_runtime.training.relabeling import relabel
+from gsdd_runtime.training.view_labeling import label_views
 
 CLASSES = 4
 SMALL: dict[str, Any] = {
@@ -38,6 +40,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "ncfm": {"method": "ncfm", "frequencies": 8, "update": "step"},
     "tm": {"method": "tm", "experts": "experts", "trajectories": 4, "syn_steps": 2, "max_start_epoch": 2,
            "expert_epochs": 1, "batch_syn": 5},
+    "squeeze": {"method": "squeeze", "teacher": "teacher.safetensors", "network": "convnet1-w4-batch", "batch_syn": 2},
     "coded": {"method": "dm", "coding": "entropy", "classes_per_pass": 1},
 }  # fmt: skip
 
@@ -48,9 +51,9 @@ def data() -> RealData:
 
 def of_run(name: str, folder: Path) -> dict[str, Any]:
     options = {**SMALL, **RUNS[name]}
-    if "experts" in options:
-        options["experts"] = str(folder / options["experts"])
-    if options["method"] == "tm":
+    for need in {"experts", "teacher"} & options.keys():
+        options[need] = str(folder / options[need])
+    if options["method"] in ("tm", "squeeze"):
         del options["batch_real"]
     return options
 
@@ -60,6 +63,9 @@ def work(folder: Path) -> None:
     torch.set_num_threads(1)
     together, real, easy = ranks.joined(), data(), easy_data()
     make_experts(real, folder / "experts", **TEACHERS)
+    if together.first:
+        teacher_of(folder / "teacher.safetensors", real, "convnet1-w4-batch")
+    together.wait()
     for name in RUNS:
         distill(real, out=folder / f"{name}.safetensors", **of_run(name, folder))
     judged = light_choosing(2, on="test", epochs=1, device="cpu")
@@ -68,9 +74,11 @@ def work(folder: Path) -> None:
     make_experts(easy, folder / "teachers", **TEACHERS)
     original = easy_set(easy).changed(labels=easy.train_labels[:9])
     relabeled = relabel(original, load_teacher(folder / "teachers", original.preparation), device="cpu")
+    views = label_views(original, load_teacher(folder / "teachers"), epochs=4, recipe="rded", device="cpu")
     found = evaluate(original, easy, network="convnet1-w4", epochs=2, repeats=4, device="cpu")
     if together.first:
         relabeled.save(folder / "relabeled.safetensors")
+        views.save(folder / "views.safetensors")
         (folder / "accuracies.txt").write_text(str([repeat.accuracies for repeat in found.repeats]))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from distill_data import SMALL, blobs
+from teacher_data import teacher_of
 
 from gsdd_runtime.distillation import distill
 from gsdd_runtime.distillation.checkpoint import Checkpoint
@@ -17,6 +18,8 @@ from gsdd_runtime.progress import Progress
 
 # Stands for the folder of experts.
 EXPERTS = "{experts}"
+# Stands for the file of a trained network with batch norms.
+TEACHER = "{teacher}"
 # Options with which a run of ten steps takes a second. Steps 3, 6 and 9 end in the middle of something.
 RUNS: dict[str, dict[str, Any]] = {
     "dm": {"method": "dm"},
@@ -29,20 +32,26 @@ RUNS: dict[str, dict[str, Any]] = {
     "ncfm": {"method": "ncfm", "experts": EXPERTS, "frequencies": 16},
     "ncfm that learns its frequencies": {"method": "ncfm", "sampling_network": True, "update": "step"},
     "dance": {"method": "dance", "experts": EXPERTS},
+    "squeeze": {
+        "method": "squeeze", "teacher": TEACHER, "network": f"{SMALL['network']}-batch", "batch_syn": 4,
+        "batch_real": None,
+    },
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def experts(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Two experts of the network of the runs, on their data."""
+    """Two experts of the network of the runs, on their data, and a teacher beside them."""
     folder = tmp_path_factory.mktemp("objectives") / "experts"
     make_experts(blobs(), folder, network=SMALL["network"], count=2, epochs=3, batch_size=8, device="cpu")
+    teacher_of(folder.with_name("teacher.safetensors"), blobs(), f"{SMALL['network']}-batch")
     return str(folder)
 
 
 def settings_of(name: str, experts: str) -> dict[str, Any]:
     settings = {**SMALL, "fit_steps": 2, **RUNS[name]}
-    return {option: experts if value == EXPERTS else value for option, value in settings.items()}
+    places = {EXPERTS: experts, TEACHER: str(Path(experts).with_name("teacher.safetensors"))}
+    return {option: places.get(value, value) for option, value in settings.items()}
 
 
 def run(out: Path, name: str, experts: str, **options: Any) -> None:

@@ -186,6 +186,7 @@ WRITTEN_OUT = {
     "tm": "test_distill_tm.py",
     "ncfm": "test_distill_middle.py",
     "dance": "test_distill_middle.py",
+    "squeeze": "test_distill_squeeze.py",
 }
 
 

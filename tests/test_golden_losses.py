@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from golden_losses import FILE, STEPS, losses, make_experts
+from golden_losses import FILE, STEPS, losses, make_needed
 
 from gsdd_runtime.distillation.objectives import OBJECTIVES
 
@@ -14,9 +14,9 @@ GOLDEN = json.loads(FILE.read_text())
 
 
 @pytest.fixture(scope="module")
-def experts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("golden") / "experts"
-    make_experts(folder)
+def needed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("golden")
+    make_needed(folder)
     return folder
 
 
@@ -27,7 +27,7 @@ def test_every_objective_has_golden_losses() -> None:
 
 
 @pytest.mark.parametrize("method", GOLDEN)
-def test_the_first_steps_lose_what_they_always_lost(method: str, experts: Path, tmp_path: Path) -> None:
-    found = losses(method, experts, tmp_path)
+def test_the_first_steps_lose_what_they_always_lost(method: str, needed: Path, tmp_path: Path) -> None:
+    found = losses(method, needed, tmp_path)
     for phase, golden in GOLDEN[method].items():
         assert found[phase] == pytest.approx(golden, rel=1e-4), phase

@@ -74,7 +74,7 @@ def command(
     data, options = _chosen(recipe, settings or [], data, options)
     choosing = _choosing(eval_every, eval_on, eval_epochs, options)
     outs = _outs(out, seeds, options)
-    reads = [*data.folders(), *(Path(options[name]) for name in ("experts",) if name in options)]
+    reads = [*data.folders(), *(Path(options[name]) for name in ("experts", "teacher") if name in options)]
     # What an earlier run left there is for the library to judge where it came to no set, or where this one goes on.
     for kept in (True, False):
         places = [

@@ -45,6 +45,7 @@ ABBREVIATIONS = {
     "tm": "trajectory matching: training on the set goes where training on real images went",
     "ncfm": "matching of characteristic functions of features, at learned frequencies",
     "dance": "matching in networks between random and trained ones",
+    "squeeze": "recovery of images from a trained network's batch norms and classes",
     "DATM": "difficulty-aligned trajectory matching",
     "MTT": "matching training trajectories, the code of trajectory matching",
     "DSA": "differentiable Siamese augmentation: real and distilled images are changed alike",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -134,6 +135,11 @@ class ResolvedOptions:
     @property
     def representation_type(self) -> type[Representation]:
         return REPRESENTATIONS[self.representation][self.coding]
+
+    @property
+    def reads(self) -> tuple[Path | None, ...]:
+        """The files that the run reads beside its data."""
+        return (self.start.reads, *self.objective_type.reads(self.method_options))
 
     def as_dict(self) -> dict[str, Any]:
         """The options as JSON values; of the device its kind alone, as every one of a kind does for the same run."""

@@ -56,7 +56,7 @@ def distill_with(options: ResolvedOptions, saving: Saving, telling: Telling) -> 
             telling.say(run.plan().text())
             return run.optimised(run.phases(None), None, None, None, telling.progress, Timing(telling.say).saw)
     log = log_path(out)
-    check_not_read(out, [options.start.reads])
+    check_not_read(out, options.reads)
     with sole_writer(out) if together.first else nullcontext():
         checkpoint = checkpoint_path(out)
         for place in (checkpoint, log, best_path(out)) if together.first else ():

@@ -69,7 +69,7 @@ class Telling:
         check_place(out)
         if self.tensorboard is not None:
             summary_writer()
-        reads = [options.start.reads]
+        reads = options.reads
         check_not_read(log_path(out), reads)
         if self.choosing is not None:
             if not self.choosing.on_test and options.judged is None:

@@ -10,6 +10,7 @@ import experts
 import features
 import loading
 import reading
+import recovering
 import reporting
 import splatting
 import trajectories
@@ -23,6 +24,7 @@ MUTATIONS = [
     *trajectories.MUTATIONS,
     *loading.MUTATIONS,
     *reading.MUTATIONS,
+    *recovering.MUTATIONS,
     *reporting.MUTATIONS,
     *commands.MUTATIONS,
     *splatting.MUTATIONS,

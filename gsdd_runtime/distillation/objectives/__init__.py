@@ -10,6 +10,7 @@ from gsdd_runtime.distillation.objectives.dc import GradientMatching
 from gsdd_runtime.distillation.objectives.dm import DistributionMatching
 from gsdd_runtime.distillation.objectives.ncfm import CharacteristicMatching
 from gsdd_runtime.distillation.objectives.objective import ELSEWHERE, Footprint, Learned, Loss, Objective
+from gsdd_runtime.distillation.objectives.squeeze import Squeeze
 from gsdd_runtime.distillation.objectives.tm import TrajectoryMatching
 
 OBJECTIVES: dict[str, type[Objective]] = {
@@ -18,6 +19,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "tm": TrajectoryMatching,
     "ncfm": CharacteristicMatching,
     "dance": Dance,
+    "squeeze": Squeeze,
 }
 
 __all__ = [
@@ -31,5 +33,6 @@ __all__ = [
     "Learned",
     "Loss",
     "Objective",
+    "Squeeze",
     "TrajectoryMatching",
 ]

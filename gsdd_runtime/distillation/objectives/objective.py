@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -104,6 +105,11 @@ class Objective:
     def default_iterations(cls, options: Any) -> int:
         """Steps of a run where none are asked for."""
         raise InputError("give iterations: this method has no default")
+
+    @classmethod
+    def reads(cls, options: Any) -> tuple[Path, ...]:
+        """Files that settled ``options`` name: nothing is written onto them."""
+        return ()
 
     def shares(self) -> tuple[int, str] | None:
         """What the processes of a run can share in a step: how many, and of what, such as ``(10, "class")``.
