@@ -49,6 +49,10 @@ KERNEL_ONLY := -DGSDD_TORCH=OFF -DGSDD_ONNXRUNTIME=OFF -DGSDD_TENSORRT=OFF -DGSD
 mutations: build ## show that tests notice each change in tests/mutations; MUTATIONS=--short for CI's list
 	$(BIN)/python tests/mutations/run.py $(MUTATIONS)
 
+.PHONY: faults
+faults: build ## kill commands, fail their writes, take their memory: FAULTS="--kills 10" for fewer (docs/faults.md)
+	$(BIN)/python tests/faults/run.py $(FAULTS)
+
 test-native: $(READY) ## test the kernel and the steps of networks in C++ under the address and undefined-behaviour sanitizers
 	$(BIN)/cmake -S . -B build/sanitized -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) $(KERNEL_ONLY) \
 	  -DGSDD_CUDA=OFF -DGSDD_NATIVE_TESTS=ON -DGSDD_SANITIZE=ON

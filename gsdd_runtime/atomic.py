@@ -24,9 +24,11 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 @contextmanager
 def atomic_path(path: _PathLike, *, size: int = 0, inputs: Iterable[_PathLike | None] = ()) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place, synced, when the block ends without an exception.
+    """A temporary path that takes the place of ``path``, synced, when the block ends without an exception.
 
-    Otherwise the temporary file is removed and an earlier file at ``path`` stays as it was.
+    Otherwise the temporary file is removed and an earlier file at ``path`` stays as it was. It stands in a folder of
+    its own beside ``path``, which goes with whatever a library writes beside its file: a kill leaves that folder, and
+    the next writer removes it (:func:`sole_writer`).
 
     Args:
         path: the file.
@@ -42,11 +44,10 @@ def atomic_path(path: _PathLike, *, size: int = 0, inputs: Iterable[_PathLike | 
     check_not_read(target, inputs)
     check_room(target, size)
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=_prefix(target), suffix=_PARTIAL)
+        folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=_prefix(target), suffix=_PARTIAL))
     except OSError as error:
         raise _cannot_write(target, error) from error
-    os.close(handle)
-    temporary = Path(name)
+    temporary = folder / target.name
     try:
         yield temporary
         with open(temporary, "rb+") as file:
@@ -57,8 +58,7 @@ def atomic_path(path: _PathLike, *, size: int = 0, inputs: Iterable[_PathLike | 
     except OSError as error:
         raise _cannot_write(target, error) from error
     finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -204,8 +204,13 @@ def _locked(target: Path, place: Path) -> int:
         # The one who held it before may have removed the file since it was opened here.
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(descriptor), os.stat(place)):
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+                try:
+                    os.ftruncate(descriptor, 0)
+                    os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+                except OSError:
+                    place.unlink()
+                    os.close(descriptor)
+                    raise
                 return descriptor
         os.close(descriptor)
 

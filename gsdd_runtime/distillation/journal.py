@@ -113,11 +113,15 @@ class Journal:
         passed = round(self._clock() - self._began, 3)
         record = {"record": kind, "time": _now(), "seconds": passed, **fields}
         line = _line(record)
+        size = os.fstat(self._file).st_size
         try:
             # In one piece: a reader, or a kill, meets whole lines.
             if os.write(self._file, line) < len(line):
                 raise OSError(None, "the disk is full")
         except OSError as error:
+            # Half a line may be there, which the next one would follow.
+            with suppress(OSError):
+                os.ftruncate(self._file, size)
             raise InputError(f"cannot write {self.path}: {error.strerror or error}") from error
         self.records.append(json.loads(line))
         for listener in self.listeners:

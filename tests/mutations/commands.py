@@ -31,6 +31,20 @@ def dropped(option: str, file: str, *, short: bool = False) -> Mutation:
 
 
 MUTATIONS = [
+    Mutation(
+        "shows a traceback where memory ends",
+        "gsdd_runtime/commands/exits.py",
+        "if not is_out_of_memory(error):",
+        "if True:",
+        ("test_faults.py::test_memory_that_ends_is_told_in_a_line",),
+    ),
+    Mutation(
+        "leaves a lock behind where its file cannot be written",
+        "gsdd_runtime/atomic.py",
+        "                except OSError:\n                    place.unlink()\n",
+        "                except OSError:\n",
+        ("test_faults.py::test_no_lock_stays_where_its_file_cannot_be_written",),
+    ),
     *(dropped(option, DISTILL) for option in DISTILL_OPTIONS),
     *(dropped(option, SHARED) for option in ("test_part", "classes", "resize", "normalization", "zca", "cache")),
     Mutation("distill drops every declared option", DISTILL, "**{**options, **(", "**{**(", OPTIONS, short=True),

@@ -50,6 +50,13 @@ CHOOSING = "gsdd_runtime/distillation/choosing.py"
 
 MUTATIONS = [
     Mutation(
+        "leaves half a record where the disk ran full",
+        "gsdd_runtime/distillation/journal.py",
+        "os.ftruncate(self._file, size)",
+        "pass",
+        ("test_faults.py::test_a_log_holds_whole_records_after_a_disk_was_full_in_the_middle_of_one",),
+    ),
+    Mutation(
         "follows no recipe",
         "gsdd_runtime/distillation/__init__.py",
         "return resolve(chosen.options, data, chosen.record())",

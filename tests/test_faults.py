@@ -1,0 +1,124 @@
+"""What faults found: disks that run full in the middle of a write, memory that ends, kills (tests/faults)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from refusals import check_refused
+from set_files import some_set
+
+from gsdd_runtime.atomic import atomic_path, sole_writer
+from gsdd_runtime.commands.exits import exit_code
+from gsdd_runtime.distillation.journal import Journal, read_log
+from gsdd_runtime.errors import InputError
+
+COMMAND = Path(__file__).parent / "faults" / "run.py"
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler for the library that makes calls fail")
+def test_commands_survive_kills_and_failing_writes() -> None:
+    """A few of each fault; ``tests/faults/run.py`` by itself injects some thousands."""
+    words = [str(COMMAND), "--short", "--seed", "3", "--only", "distill ncfm", "experts", "compress"]
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for kind in ("killed", "call failed", "no rights", "little memory", "clock set back", "two at once", "input cut"):
+        assert f"  {kind}" in done.stdout
+
+
+def test_a_log_holds_whole_records_after_a_disk_was_full_in_the_middle_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path / "set.log.jsonl")
+    journal.write("start", options={})
+    write = os.write
+
+    def full(descriptor: int, data: bytes) -> int:
+        write(descriptor, data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for failing in (full, lambda descriptor, data: write(descriptor, data[: len(data) // 2])):
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "write", failing)
+            check_refused(lambda: journal.write("note", text="half of this"), "cannot write", "set.log.jsonl")
+    journal.write("failed", error="no space")
+    journal.close()
+    assert [record["record"] for record in read_log(tmp_path / "set.log.jsonl")] == ["start", "failed"]
+
+
+@pytest.mark.parametrize("call", ["ftruncate", "pwrite"])
+def test_no_lock_stays_where_its_file_cannot_be_written(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, call, full)
+        with pytest.raises(InputError, match="Disk quota exceeded"), sole_writer(tmp_path / "set.safetensors"):
+            pass
+    assert list(tmp_path.iterdir()) == []
+    with sole_writer(tmp_path / "set.safetensors"):
+        pass
+
+
+def test_what_a_library_leaves_beside_its_file_goes_with_it(tmp_path: Path) -> None:
+    """safetensors writes under a name of its own first: nobody would know that one after a kill."""
+    out = tmp_path / "set.safetensors"
+
+    def full() -> None:
+        with atomic_path(out) as temporary:
+            temporary.with_name(".tmpAbc").write_bytes(b"half")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    check_refused(full, "No space left")
+    assert list(tmp_path.iterdir()) == []
+    kept = atomic_path(out)
+    temporary = kept.__enter__()
+    safetensors.torch.save_file({"a": torch.zeros(3)}, temporary)
+    temporary.with_name(".tmpAbc").write_bytes(b"half")
+    # What a kill would leave, and the next writer finds.
+    assert [path.name.startswith(".set.safetensors.") for path in tmp_path.iterdir()] == [True]
+    with sole_writer(out):
+        some_set().save(out)
+    assert list(tmp_path.iterdir()) == [out]
+    with pytest.raises(InputError):
+        kept.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        MemoryError("Unable to allocate 1.00 TiB for an array"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried 9"),
+        RuntimeError("can't start new thread"),
+        OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    ],
+    ids=lambda error: type(error).__name__,
+)  # fmt: skip
+def test_memory_that_ends_is_told_in_a_line(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> None:
+        raise error
+
+    assert exit_code("gsdd-rt", work) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("gsdd-rt: there is too little memory (")
+    assert len(err.splitlines()) == 1
+
+
+def test_other_errors_keep_their_traceback() -> None:
+    def work() -> None:
+        raise RuntimeError("a mistake of ours")
+
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        exit_code("gsdd-rt", work)
