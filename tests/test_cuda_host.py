@@ -169,17 +169,42 @@ def test_one_gaussian_shared_by_a_block_has_the_same_gradient() -> None:
     assert (shared[0] - alone[0]).abs().max() <= 1e-4 * shared.abs().max()
 
 
-@pytest.mark.parametrize(
-    "name", ["off-canvas", "far-off-canvas", "long-needles", "giants", "opacity-range", "not-finite"]
-)
-def test_leaving_out_what_misses_a_tile_changes_no_bit(name: str) -> None:
-    """Nothing is left out of a list: with every Gaussian in each, all are tested patch by patch."""
-    gaussians, height, width, _, supersample = CASES[name]()
-    height, width = 3 * height, 4 * width
+def all_in_each_list(gaussians: torch.Tensor, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tile lists that leave nothing out."""
     tiles = -(-height // 32) * -(-width // 32)
     batch, count = gaussians.shape[:2]
     offsets = torch.arange(batch * tiles, dtype=torch.int32) * count
     ids = (torch.arange(batch)[:, None, None] * count + torch.arange(count)).expand(batch, tiles, count)
-    lists = (offsets, ids.reshape(-1).int().contiguous())
-    whole = cuda_host.render(gaussians, height, width, None, supersample, tiles=lists)
+    return offsets, ids.reshape(-1).int().contiguous()
+
+
+@pytest.mark.parametrize(
+    "name", ["off-canvas", "far-off-canvas", "long-needles", "giants", "opacity-range", "not-finite"]
+)
+def test_leaving_out_what_misses_a_tile_changes_no_bit(name: str) -> None:
+    gaussians, height, width, _, supersample = CASES[name]()
+    height, width = 3 * height, 4 * width
+    whole = cuda_host.render(
+        gaussians, height, width, None, supersample, tiles=all_in_each_list(gaussians, height, width)
+    )
     assert torch.equal(cuda_host.render(gaussians, height, width, None, supersample), whole)
+
+
+@pytest.mark.parametrize(("size", "count"), [((48, 40), 1100), ((20, 40), 300)])
+def test_packing_in_many_rounds_keeps_the_order(size: tuple[int, int], count: int) -> None:
+    """More Gaussians than fit at once, some rounds of which leave few; and tiles of fewer warps than eight."""
+    gaussians = ordinary(1, count, 3, 48, 64)
+    gaussians[:, 256:700, 0] = -5.0  # nothing to pack
+    gaussians[:, 700:, 2:5] *= 0.2
+    whole = cuda_host.render(gaussians, *size, tiles=all_in_each_list(gaussians, *size))
+    for order in (0, 1, 2, 3):
+        assert torch.equal(cuda_host.render(gaussians, *size, order=order), whole)
+
+
+def test_what_is_clipped_is_told_by_the_opacity_alone() -> None:
+    """Opacities of 1 and less take the way without a clip, in one warp with those above 1."""
+    gaussians = ordinary(1, 24, 3, 32, 65)
+    gaussians[..., 2:5] = torch.tensor([1.0, 0.3, 0.8])
+    gaussians[..., -1] = torch.tensor([1.0, 0.5, 1.5, 200.0]).repeat(6)
+    images = cuda_host.render(gaussians, 32, 32)
+    assert (images - reference.splat(gaussians.double(), 32, 32)).abs().max() < 1e-4

@@ -241,6 +241,7 @@ inline void run_grid(int64_t blocks, int threads, int shared_bytes, int order, s
 inline unsigned thread_index() { return static_cast<unsigned>(host::machine->current); }
 inline unsigned thread_count() { return static_cast<unsigned>(host::machine->threads); }
 inline unsigned block_index() { return host::machine->block; }
+inline unsigned forgotten(unsigned number) { return number; }
 inline Float4* shared_memory() { return host::machine->shared.data(); }
 
 inline void sync_block() {
@@ -284,6 +285,9 @@ inline float shuffle_xor(float value, int mask) {
 }
 
 inline int lowest_bit(unsigned bits) { return std::countr_zero(bits); }
+inline int count_bits(unsigned bits) { return std::popcount(bits); }
+inline float as_float(int bits) { return std::bit_cast<float>(bits); }
+inline int as_int(float value) { return std::bit_cast<int>(value); }
 
 // The device's is within 2 ulp of this one, and flushes to zero.
 inline float exp2_fast(float x) {

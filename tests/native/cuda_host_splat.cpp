@@ -108,7 +108,7 @@ __attribute__((visibility("default"))) void gsdd_host_covers(const float* gaussi
   const Grid grid = {static_cast<float>(height), static_cast<float>(width), 1.0f, 1.0f};
   for (int64_t i = 0; i < count; ++i) {
     const float* g = gaussians + 6 * i;
-    const Ellipse e = place(whitening(g, grid, kPixelDeviation), g, g[5], grid, origin_x, origin_y);
+    const Ellipse e = place(whitening(g, grid, kPixelDeviation), g, bits_of(g[5]), grid, origin_x, origin_y);
     covers[i] = cover(e, {box[0], box[1], box[2], box[3]});
   }
 }

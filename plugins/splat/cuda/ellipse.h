@@ -99,15 +99,18 @@ struct Ellipse {
   float center_x, center_y;  // from the origin, kept finite
 };
 
-GSDD_HOST_DEVICE Ellipse place(const Whitening& m, const float* gaussian, float opacity, const Grid& grid,
-                               float origin_x, float origin_y) {
+// What an opacity is in an Ellipse.
+GSDD_HOST_DEVICE float bits_of(float opacity) { return opacity > kAlphaThreshold ? log2f(opacity) : -INFINITY; }
+
+GSDD_HOST_DEVICE Ellipse place(const Whitening& m, const float* gaussian, float bits, const Grid& grid, float origin_x,
+                               float origin_y) {
   const float far = fmaxf(fabsf(gaussian[0]), fabsf(gaussian[1])) > kHuge ? kShrink : 1.0f;
   const float half_width = 0.5f * grid.width, half_height = 0.5f * grid.height;
   // One rounding each: near the centre the offset is small and so exact to a fraction of its own size.
   const float dx = fmaf(-half_width, gaussian[0] * far, (origin_x - half_width) * far);
   const float dy = fmaf(-half_height, gaussian[1] * far, (origin_y - half_height) * far);
   Ellipse e;
-  e.bits = opacity > kAlphaThreshold ? log2f(opacity) : -INFINITY;
+  e.bits = bits;
   e.m11 = kExponentScale * m.m11;
   e.m12 = kExponentScale * m.m12;
   e.m22 = kExponentScale * m.m22;

@@ -69,7 +69,8 @@ inline Launch plan_forward(const SplatParams& p, const TileLists& lists, Forward
   args->wide_stores = p.width % kRun == 0 && aligned(p.images, kRun * size_of(p.image_dtype));
   args->mean = p.mean, args->inverse_std = p.inverse_std;
   args->blocks = p.batch * args->tiles;
-  return {args->blocks, args->patches * kWarp, args->chunk * kRecordVectors * static_cast<int>(sizeof(simt::Float4))};
+  return {args->blocks, args->patches * kWarp,
+          args->chunk * kRecordVectors * static_cast<int>(sizeof(simt::Float4)) + kCountBytes};
 }
 
 inline Launch plan_backward(const SplatGradParams& p, BackwardArgs* args) {

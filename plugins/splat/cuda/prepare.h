@@ -24,37 +24,59 @@ struct Source {
   Grid grid;
 };
 
-GSDD_DEVICE float read(const Source& source, int64_t index) {
-  if (source.dtype == DType::kFloat32) return simt::load(static_cast<const float*>(source.gaussians) + index);
-  const uint16_t bits = simt::load(static_cast<const uint16_t*>(source.gaussians) + index);
-  return source.dtype == DType::kBFloat16 ? simt::from_bfloat16(bits) : simt::from_float16(bits);
+template <DType kDType>
+GSDD_DEVICE float read_as(const void* numbers, int64_t index) {
+  if constexpr (kDType == DType::kFloat32) return simt::load(static_cast<const float*>(numbers) + index);
+  const uint16_t bits = simt::load(static_cast<const uint16_t*>(numbers) + index);
+  return kDType == DType::kBFloat16 ? simt::from_bfloat16(bits) : simt::from_float16(bits);
 }
 
-// A Gaussian's numbers in fixed places: the shape in [0, 5), colours apart and 0 where there are none.
-template <int kColors>
-struct Parameters {
-  float shape[5];
-  float color[kColors];
+template <DType kDType, int kCount>
+GSDD_DEVICE void read_some(const void* numbers, int64_t first, int count, float* to) {
+#pragma unroll
+  for (int k = 0; k < kCount; ++k) to[k] = k < count ? read_as<kDType>(numbers, first + k) : 0.0f;
+}
+
+// `count` of kCount numbers from `first` on, and zeros. One branch on the dtype serves all of them.
+template <int kCount>
+GSDD_DEVICE void read(const Source& source, int64_t first, int count, float* to) {
+  if (source.dtype == DType::kFloat32) {
+    read_some<DType::kFloat32, kCount>(source.gaussians, first, count, to);
+  } else if (source.dtype == DType::kBFloat16) {
+    read_some<DType::kBFloat16, kCount>(source.gaussians, first, count, to);
+  } else {
+    read_some<DType::kFloat16, kCount>(source.gaussians, first, count, to);
+  }
+}
+
+template <int kCount>
+GSDD_DEVICE bool finite(const float* numbers) {
+  bool all = true;
+#pragma unroll
+  for (int k = 0; k < kCount; ++k) all = all && fabsf(numbers[k]) <= 3.402823466e+38f;
+  return all;
+}
+
+// A Gaussian's numbers but its colours: x, y, l11, l21, l22, and the opacity.
+struct Shape {
+  float numbers[5];
   float opacity;
 };
 
 // False where a number is not finite: such a Gaussian draws nothing.
-template <int kColors>
-GSDD_DEVICE bool read_parameters(const Source& source, int64_t gaussian, Parameters<kColors>* p) {
+GSDD_DEVICE bool read_shape(const Source& source, int64_t gaussian, Shape* shape) {
   const int64_t first = gaussian * (kShapeParameters + source.channels);
-  bool finite = true;
-#pragma unroll
-  for (int k = 0; k < 5; ++k) p->shape[k] = read(source, first + k);
-#pragma unroll
-  for (int c = 0; c < kColors; ++c) {
-    p->color[c] = kColors < 4 || c < source.channels ? read(source, first + 5 + c) : 0.0f;
-  }
-  p->opacity = read(source, first + 5 + source.channels);
-#pragma unroll
-  for (int k = 0; k < 5; ++k) finite = finite && fabsf(p->shape[k]) <= 3.402823466e+38f;
-#pragma unroll
-  for (int c = 0; c < kColors; ++c) finite = finite && fabsf(p->color[c]) <= 3.402823466e+38f;
-  return finite && fabsf(p->opacity) <= 3.402823466e+38f;
+  read<5>(source, first, 5, shape->numbers);
+  read<1>(source, first + 5 + source.channels, 1, &shape->opacity);
+  return finite<5>(shape->numbers) && finite<1>(&shape->opacity);
+}
+
+// The colours, 0 where there are none; false as above.
+template <int kColors>
+GSDD_DEVICE bool read_colors(const Source& source, int64_t gaussian, float* color) {
+  const int64_t first = gaussian * (kShapeParameters + source.channels) + 5;
+  read<kColors>(source, first, kColors < 4 ? kColors : source.channels, color);
+  return finite<kColors>(color);
 }
 
 }  // namespace gsdd::cuda

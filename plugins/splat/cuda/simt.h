@@ -22,6 +22,12 @@ GSDD_DEVICE unsigned thread_index() { return threadIdx.x; }
 GSDD_DEVICE unsigned thread_count() { return blockDim.x; }
 GSDD_DEVICE unsigned block_index() { return blockIdx.x; }
 
+// The same number, and the compiler does not know it: what is made of it is made anew, not kept in a register.
+GSDD_DEVICE unsigned forgotten(unsigned number) {
+  asm volatile("" : "+r"(number));
+  return number;
+}
+
 // The block's dynamic shared memory, 16-byte aligned.
 GSDD_DEVICE Float4* shared_memory() {
   extern __shared__ float4 memory[];
@@ -34,6 +40,9 @@ GSDD_DEVICE int shuffle(int value, int lane) { return __shfl_sync(kAllLanes, val
 GSDD_DEVICE int shuffle_up(int value, int distance) { return __shfl_up_sync(kAllLanes, value, distance); }
 GSDD_DEVICE float shuffle_xor(float value, int mask) { return __shfl_xor_sync(kAllLanes, value, mask); }
 GSDD_DEVICE int lowest_bit(unsigned bits) { return __ffs(static_cast<int>(bits)) - 1; }
+GSDD_DEVICE int count_bits(unsigned bits) { return __popc(bits); }
+GSDD_DEVICE float as_float(int bits) { return __int_as_float(bits); }
+GSDD_DEVICE int as_int(float value) { return __float_as_int(value); }
 
 // 2^x, within 2 ulp; results below 2^-126 are 0.
 GSDD_DEVICE float exp2_fast(float x) {

@@ -279,17 +279,20 @@ GSDD_DEVICE void gather_gradient(const BackwardArgs& args) {
   const int64_t gaussian = args.sharing == 1 ? block * (kBackwardThreads / kWarp) + warp : block;
   if (gaussian >= args.gaussians) return;  // the whole warp; a shared Gaussian's block is never cut
   const int share = args.sharing == 1 ? 0 : warp;
-  Parameters<kColors> p;
-  const bool finite = read_parameters(args.source, gaussian, &p);
+  Shape p;
+  float color[kColors];
+  const bool readable = read_shape(args.source, gaussian, &p);
+  const bool finite = read_colors<kColors>(args.source, gaussian, color) && readable;
   const Grid& grid = args.source.grid;
   GatherSums<kColors> sums = {};
   Whitening m = {};
   if (finite) {
-    m = whitening(p.shape, grid, kPixelDeviation);
-    const int origin_x = origin((p.shape[0] + 1.0f) * 0.5f * grid.width, args.width);
-    const int origin_y = origin((p.shape[1] + 1.0f) * 0.5f * grid.height, args.height);
-    const Ellipse e = place(m, p.shape, p.opacity, grid, static_cast<float>(origin_x), static_cast<float>(origin_y));
-    gather<kColors, kSamples>(args, e, p.color, gaussian / args.count, origin_x, origin_y, share, &sums);
+    m = whitening(p.numbers, grid, kPixelDeviation);
+    const int origin_x = origin((p.numbers[0] + 1.0f) * 0.5f * grid.width, args.width);
+    const int origin_y = origin((p.numbers[1] + 1.0f) * 0.5f * grid.height, args.height);
+    const Ellipse e =
+        place(m, p.numbers, bits_of(p.opacity), grid, static_cast<float>(origin_x), static_cast<float>(origin_y));
+    gather<kColors, kSamples>(args, e, color, gaussian / args.count, origin_x, origin_y, share, &sums);
   }
   reduce(args.sharing, &sums);
   if (lane != 0 || share != 0) return;

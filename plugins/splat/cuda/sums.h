@@ -1,16 +1,9 @@
 // Adding one prepared Gaussian up over a thread's four pixels: three ways, for three kinds of Gaussian.
 #pragma once
 
-#include "prepare.h"
+#include "record.h"
 
 namespace gsdd::cuda {
-
-// A prepared Gaussian as five vectors in shared memory. A stride of five keeps lanes in different banks.
-//   0: bits, m11, m12, u0    1: m22, v0, ratio, center_x    2: colours
-//   3: the same as 0 for the smooth form                     4: m22, v0, ratio (negative: never smooth), center_y
-// ratio: that of successive ratios of alphas one step apart; a step is half a pixel in 1 (used where S = 2), and one
-// pixel in 4.
-inline constexpr int kRecordVectors = 5;
 
 // One Gaussian over the thread's pixels at (x .. x + 3, y), pixel corners from the tile's. Adds to sums[pixel][colour].
 
@@ -37,14 +30,28 @@ GSDD_DEVICE void add_smoothly(const simt::Float4* record, float x, float y, floa
   }
 }
 
-GSDD_DEVICE float tested(float alpha) { return alpha >= kAlphaThreshold ? fminf(alpha, kAlphaLimit) : 0.0f; }
+template <bool kClip>
+GSDD_DEVICE float clipped(float alpha) {
+  return kClip ? fminf(alpha, kAlphaLimit) : alpha;
+}
+
+// Adds a sample that is drawn. Written so that the sum itself is made under the test's predicate.
+template <bool kClip>
+GSDD_DEVICE void add_tested(float alpha, bool first, float* amount) {
+  if (first) {
+    *amount = alpha >= kAlphaThreshold ? clipped<kClip>(alpha) : 0.0f;
+  } else if (alpha >= kAlphaThreshold) {
+    *amount += clipped<kClip>(alpha);
+  }
+}
 
 // 2 x 2 samples a pixel: two exponentials for the four samples of two neighbouring pixels. No alpha of such a run can
-// be lost to underflow if one of it is drawn: 1.5 pixels change the root of the exponent by 4.4 at most.
-template <int kColors>
+// be lost to underflow if one of it is drawn: 1.5 pixels change the root of the exponent by 4.4 at most. No opacity of
+// 1 or less is to be clipped: kClip is false for it.
+template <int kColors, bool kClip>
 GSDD_DEVICE void add_by_runs(const simt::Float4* record, float x, float y, float (*sums)[kColors]) {
   const simt::Float4 a = record[0], b = record[1];
-  float amounts[kRun] = {};
+  float amounts[kRun];
   const float back = -0.25f * a.y * a.y;
 #pragma unroll
   for (int t = 0; t < 2; ++t) {
@@ -60,8 +67,10 @@ GSDD_DEVICE void add_by_runs(const simt::Float4* record, float x, float y, float
       const float alpha2 = alpha1 * step;
       step *= b.z;
       const float alpha3 = alpha2 * step;
-      amounts[k] += tested(alpha0) + tested(alpha1);
-      amounts[k + 1] += tested(alpha2) + tested(alpha3);
+      add_tested<kClip>(alpha0, t == 0, &amounts[k]);
+      add_tested<kClip>(alpha1, false, &amounts[k]);
+      add_tested<kClip>(alpha2, t == 0, &amounts[k + 1]);
+      add_tested<kClip>(alpha3, false, &amounts[k + 1]);
     }
   }
   const simt::Float4 color = record[2];
@@ -86,7 +95,7 @@ GSDD_DEVICE void add_by_samples(const simt::Float4* record, int supersample, flo
 #pragma unroll
       for (int k = 0; k < kRun; ++k) {
         const float u = fmaf(a.y, static_cast<float>(k) + offset, row);
-        amounts[k] += tested(simt::exp2_fast(fmaf(-u, u, bits)));
+        add_tested<true>(simt::exp2_fast(fmaf(-u, u, bits)), false, &amounts[k]);
       }
     }
   }
