@@ -105,8 +105,15 @@ def _splat(
 
 
 def _splat_backward(
-    grad_images: Any, gaussians: Any, native_height: int, native_width: int, supersample: int = 2
+    grad_images: Any, gaussians: Any, native_height: int, native_width: int, supersample: int = 2, scale: Any = None
 ) -> Any:
+    import onnxscript
+
+    op: Any = onnxscript.opset18
+    # The node takes float32 alone.
+    grad_images = op.Cast(grad_images, to=require_onnx().TensorProto.FLOAT)
+    if scale is not None:
+        grad_images = op.Mul(grad_images, op.Reshape(scale, [1, -1, 1, 1]))
     gradients = _node(
         contract.BACKWARD, require_onnx().TensorProto.FLOAT, grad_images, gaussians,
         native_height=native_height, native_width=native_width, supersample=supersample,

@@ -81,16 +81,19 @@ def render(
 
 def gradient(
     grad_images: Tensor, gaussians: Tensor, native_size: tuple[int, int] | None = None, supersample: int = 2,
-    *, order: int = 0,
+    *, scale: Tensor | None = None, order: int = 0,
 ) -> Tensor:  # fmt: skip
     """``[B, N, 6 + C]``: as ``torch.ops.gsdd.splat_backward``."""
-    gaussians, grad_images = gaussians.contiguous(), grad_images.contiguous()
+    gaussians = gaussians.contiguous()
+    channels_last = not grad_images.is_contiguous() and grad_images.is_contiguous(memory_format=torch.channels_last)
+    grad_images = grad_images if channels_last else grad_images.contiguous()
     batch, count, parameters = gaussians.shape
     height, width = grad_images.shape[2:]
     native_height, native_width = native_size or (height, width)
     grad = torch.full((batch, count, parameters), float("nan"))
     status = library().gsdd_host_backward(
-        _address(grad_images), _address(gaussians), _DTYPES[gaussians.dtype], _long(batch), _long(count),
+        _address(grad_images), _DTYPES[grad_images.dtype], int(channels_last), _address(scale),
+        _address(gaussians), _DTYPES[gaussians.dtype], _long(batch), _long(count),
         parameters - 6, height, width, native_height, native_width, supersample, _address(grad), order,
     )  # fmt: skip
     if status != 0:

@@ -124,6 +124,21 @@ def test_layouts_dtypes_and_normalisation(
     assert off.sum() <= 3  # samples on the threshold, 1/255 of a colour over std
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize(("channels", "width"), [(3, 24), (3, 23), (1, 20), (2, 16), (4, 12)])
+def test_the_gradient_takes_that_of_the_image_as_it_comes(
+    dtype: torch.dtype, channels_last: bool, channels: int, width: int
+) -> None:
+    gaussians = ordinary(2, 9, channels, 20, 66)
+    grad_images = torch.randn(2, channels, 21, width, generator=torch.Generator().manual_seed(1)).to(dtype)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    scale = torch.linspace(2.0, 5.0, channels)
+    found = cuda_host.gradient(grad_images.contiguous(memory_format=layout), gaussians, scale=scale)
+    plain = cuda_host.gradient(grad_images.float() * scale.view(1, -1, 1, 1), gaussians)
+    assert torch.linalg.vector_norm(found - plain) <= 1e-5 * torch.linalg.vector_norm(plain)
+
+
 def tile_lists(gaussians: torch.Tensor, height: int, width: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Every Gaussian that touches a tile of 32 x 32 pixels, and some that do not, in an order of their own."""
     generator = torch.Generator().manual_seed(seed)

@@ -137,6 +137,23 @@ def test_the_gradient_is_translated_too() -> None:
         assert torch.linalg.vector_norm(torch.from_numpy(found) - want) < 1e-3 * torch.linalg.vector_norm(want)
 
 
+class ScaledGradient(nn.Module):
+    def forward(self, images: Tensor, gaussians: Tensor, scale: Tensor) -> Tensor:
+        return torch.ops.gsdd.splat_backward(images, gaussians, 9, 8, 2, scale)
+
+
+def test_the_gradient_of_narrow_scaled_images_is_translated() -> None:
+    gaussians = ordinary(3, 5, 3, 9, 6)
+    given = (torch.rand(3, 3, 9, 8).half(), gaussians, torch.tensor([2.0, 3.0, 4.0]))
+    program = exported(ScaledGradient(), *given, shapes=({}, {}, {}))
+    attach_functions(program)
+    (found,) = session(saved(program), library=False).run(
+        None, dict(zip(("images", "gaussians", "scale"), (part.numpy() for part in given), strict=True))
+    )
+    want = ScaledGradient()(*given)
+    assert torch.linalg.vector_norm(torch.from_numpy(found) - want) < 1e-3 * torch.linalg.vector_norm(want)
+
+
 class OfAnySize(nn.Module):
     def forward(self, gaussians: Tensor, images: Tensor) -> Tensor:
         return gsdd.splat(gaussians, images.shape[2], 8) + images

@@ -13,6 +13,7 @@ from torch import Tensor, func
 from torch._dynamo import compiled_autograd
 from torch.autograd import forward_ad
 from torch.autograd.functional import jacobian
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import gsdd_runtime as gsdd
 import gsdd_runtime.splatting.op  # registers torch.ops.gsdd
@@ -112,6 +113,50 @@ def test_vmap_of_the_gradient_takes_any_dimension(dims: tuple[int | None, int | 
     moved = [many if dim is None else many.movedim(0, dim) for many, dim in zip(given, dims, strict=True)]
     expected = [gather(*(m if d is None else m[i] for m, d in zip(given, dims, strict=True))) for i in range(4)]
     assert torch.equal(func.vmap(gather, in_dims=dims)(*moved), torch.stack(expected))
+
+
+@pytest.mark.parametrize("dims", [(0, 0, 0), (None, None, 1), (0, None, None)], ids=str)
+def test_vmap_of_the_gradient_takes_a_scale_that_differs(dims: tuple[int | None, ...]) -> None:
+    def gather(grad: Tensor, gaussians: Tensor, scale: Tensor) -> Tensor:
+        return torch.ops.gsdd.splat_backward(grad, gaussians, SIDE, SIDE, 2, scale)
+
+    generator = torch.Generator().manual_seed(8)
+    grads, scales = torch.randn(4, 2, 3, SIDE, SIDE, generator=generator), torch.rand(4, 3, generator=generator)
+    given = [many if dim is not None else many[0] for many, dim in zip((grads, MANY, scales), dims, strict=True)]
+    moved = [many if dim is None else many.movedim(0, dim) for many, dim in zip(given, dims, strict=True)]
+    expected = [gather(*(m if d is None else m[i] for m, d in zip(given, dims, strict=True))) for i in range(4)]
+    torch.testing.assert_close(func.vmap(gather, in_dims=dims)(*moved), torch.stack(expected))
+
+
+class Watching(TorchDispatchMode):
+    """Notes the ops, and of our gradient the first argument."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ops: list[Any] = []
+        self.given: list[Tensor] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.ops.append(function)
+        if function is torch.ops.gsdd.splat_backward.default:
+            self.given.append(args[0])
+        return function(*args, **(kwargs or {}))
+
+
+def test_the_gradient_of_finished_images_goes_to_the_op_as_it_is() -> None:
+    """No pass over it turns its dtype, its layout or its scale: the kernel reads it once."""
+    gaussians = GAUSSIANS.clone().requires_grad_()
+    mean, std = torch.full((3,), 0.4), torch.tensor([0.2, 0.25, 0.5])
+    images = gsdd.splat(gaussians, SIDE, SIDE, dtype=torch.bfloat16, channels_last=True, mean=mean, std=std)
+    given = torch.randn(images.shape, generator=torch.Generator().manual_seed(9)).bfloat16()
+    given = given.contiguous(memory_format=torch.channels_last)
+    with Watching() as seen:
+        (grad,) = torch.autograd.grad(images, gaussians, given)
+    assert [str(op) for op in seen.ops if "detach" not in str(op)] == ["gsdd.splat_backward.default"]
+    assert seen.given[0].data_ptr() == given.data_ptr()
+    plain = (given.float() / std.view(1, -1, 1, 1)).contiguous()
+    expected = torch.ops.gsdd.splat_backward(plain, GAUSSIANS, SIDE, SIDE)
+    torch.testing.assert_close(grad, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_derivative_of_something_else_passes_through() -> None:

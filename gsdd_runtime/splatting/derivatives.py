@@ -35,10 +35,9 @@ class Rendering(Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         gaussians, inverse_std = ctx.saved_tensors
-        grad_images = grads[0].float()
-        if inverse_std is not None:
-            grad_images = grad_images * inverse_std.view(1, -1, 1, 1)
-        grad = torch.ops.gsdd.splat_backward.default(grad_images.contiguous(), gaussians, *ctx.options)
+        # In the dtype and the layout that it has: the CUDA kernel reads any of them.
+        scale = () if inverse_std is None else (inverse_std,)
+        grad = torch.ops.gsdd.splat_backward.default(grads[0], gaussians, *ctx.options, *scale)
         return (grad.to(gaussians.dtype), *[None] * 9)
 
 
@@ -113,17 +112,19 @@ def render_direct(gaussians: Tensor, *arguments: Any, **named: Any) -> Tensor:
 
 
 def gather(
-    grad_images: Tensor, gaussians: Tensor, native_height: int, native_width: int, supersample: int = 2
-) -> Tensor:
+    grad_images: Tensor, gaussians: Tensor, native_height: int, native_width: int, supersample: int = 2,
+    scale: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """The autograd kernel of ``gsdd::splat_backward``.
 
     Raises:
         NotImplementedError: one of the tensors carries a tangent.
     """
-    if has_tangent(grad_images) or has_tangent(gaussians):
+    tensors = (grad_images, gaussians, scale)
+    if any(has_tangent(tensor) for tensor in tensors):
         raise NotImplementedError(NO_FORWARD_MODE)
-    arguments = (grad_images, gaussians, native_height, native_width, supersample)
-    if is_derived_from(grad_images) or is_derived_from(gaussians):
+    arguments = (grad_images, gaussians, native_height, native_width, supersample, scale)
+    if any(is_derived_from(tensor) for tensor in tensors):
         return record(SplatBackward, *arguments)
     return SplatBackward.draw(*arguments)
 
@@ -155,13 +156,19 @@ def _in_front(numbers: Tensor | None, dim: int | None) -> Tensor | None:
 
 
 def gather_many(
-    info: Any, in_dims: tuple[Any, ...], grad_images: Tensor, gaussians: Tensor, *options: Any
-) -> tuple[Tensor, int]:
+    info: Any, in_dims: tuple[Any, ...], grad_images: Tensor, gaussians: Tensor, native_height: int, native_width: int,
+    supersample: int = 2, scale: Tensor | None = None,
+) -> tuple[Tensor, int]:  # fmt: skip
     """The vmap rule of ``gsdd::splat_backward``."""
     size = info.batch_size
+    scale_dim = (*in_dims[5:], None)[0]
     first, second = (
         tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
         for tensor, dim in ((grad_images, in_dims[0]), (gaussians, in_dims[1]))
     )
+    if scale is not None and scale_dim is not None:
+        # One that differs is multiplied before.
+        first, scale = first * scale.movedim(scale_dim, 0)[:, None, :, None, None], None
+    options = (native_height, native_width, supersample, scale)
     grad = torch.ops.gsdd.splat_backward.default(first.flatten(0, 1), second.flatten(0, 1), *options)
     return grad.unflatten(0, second.shape[:2]), 0

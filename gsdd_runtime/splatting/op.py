@@ -103,8 +103,9 @@ def _fake_splat(
 
 
 def _fake_splat_backward(
-    grad_images: Tensor, gaussians: Tensor, native_height: int, native_width: int, supersample: int = 2
-) -> Tensor:
+    grad_images: Tensor, gaussians: Tensor, native_height: int, native_width: int, supersample: int = 2,
+    scale: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     return torch.empty(gaussians.shape, dtype=torch.float32, device=gaussians.device)
 
 

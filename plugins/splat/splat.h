@@ -59,7 +59,10 @@ struct SplatGradParams {
   int32_t height = 0, width = 0;
   int32_t native_height = 0, native_width = 0;
   int32_t supersample = kDefaultSupersample;
-  const float* grad_images = nullptr;  // [batch, channels, height, width]
+  const void* grad_images = nullptr;   // [batch, channels, height, width], or [batch, height, width, channels]
+  DType grad_dtype = DType::kFloat32;  // the launcher for the CPU takes float32 in the first layout, and no scale
+  bool channels_last = false;          // the second of those layouts
+  const float* scale = nullptr;        // [channels], or null: what the image's gradient is to be multiplied by
   float* grad_gaussians = nullptr;     // [batch, count, 6 + channels]
 };
 

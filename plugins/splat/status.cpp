@@ -37,6 +37,7 @@ Status check(const SplatParams& params) {
 
 Status check(const SplatGradParams& params) {
   if (const Status status = check_shape(params); status != Status::kOk) return status;
+  if (size_of(params.grad_dtype) == 0) return Status::kBadDType;
   if (params.batch > 0 && params.count > 0 && (params.grad_images == nullptr || params.grad_gaussians == nullptr)) {
     return Status::kNullPointer;
   }

@@ -6,6 +6,7 @@
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
 
+#include <array>
 #include <optional>
 
 #include "../splat/splat.h"
@@ -115,20 +116,56 @@ Tensor render(const Tensor& gaussians_in, ImageOptions options, Launch&& launch)
   return images;
 }
 
-// The gradient in new memory on the Gaussians' device; `launch` takes SplatGradParams.
-template <typename Launch>
-Tensor gather(const Tensor& grad_images_in, const Tensor& gaussians_in, int64_t native_height, int64_t native_width,
-              int64_t supersample, Launch&& launch) {
-  STD_TORCH_CHECK(grad_images_in.dim() == 4 && grad_images_in.scalar_type() == ScalarType::Float,
-                  "gsdd::splat_backward: grad_images must be float32 [batch, channels, height, width]");
+// Whether a [batch, channels, height, width] tensor lies dense with its channels last.
+inline bool is_channels_last(const Tensor& t) {
+  const auto stride = t.strides();
+  return stride[1] == 1 && stride[3] == t.size(1) && stride[2] == t.size(3) * t.size(1) &&
+         stride[0] == t.size(2) * t.size(3) * t.size(1);
+}
+
+// The image's gradient as the launcher for the CPU takes it: contiguous, float32, scaled.
+inline Tensor plain_gradient(const Tensor& grad_images, const std::optional<Tensor>& scale) {
+  Tensor plain = torch::stable::to(grad_images, ScalarType::Float);
+  if (scale) {
+    const Tensor factors = torch::stable::view(*scale, {1, scale->size(0), 1, 1});
+    std::array<StableIValue, 2> stack{torch::stable::detail::from(plain), torch::stable::detail::from(factors)};
+    STABLE_TORCH_ERROR_CODE_CHECK(torch_call_dispatcher("aten::mul", "Tensor", stack.data(), TORCH_ABI_VERSION));
+    plain = torch::stable::detail::to<Tensor>(stack[0]);
+  }
+  return dense(plain);
+}
+
+// The arguments of torch.ops.gsdd.splat_backward behind its two tensors.
+struct GradientOptions {
+  int64_t native_height, native_width, supersample;
+  std::optional<Tensor> scale;
+};
+
+// The gradient in new memory on the Gaussians' device; `launch` takes SplatGradParams. kAsItIs: in what dtype, layout
+// and scale the image's gradient comes; otherwise it is made plain first.
+template <bool kAsItIs, typename Launch>
+Tensor gather(const Tensor& grad_images_in, const Tensor& gaussians_in, GradientOptions options, Launch&& launch) {
+  STD_TORCH_CHECK(grad_images_in.dim() == 4,
+                  "gsdd::splat_backward: grad_images must be [batch, channels, height, width]");
   check_device(grad_images_in, gaussians_in, "grad_images");
-  const Tensor grad_images = dense(grad_images_in);
   const Tensor gaussians = dense(gaussians_in);
   gsdd::SplatGradParams params;
-  fill(&params, gaussians, grad_images.size(2), grad_images.size(3), native_height, native_width, supersample);
-  STD_TORCH_CHECK(grad_images.size(0) == params.batch && grad_images.size(1) == params.channels,
+  params.grad_dtype = kernel_dtype(grad_images_in.scalar_type(), "grad_images");
+  fill(&params, gaussians, grad_images_in.size(2), grad_images_in.size(3), options.native_height, options.native_width,
+       options.supersample);
+  STD_TORCH_CHECK(grad_images_in.size(0) == params.batch && grad_images_in.size(1) == params.channels,
                   "gsdd::splat_backward: grad_images and gaussians differ in batch or channels");
-  params.grad_images = static_cast<const float*>(grad_images.const_data_ptr());
+  if (options.scale) options.scale = channel_numbers(*options.scale, gaussians, params.channels, "scale");
+  Tensor grad_images = grad_images_in;
+  if constexpr (kAsItIs) {
+    params.channels_last = !grad_images_in.is_contiguous() && is_channels_last(grad_images_in);
+    if (!params.channels_last) grad_images = dense(grad_images_in);
+    if (options.scale) params.scale = static_cast<const float*>(options.scale->const_data_ptr());
+  } else {
+    grad_images = plain_gradient(grad_images_in, options.scale);
+    params.grad_dtype = gsdd::DType::kFloat32;
+  }
+  params.grad_images = grad_images.const_data_ptr();
   Tensor grad = torch::stable::empty({params.batch, params.count, gaussians.size(2)}, ScalarType::Float, std::nullopt,
                                      gaussians.device());
   params.grad_gaussians = static_cast<float*>(grad.mutable_data_ptr());

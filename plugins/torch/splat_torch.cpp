@@ -19,9 +19,9 @@ Tensor splat(const Tensor& gaussians, int64_t height, int64_t width, int64_t nat
 }
 
 Tensor splat_backward(const Tensor& grad_images, const Tensor& gaussians, int64_t native_height, int64_t native_width,
-                      int64_t supersample) {
-  return gather(
-      grad_images, gaussians, native_height, native_width, supersample,
+                      int64_t supersample, std::optional<Tensor> scale) {
+  return gather<false>(
+      grad_images, gaussians, {native_height, native_width, supersample, scale},
       [](const gsdd::SplatGradParams& params) { raise_unless_ok(gsdd::splat_backward_cpu(params, torch_pool())); });
 }
 
@@ -42,7 +42,7 @@ STABLE_TORCH_LIBRARY(gsdd, m) {
       "bool channels_last=False) -> Tensor");
   m.def(
       "splat_backward(Tensor grad_images, Tensor gaussians, SymInt native_height, SymInt native_width, "
-      "int supersample=2) -> Tensor");
+      "int supersample=2, Tensor? scale=None) -> Tensor");
   // splat from lists of the Gaussians that touch each tile of 32 x 32 pixels; CUDA only.
   m.def(
       "splat_tiles(Tensor gaussians, Tensor tile_offsets, Tensor ids, SymInt height, SymInt width, "

@@ -106,13 +106,14 @@ Tensor splat_tiles(const Tensor& gaussians, const Tensor& tile_offsets, const Te
 }
 
 Tensor splat_backward(const Tensor& grad_images, const Tensor& gaussians, int64_t native_height, int64_t native_width,
-                      int64_t supersample) {
+                      int64_t supersample, std::optional<Tensor> scale) {
   const OnDeviceOf device(gaussians);
-  return gather(grad_images, gaussians, native_height, native_width, supersample,
-                [&](const gsdd::SplatGradParams& params) {
-                  int cuda_error = 0;
-                  raise_unless_launched(gsdd::splat_backward_cuda(params, device.stream(), &cuda_error), cuda_error);
-                });
+  return gather<true>(grad_images, gaussians, {native_height, native_width, supersample, scale},
+                      [&](const gsdd::SplatGradParams& params) {
+                        int cuda_error = 0;
+                        raise_unless_launched(gsdd::splat_backward_cuda(params, device.stream(), &cuda_error),
+                                              cuda_error);
+                      });
 }
 
 std::string cuda_architectures() { return gsdd::cuda::architectures(); }

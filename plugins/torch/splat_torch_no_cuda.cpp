@@ -21,7 +21,7 @@ Tensor splat_tiles(const Tensor&, const Tensor&, const Tensor&, int64_t, int64_t
   STD_TORCH_CHECK(false, "gsdd::splat_tiles", kRemedy);
 }
 
-Tensor splat_backward(const Tensor&, const Tensor&, int64_t, int64_t, int64_t) {
+Tensor splat_backward(const Tensor&, const Tensor&, int64_t, int64_t, int64_t, std::optional<Tensor>) {
   STD_TORCH_CHECK(false, "gsdd::splat_backward", kRemedy);
 }
 

@@ -303,6 +303,15 @@ inline Float4 load4(const float* address) {
   return {address[0], address[1], address[2], address[3]};
 }
 
+struct Words {
+  unsigned x, y;
+};
+
+inline Words load4(const uint16_t* address) {
+  if (reinterpret_cast<uintptr_t>(address) % 8 != 0) host::fail("a vector load is not aligned");
+  return {unsigned{address[1]} << 16 | address[0], unsigned{address[3]} << 16 | address[2]};
+}
+
 inline float from_float16(uint16_t bits) { return static_cast<float>(std::bit_cast<_Float16>(bits)); }
 inline float from_bfloat16(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
 inline uint16_t to_float16(float value) { return std::bit_cast<uint16_t>(static_cast<_Float16>(value)); }

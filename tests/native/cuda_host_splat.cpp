@@ -60,15 +60,17 @@ __attribute__((visibility("default"))) int gsdd_host_forward(const void* gaussia
   return 0;
 }
 
-__attribute__((visibility("default"))) int gsdd_host_backward(const float* grad_images, const void* gaussians,
-                                                              int gaussian_dtype, int64_t batch, int64_t count,
-                                                              int channels, int height, int width, int native_height,
-                                                              int native_width, int supersample, float* grad_gaussians,
-                                                              int order) {
+__attribute__((visibility("default"))) int gsdd_host_backward(const void* grad_images, int grad_dtype,
+                                                              int channels_last, const float* scale,
+                                                              const void* gaussians, int gaussian_dtype, int64_t batch,
+                                                              int64_t count, int channels, int height, int width,
+                                                              int native_height, int native_width, int supersample,
+                                                              float* grad_gaussians, int order) {
   SplatGradParams p;
   p.gaussians = gaussians, p.gaussian_dtype = static_cast<DType>(gaussian_dtype);
   p.batch = batch, p.count = count, p.channels = channels, p.height = height, p.width = width;
   p.native_height = native_height, p.native_width = native_width, p.supersample = supersample;
+  p.grad_dtype = static_cast<DType>(grad_dtype), p.channels_last = channels_last != 0, p.scale = scale;
   p.grad_images = grad_images, p.grad_gaussians = grad_gaussians;
   if (const Status status = check(p); status != Status::kOk) return static_cast<int>(status);
   BackwardArgs args;

@@ -64,7 +64,7 @@ __attribute__((noinline)) void backward(const SplatGradParams& p, int64_t begin,
   for (int64_t index = begin; index < end;) {
     const int64_t image = index / p.count;
     const int64_t stop = minimum(minimum(end, (image + 1) * p.count), index + kBlock);
-    const float* grad_image = p.grad_images + image * p.height * p.width * C;
+    const float* grad_image = static_cast<const float*>(p.grad_images) + image * p.height * p.width * C;
     place_block<C>(p, index, static_cast<int>(stop - index), &block);
     __builtin_memset(sums, 0, sizeof(Gathered) * static_cast<unsigned>(padded(block.count)));
     for (int64_t k = 0; k < panels.count; ++k) {

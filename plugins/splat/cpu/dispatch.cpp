@@ -136,6 +136,7 @@ Status splat_cpu(const SplatParams& params, const ParallelFor& parallel) {
 
 Status splat_backward_cpu(const SplatGradParams& params, const ParallelFor& parallel) {
   if (const Status status = check(params); status != Status::kOk) return status;
+  if (params.grad_dtype != DType::kFloat32 || params.channels_last || params.scale != nullptr) return Status::kBadDType;
   if (!kernel()) return Status::kUnknownIsa;
   // A chunk copies its image's gradient: few chunks to an image.
   spread([&, run = kernel()->backward](int64_t begin, int64_t end) { run(params, begin, end); },

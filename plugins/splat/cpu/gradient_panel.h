@@ -22,7 +22,8 @@ GSDD_INLINE ReadAhead read_ahead_of(const SplatGradParams& p, int64_t image, con
     if (++image == p.batch) return {nullptr, 0, 0, 0};
   }
   const PanelPlace place = panel_place(panels, k, p.height, p.width);
-  const float* from = p.grad_images + image * plane * p.channels + place.row * int64_t{p.width} + place.column;
+  const float* from = static_cast<const float*>(p.grad_images) + image * plane * p.channels +
+                      place.row * int64_t{p.width} + place.column;
   return {from, plane, p.width, place.rows};
 }
 

@@ -6,7 +6,10 @@ namespace cuda {
 namespace {
 
 template <int kColors, int kSamples>
-__global__ void __launch_bounds__(kBackwardThreads, 5) splat_backward(const __grid_constant__ BackwardArgs args) {
+__global__ void __launch_bounds__(kBackwardThreads, kColors == 1   ? 6
+                                                    : kColors == 3 ? 5
+                                                                   : 4)
+    splat_backward(const __grid_constant__ BackwardArgs args) {
   gather_gradient<kColors, kSamples>(args);
 }
 

@@ -83,8 +83,9 @@ inline Launch plan_backward(const SplatGradParams& p, BackwardArgs* args) {
   const bool share =
       args->gaussians < kShareBelowGaussians && int64_t{p.height} * p.width >= kShareFromPixels && p.height > kWarp;
   args->sharing = share ? warps : 1;
-  args->wide_loads = p.width % kRun == 0 && aligned(p.grad_images, kRun * int64_t{sizeof(float)});
-  args->grad_images = p.grad_images;
+  args->wide_loads = p.width % kRun == 0 && aligned(p.grad_images, kRun * size_of(p.grad_dtype));
+  args->grad_images = p.grad_images, args->grad_dtype = p.grad_dtype, args->channels_last = p.channels_last;
+  args->scale = p.scale;
   args->grad_gaussians = p.grad_gaussians;
   const int64_t blocks = share ? args->gaussians : (args->gaussians + warps - 1) / warps;
   return {blocks, kBackwardThreads, warps * kMaxSums * static_cast<int>(sizeof(float))};

@@ -54,6 +54,8 @@ GSDD_DEVICE float exp2_fast(float x) {
 GSDD_DEVICE float load(const float* address) { return __ldg(address); }
 GSDD_DEVICE Float4 load4(const float* address) { return __ldg(reinterpret_cast<const float4*>(address)); }
 GSDD_DEVICE uint16_t load(const uint16_t* address) { return __ldg(address); }
+// Four numbers of 16 bits, two a word, the first in the lower half.
+GSDD_DEVICE uint2 load4(const uint16_t* address) { return __ldg(reinterpret_cast<const uint2*>(address)); }
 
 GSDD_DEVICE float from_float16(uint16_t bits) { return __half2float(__ushort_as_half(bits)); }
 GSDD_DEVICE float from_bfloat16(uint16_t bits) { return __uint_as_float(static_cast<unsigned>(bits) << 16); }

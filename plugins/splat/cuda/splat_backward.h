@@ -8,115 +8,16 @@
 // lane has a cell inside the ellipse, however thin or tilted it is.
 #pragma once
 
-#include "prepare.h"
+#include "image_gradient.h"
+#include "row_sums.h"
 
 namespace gsdd::cuda {
-
-inline constexpr int kBackwardThreads = 128;
-inline constexpr int kMaxSums = 6 + kMaxChannels;
-
-struct BackwardArgs {
-  Source source;
-  int64_t gaussians;  // in the batch
-  int64_t count;      // per image
-  int32_t height, width, supersample;
-  int32_t sharing;  // warps that share one Gaussian: 1, or all of the block
-  bool wide_loads;  // four pixels of a row are always inside the image together, and aligned
-  const float* grad_images;
-  float* grad_gaussians;
-};
 
 template <int kColors>
 struct GatherSums {
   Moments moments;
   float color[kColors];
 };
-
-// dL/dpixel for the cell's four pixels; 0 outside the image.
-template <int kColors>
-GSDD_DEVICE void load_gradients(const BackwardArgs& args, int64_t image, int x, int y, float (*grad)[kRun]) {
-#pragma unroll
-  for (int c = 0; c < kColors; ++c) {
-    if (kColors == 4 && c >= args.source.channels) {
-#pragma unroll
-      for (int k = 0; k < kRun; ++k) grad[c][k] = 0.0f;
-      continue;
-    }
-    const int64_t plane = image * args.source.channels + c;
-    const float* first = args.grad_images + (plane * args.height + y) * args.width + x;
-    if (args.wide_loads) {
-      const simt::Float4 four = simt::load4(first);
-      grad[c][0] = four.x, grad[c][1] = four.y, grad[c][2] = four.z, grad[c][3] = four.w;
-    } else {
-#pragma unroll
-      for (int k = 0; k < kRun; ++k) grad[c][k] = x + k < args.width ? simt::load(first + k) : 0.0f;
-    }
-  }
-}
-
-// A drawn sample's share of the pixel, and of the gradient: clipped samples have the first but not the second.
-struct Sample {
-  float drawn, open;
-};
-
-GSDD_DEVICE Sample tested_gradient(float alpha) {
-  const float kept = alpha >= kAlphaThreshold ? alpha : 0.0f;
-  return {fminf(kept, kAlphaLimit), kept > kAlphaLimit ? 0.0f : kept};
-}
-
-struct RowSums {
-  float one, u, uu;
-};
-
-// Adds m0 at u and m1 at u + step: sums of weights times 1, u, u^2 of two samples.
-GSDD_DEVICE void add_pair(float m0, float m1, float u, float step, RowSums* row) {
-  const float at_u = m0 * u, next = u + step, at_next = m1 * next;
-  row->one += m0 + m1;
-  row->u += at_u + at_next;
-  row->uu = fmaf(at_u, u, fmaf(at_next, next, row->uu));
-}
-
-// The 2 x 2 samples of four pixels, two exponentials for four samples as in the forward kernel.
-GSDD_DEVICE void gather_row_by_runs(const Ellipse& e, float ratio, float x, float row_u, float bits,
-                                    const float* through_color, float* drawn, RowSums* row) {
-  const float back = -0.25f * e.m11 * e.m11, half = 0.5f * e.m11;
-#pragma unroll
-  for (int k = 0; k < kRun; k += 2) {
-    const float u = fmaf(e.m11, x + (static_cast<float>(k) + 0.25f), row_u);
-    const float alpha0 = simt::exp2_fast(fmaf(-u, u, bits));
-    float step = simt::exp2_fast(fmaf(-e.m11, u, back));
-    const float alpha1 = alpha0 * step;
-    step *= ratio;
-    const float alpha2 = alpha1 * step;
-    step *= ratio;
-    const Sample s0 = tested_gradient(alpha0), s1 = tested_gradient(alpha1);
-    const Sample s2 = tested_gradient(alpha2), s3 = tested_gradient(alpha2 * step);
-    drawn[k] += s0.drawn + s1.drawn;
-    drawn[k + 1] += s2.drawn + s3.drawn;
-    add_pair(through_color[k] * s0.open, through_color[k] * s1.open, u, half, row);
-    add_pair(through_color[k + 1] * s2.open, through_color[k + 1] * s3.open, u + e.m11, half, row);
-  }
-}
-
-// Any number of samples, any opacity.
-GSDD_DEVICE void gather_row_by_samples(const Ellipse& e, int supersample, float x, float row_u, float bits,
-                                       const float* through_color, float* drawn, RowSums* row) {
-  const float step = 1.0f / static_cast<float>(supersample);
-#pragma unroll 1
-  for (int s = 0; s < supersample; ++s) {
-    const float offset = (static_cast<float>(s) + 0.5f) * step;
-#pragma unroll
-    for (int k = 0; k < kRun; ++k) {
-      const float u = fmaf(e.m11, x + (static_cast<float>(k) + offset), row_u);
-      const Sample sample = tested_gradient(simt::exp2_fast(fmaf(-u, u, bits)));
-      drawn[k] += sample.drawn;
-      const float weight = through_color[k] * sample.open, at_u = weight * u;
-      row->one += weight;
-      row->u += at_u;
-      row->uu = fmaf(at_u, u, row->uu);
-    }
-  }
-}
 
 // The cell of pixels (x .. x + 3, y); origin_x and origin_y are those of the Ellipse.
 template <int kColors, int kSamples>
@@ -130,7 +31,7 @@ GSDD_DEVICE void gather_cell(const BackwardArgs& args, const Ellipse& e, const f
     for (int k = 0; k < kRun; ++k) through_color[k] = fmaf(color[c], grad[c][k], through_color[k]);
   }
   const int supersample = kSamples == 0 ? args.supersample : kSamples;
-  const bool by_runs = kSamples == 2 && e.bits <= kMaxRunBits;
+  const bool by_runs = kSamples == 2 && e.bits <= kMaxRunBits, clips = e.bits > 0.0f;
   const float left = static_cast<float>(x - origin_x), top = static_cast<float>(y - origin_y);
   const float step = 1.0f / static_cast<float>(supersample);
   Moments& m = sums->moments;
@@ -139,8 +40,10 @@ GSDD_DEVICE void gather_cell(const BackwardArgs& args, const Ellipse& e, const f
     const float sample_y = top + (static_cast<float>(t) + 0.5f) * step;
     const float v = fmaf(e.m22, sample_y, e.v0), bits = fmaf(-v, v, e.bits), row_u = fmaf(e.m12, sample_y, e.u0);
     RowSums row = {};
-    if (by_runs) {
-      gather_row_by_runs(e, ratio, left, row_u, bits, through_color, drawn, &row);
+    if (by_runs && !clips) {
+      gather_row_by_runs<false>(e, ratio, left, row_u, bits, through_color, drawn, &row);
+    } else if (by_runs) {
+      gather_row_by_runs<true>(e, ratio, left, row_u, bits, through_color, drawn, &row);
     } else {
       gather_row_by_samples(e, supersample, left, row_u, bits, through_color, drawn, &row);
     }
@@ -218,12 +121,12 @@ GSDD_DEVICE void gather(const BackwardArgs& args, const Ellipse& e, const float*
       if (lane >= distance) inclusive += below;
     }
     const int total = simt::shuffle(inclusive, kWarp - 1);
-    const int before = inclusive - mine.count;
+    // Of a row's first cell, from where it comes among all of them.
+    const int shift = mine.first - (inclusive - mine.count);
     for (int base = 0; base < total; base += kWarp) {
       const int position = base + lane;
       const int row = lane_holding(position, inclusive);
-      const int cell =
-          simt::shuffle(mine.first, row & (kWarp - 1)) + position - simt::shuffle(before, row & (kWarp - 1));
+      const int cell = position + simt::shuffle(shift, row & (kWarp - 1));
       if (position < total) {
         gather_cell<kColors, kSamples>(args, e, color, ratio, image, kRun * cell, first_row + row, origin_x, origin_y,
                                        sums);
@@ -284,6 +187,9 @@ GSDD_DEVICE void gather_gradient(const BackwardArgs& args) {
   const bool readable = read_shape(args.source, gaussian, &p);
   const bool finite = read_colors<kColors>(args.source, gaussian, color) && readable;
   const Grid& grid = args.source.grid;
+  // The scale of the image's gradient is that of the colour, as the gradient of the shape sees it.
+#pragma unroll
+  for (int c = 0; c < kColors; ++c) color[c] *= scale_of(args, c);
   GatherSums<kColors> sums = {};
   Whitening m = {};
   if (finite) {
@@ -311,7 +217,7 @@ GSDD_DEVICE void gather_gradient(const BackwardArgs& args) {
   for (int k = 0; k < 5; ++k) out[k] = shape[k];
 #pragma unroll
   for (int c = 0; c < kColors; ++c) {
-    if (c < channels) out[5 + c] = drawn ? weight * sums.color[c] : 0.0f;
+    if (c < channels) out[5 + c] = drawn ? weight * scale_of(args, c) * sums.color[c] : 0.0f;
   }
   out[5 + channels] = drawn ? s.one / p.opacity : 0.0f;
 }
