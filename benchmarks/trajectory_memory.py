@@ -31,7 +31,7 @@ from torch.nn import functional
 
 from gsdd_runtime import networks
 from gsdd_runtime.distillation.objectives.trajectory_distance import Unrolling, trajectory_distance
-from gsdd_runtime.distillation.objectives.unrolled_memory import step_bytes
+from gsdd_runtime.distillation.objectives.unrolled_memory import StepMemory
 from gsdd_runtime.networks.convnet import ConvNetPlan
 
 CHANNELS, CLASSES = 3, 10
@@ -90,7 +90,7 @@ def measured(options: argparse.Namespace, kind: str, steps: int, pipe: Any) -> N
     rate = torch.tensor(0.01, device=device, requires_grad=True)
     loss_of = partial(cross_entropy, network, shapes)
     batches = [torch.arange(options.batch, device=device)] * steps
-    estimate = step_bytes(loss_of, len(start), shape, CLASSES, steps, device)
+    estimate = StepMemory.of(loss_of, len(start), shape, CLASSES, steps, device).needed()
     plan = ConvNetPlan.of(options.network)
     distance: Callable[..., Tensor] = {
         OURS: trajectory_distance, PLAIN: plain_distance,

@@ -206,6 +206,7 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "max_start_epoch": Reaches("--max-start-epoch 40", "distill.max_start_epoch", 40),
         "first_max_start_epoch": Reaches("--first-max-start-epoch 5", "distill.first_max_start_epoch", 5),
         "expansion_steps": Reaches("--expansion-steps 500", "distill.expansion_steps", 500),
+        "kept_graphs": Reaches("--kept-graphs 4", "distill.kept_graphs", 4),
         "most_loss": Reaches("--most-loss 1.5", "distill.most_loss", 1.5),
         "start_rate": Reaches("--start-rate 0.5", "distill.start_rate", 0.5),
         "lr_lr": Reaches("--lr-lr 0.25", "distill.lr_lr", 0.25),

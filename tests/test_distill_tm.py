@@ -320,7 +320,14 @@ def test_memory_is_estimated_before_the_first_step(experts: str, monkeypatch: py
 
     vectors = 4 * ExpertFolder(experts).subject.length
     # The weights of a step more, and the graph of an image more.
-    assert planned(syn_steps=11) - planned(syn_steps=1) == 10 * vectors
+    assert planned(syn_steps=11, kept_graphs=0) - planned(syn_steps=1, kept_graphs=0) == 10 * vectors
+    graph = planned(syn_steps=11, kept_graphs=1) - planned(syn_steps=11, kept_graphs=0)
+    assert graph > vectors
+    # Where nothing is asked for, as many as there is room for: here all of them, however many are asked for.
+    assert planned(syn_steps=11) - planned(syn_steps=11, kept_graphs=0) == 11 * graph
+    assert planned(syn_steps=11, kept_graphs=40) == planned(syn_steps=11)
+    monkeypatch.setattr("gsdd_runtime.distillation.objectives.unrolled_memory.GRAPHS_BYTES", 5 * graph)
+    assert planned(syn_steps=11) == planned(syn_steps=11, kept_graphs=5)
     assert planned(batch_syn=5) - planned(batch_syn=3) > 4 * vectors
     monkeypatch.setattr("gsdd_runtime.memory.UNASKED_BYTES", 0)
     monkeypatch.setattr("gsdd_runtime.memory.available_memory", lambda: 10_000)

@@ -193,12 +193,12 @@ def counted() -> Iterator[None]:
         yield
 
 
-def peak(distance: Callable[..., Tensor], steps: int) -> int:
+def peak(distance: Callable[..., Tensor], steps: int, kept: int = 0) -> int:
     """Numbers that graphs keep at most at one time."""
     network, start, target = network_and_weights()
     images, labels = some_images(6), torch.arange(6) % 4
     rate = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
-    unrolling = Unrolling(start, target, [torch.arange(6)] * steps, network_loss(network))
+    unrolling = Unrolling(start, target, [torch.arange(6)] * steps, network_loss(network), kept)
     with counted():
         distance(unrolling, images, labels, rate).backward()
     return Kept.peak
@@ -208,3 +208,29 @@ def test_the_graph_of_one_step_is_kept_however_many_there_are() -> None:
     least = peak(trajectory_distance, 1)
     assert peak(trajectory_distance, 8) == least > 0
     assert peak(plain, 8) > 6 * peak(plain, 1)
+    # As many more as are asked for.
+    assert 2.5 * least < peak(trajectory_distance, 8, kept=3) < 4.5 * least
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_kept_graphs_give_the_same_bits_and_make_no_step_twice(soft: bool) -> None:
+    network, start, target = network_and_weights()
+    batches = [torch.tensor(batch) for batch in ([4, 1], [0, 5, 2], [3], [5, 1, 4])]
+    honest, calls, found = network_loss(network), [], []
+
+    def step_loss(step: int, *others: Tensor) -> Tensor:
+        calls.append(step)
+        return honest(step, *others)
+
+    for kept, expected in ((0, [0, 1, 2, 3, 3, 2, 1, 0]), (3, [0, 1, 2, 3, 0]), (4, [0, 1, 2, 3])):
+        images, labels = some_images(6), torch.arange(6) % 4
+        if soft:
+            labels = wave((6, 4), 0.9, 0.3).softmax(dim=1).requires_grad_()
+        rate = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+        calls.clear()
+        loss = trajectory_distance(Unrolling(start, target, batches, step_loss, kept), images, labels, rate)
+        loss.backward()
+        assert calls == expected
+        found.append([loss.detach(), images.grad, rate.grad, *([labels.grad] if soft else [])])
+    for other in found[1:]:
+        assert all(torch.equal(ours, theirs) for ours, theirs in zip(other, found[0], strict=True))

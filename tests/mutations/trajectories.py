@@ -35,8 +35,15 @@ MUTATIONS = [
         DISTANCE,
         "            along, shares = _shares(",
         "            ctx.kept = [*getattr(ctx, 'kept', []), _gradient(unrolling, step, weights[step], images[batch], "
-        "labels[batch], derived=True)]\n            along, shares = _shares(",
+        "labels[batch])]\n            along, shares = _shares(",
         ("test_trajectory_distance.py::test_the_graph_of_one_step_is_kept_however_many_there_are",),
+    ),
+    Mutation(
+        "makes a kept graph again",
+        DISTANCE,
+        "if step in ctx.graphs:",
+        "if step in ():",
+        ("test_trajectory_distance.py::test_kept_graphs_give_the_same_bits_and_make_no_step_twice",),
     ),
     Mutation(
         "goes one epoch too few",

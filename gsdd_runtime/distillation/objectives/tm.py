@@ -16,7 +16,7 @@ from gsdd_runtime.distillation.objectives.experts_option import ExpertsOption, o
 from gsdd_runtime.distillation.objectives.learned_labels import first_logits
 from gsdd_runtime.distillation.objectives.objective import Footprint, Learned, Loss, Objective
 from gsdd_runtime.distillation.objectives.trajectory_distance import Unrolling, trajectory_distance
-from gsdd_runtime.distillation.objectives.unrolled_memory import check_step_memory
+from gsdd_runtime.distillation.objectives.unrolled_memory import StepMemory
 from gsdd_runtime.distillation.problem import Problem, Setting
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.networks.dropout import restart_dropout
@@ -56,6 +56,10 @@ class TrajectoryMatching(Objective):
             None, "Distilled images of an unrolled step; it is what memory goes by.", least=1,
             shown=f"{DEFAULT_BATCH}, or all where there are fewer",
         )  # fmt: skip
+        kept_graphs: int | None = option(
+            None, "Unrolled steps whose graph stays until it is derived, and is not made again: sooner, the same bits.",
+            least=0, shown="as many as 2 GB and a quarter of the free memory hold", resume="change",
+        )  # fmt: skip
         most_loss: float | None = option(
             None, "Steps whose loss is above move nothing (DATM, whose release has 1, and 1.1 at IPC 1 of CIFAR-10).",
             above=0, shown="none",
@@ -77,9 +81,13 @@ class TrajectoryMatching(Objective):
         data = problem.data
         batch = (int(options.batch_syn or 1), data.channels, data.height, data.width)
         length = self._experts.subject.length
-        self._working_bytes = check_step_memory(
+        memory = StepMemory.of(
             partial(self._step_loss, 0), length, batch, data.classes, options.syn_steps, problem.device
         )
+        memory.check(batch[0], min(options.kept_graphs or 0, options.syn_steps), problem.device)
+        asked = memory.room(options.syn_steps, problem.device) if options.kept_graphs is None else options.kept_graphs
+        self._kept = min(asked, options.syn_steps)
+        self._working_bytes = memory.needed(self._kept)
 
     @classmethod
     def settled(cls, options: Any, setting: Setting) -> Any:
@@ -130,7 +138,7 @@ class TrajectoryMatching(Objective):
         images = self.problem.synthetic(used)
         device = self.problem.device
         places = [torch.searchsorted(used, batch).to(device) for batch in batches]
-        unrolling = Unrolling(start, target, places, partial(self._step_loss, step, key=key))
+        unrolling = Unrolling(start, target, places, partial(self._step_loss, step, key=key), self._kept)
         labels = self._targets()[used.to(device)]
         distance = trajectory_distance(unrolling, images, labels, self._rate)
         count, most = self.options.trajectories, self.options.most_loss

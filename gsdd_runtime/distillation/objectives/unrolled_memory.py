@@ -3,59 +3,78 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from gsdd_runtime.distillation.objectives.trajectory_distance import StepLoss
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.memory import check_memory
+from gsdd_runtime.memory import available_memory, check_memory
 from gsdd_runtime.wording import bytes_in_words, counted
 
 _FLOAT32_BYTES = 4
 # Times what a graph keeps: gradients on their way, and what convolutions work with. On a CPU 2.1 was measured for a
 # ConvNet of 128 filters, 3.3 for one of 32.
 _WORKING_FACTOR = 2.5
-_REMEDY = "lower --batch-syn"
+# Graphs of unrolled steps that stay until they are derived, where nothing else is asked for.
+GRAPHS_BYTES = 2 * 2**30
 
 
-def check_step_memory(
-    step_loss: StepLoss, length: int, batch: tuple[int, ...], classes: int, steps: int, device: torch.device
-) -> int:
-    """What a step of matching takes, refused where there is less.
+@dataclass(frozen=True)
+class StepMemory:
+    """What a step of matching takes, in bytes, estimated.
 
-    Args:
-        step_loss: of an unrolled step.
-        length: parameters of the network.
-        batch: shape of the images of an unrolled step, ``(B, C, H, W)``.
-        classes: of the labels.
-        steps: that are unrolled.
-        device: that they run on.
-
-    Returns:
-        Bytes, estimated.
-
-    Raises:
-        InputError: more than there is; it names the option that lowers it.
+    Attributes:
+        graph: kept of an unrolled step.
+        vectors: of weights, of all steps.
     """
-    needed = step_bytes(step_loss, length, batch, classes, steps, device)
-    what = f"a step of trajectory matching on {counted(batch[0], 'image')} at once"
-    if device.type == "cpu":
-        check_memory(needed, what, _REMEDY)
-    elif needed > (total := torch.cuda.get_device_properties(device).total_memory):
-        raise InputError(f"{what} would take {bytes_in_words(needed)}, {device} has {bytes_in_words(total)}: {_REMEDY}")
-    return needed
 
+    graph: int
+    vectors: int
 
-def step_bytes(
-    step_loss: StepLoss, length: int, batch: tuple[int, ...], classes: int, steps: int, device: torch.device
-) -> int:
-    """The estimate: what the graph of one image and that of two keep, and the weights of every step."""
-    one, two = (_kept_bytes(step_loss, length, (count, *batch[1:]), classes, device) for count in (1, 2))
-    graph = one + (two - one) * (batch[0] - 1)
-    # The weights of each step; besides, the expert's, and a few vectors as long.
-    vectors = (steps + 8) * length * _FLOAT32_BYTES
-    return int(graph * _WORKING_FACTOR) + vectors
+    @classmethod
+    def of(
+        cls, step_loss: StepLoss, length: int, batch: tuple[int, ...], classes: int, steps: int, device: torch.device
+    ) -> StepMemory:
+        """From what the graph of one image and that of two keep.
+
+        Args:
+            step_loss: of an unrolled step.
+            length: parameters of the network.
+            batch: shape of the images of an unrolled step, ``(B, C, H, W)``.
+            classes: of the labels.
+            steps: that are unrolled.
+            device: that they run on.
+        """
+        one, two = (_kept_bytes(step_loss, length, (count, *batch[1:]), classes, device) for count in (1, 2))
+        # The weights of each step; besides, the expert's, and a few vectors as long.
+        return cls(one + (two - one) * (batch[0] - 1), (steps + 8) * length * _FLOAT32_BYTES)
+
+    def needed(self, kept: int = 0) -> int:
+        """All in all, with the graphs of ``kept`` steps besides the one that is worked on."""
+        return int(self.graph * (_WORKING_FACTOR + kept)) + self.vectors
+
+    def check(self, images: int, kept: int, device: torch.device) -> None:
+        """Refuses what there is no memory for.
+
+        Raises:
+            InputError: it is more than there is; it names the option that lowers it.
+        """
+        needed, what = self.needed(kept), f"a step of trajectory matching on {counted(images, 'image')} at once"
+        remedy = "lower --batch-syn" + (" or --kept-graphs" if kept else "")
+        if device.type == "cpu":
+            check_memory(needed, what, remedy)
+        elif needed > (total := torch.cuda.get_device_properties(device).total_memory):
+            raise InputError(
+                f"{what} would take {bytes_in_words(needed)}, {device} has {bytes_in_words(total)}: {remedy}"
+            )
+
+    def room(self, steps: int, device: torch.device) -> int:
+        """Of how many of ``steps`` the graphs fit: in ``GRAPHS_BYTES``, and a quarter of the memory that is free."""
+        free = available_memory() if device.type == "cpu" else torch.cuda.mem_get_info(device)[0]
+        room = min(GRAPHS_BYTES, (free - self.needed()) // 4)
+        return max(0, min(steps, room // max(1, self.graph)))
 
 
 def _kept_bytes(step_loss: StepLoss, length: int, batch: tuple[int, ...], classes: int, device: torch.device) -> int:
