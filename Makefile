@@ -63,7 +63,8 @@ test-native: $(READY) ## test the kernel and the steps of networks in C++ under 
 test-arm64: ## test the kernel compiled for arm64 under an emulator
 	PATH="$(abspath $(BIN)):$$PATH" sh tests/native/kernel/run_arm64.sh
 
-cuda-report: $(READY) ## compile the CUDA kernel for every GPU and print its registers; fails on spills
+cuda-report: $(READY) ## compile the CUDA kernel for every GPU, print its registers, count its instructions; fails on spills
+	$(PIP) --no-deps nvidia-cuda-nvdisasm || echo "no nvdisasm: instructions are not counted"
 	$(BIN)/cmake -S . -B build/cuda -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) $(KERNEL_ONLY) -DGSDD_CUDA=ON
 	$(BIN)/cmake --build build/cuda --target splat_cuda_report
 

@@ -4,11 +4,10 @@ Two limits, and the larger counts:
 
 - memory: the images' bytes written (read, for the gradient), at the rate that a plain fill of the same size was
   measured at on this GPU;
-- issue: float32 instructions, at 128 a clock on each multiprocessor: ``FORWARD`` for each touched sample and colour
-  sums for each touched pixel, ``BACKWARD`` for the gradient. They are the least that the kernel's own form of the
-  sum needs: two products of the recurrence, test, clip, add; and for the gradient the moments too.
+- issue: instructions, at 128 a clock on each multiprocessor: what the compiled kernels have for each touched sample,
+  colours and moments included (cuda_instructions.py).
 
-The kernel may go below the first count, because one evaluation a pixel serves all samples where a Gaussian is wide.
+The kernels may go below the second, because one evaluation a pixel serves all samples where a Gaussian is wide.
 """
 
 from __future__ import annotations
@@ -17,14 +16,13 @@ import subprocess
 from dataclasses import dataclass
 
 import torch
+from cuda_instructions import backward_sample, forward_sample
 from cuda_timing import DEVICE, seconds_of
 from torch import Tensor
 
 from gsdd_runtime.splatting import reference
 from gsdd_runtime.splatting.gaussians import ALPHA_THRESHOLD
 
-FORWARD = 6.0
-BACKWARD = 14.0
 _LANES = 128
 _COUNTED_IMAGES = 16
 
@@ -64,7 +62,7 @@ def roofline_seconds(gpu: Gpu, samples: float, images: int, image_bytes: int, *,
     """Seconds for ``images`` images by each limit, and the larger of them."""
     filled = torch.empty(images * image_bytes, dtype=torch.uint8, device=DEVICE)
     memory = seconds_of(lambda: filled.fill_(1), 20)
-    instructions = samples * ((FORWARD + BACKWARD) if backward else FORWARD) * images
+    instructions = samples * (forward_sample() + (backward_sample() if backward else 0.0)) * images
     issue = instructions / (gpu.multiprocessors * _LANES * gpu.clock_hertz)
     memory *= 2 if backward else 1
     return {"memory": memory, "issue": issue, "roofline": max(memory, issue)}

@@ -1,6 +1,7 @@
 """Prints registers, spills and shared memory of each kernel on each architecture, from ptxas.
 
-Exit code 1 where a kernel spills a register to memory.
+Exit code 1 where a kernel spills a register to memory, or where the counts of ``instructions.json`` are no longer those
+of the compiled code.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-# splat_forward<3, 2> as the compiler writes it.
-_NAME = re.compile(r"(splat_forward|splat_backward)ILi(\d+)ELi(\d+)E")
+import counting
+
 _FUNCTION = re.compile(r"Compiling entry function '(\S+)' for '(sm_\w+)'")
 _SPILLS = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 _USED = re.compile(r"Used (\d+) registers")
@@ -41,8 +42,7 @@ def parse(text: str) -> list[Usage]:
     stack = spilled = 0
     for line in text.splitlines():
         if match := _FUNCTION.search(line):
-            name = _NAME.search(match[1])
-            kernel = f"{name[1]}<{name[2]}, {name[3]}>" if name else match[1]
+            kernel = counting.kernel_name(match[1]) or match[1]
             architecture = match[2]
             stack = spilled = 0
         elif match := _SPILLS.search(line):
@@ -86,6 +86,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--architectures", required=True, help="as in CMake: 80-real;90")
     parser.add_argument("--flags", default="", help="of nvcc, separated by semicolons")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument(
+        "--counts", choices=("check", "write", "leave"), default="check",
+        help="hold instructions.json to the compiled code (where nvdisasm is), write it, or leave it",
+    )  # fmt: skip
     parser.add_argument("sources", nargs="+", type=Path)
     options = parser.parse_args(arguments)
     names = options.architectures.split(";")
@@ -104,7 +108,28 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{usage.kernel} spills {usage.spilled} bytes on {usage.architecture}", file=sys.stderr)
     if not usages:
         print("ptxas reported no kernel", file=sys.stderr)
-    return 1 if forbidden or not usages else 0
+    return 1 if forbidden or not usages or not counts_agree(options, flags) else 0
+
+
+def counts_agree(options: argparse.Namespace, flags: list[str]) -> bool:
+    """Whether ``instructions.json`` has the compiled code's counts, as far as that can be told; or writes it."""
+    if options.counts == "leave":
+        return True
+    if problem := counting.missing(options.nvcc):
+        print(f"instructions not counted: {problem}")
+        return True
+    found = counting.chosen(counting.compile_and_count(options.sources, flags, options.nvcc))
+    if options.counts == "write":
+        counting.keep(found)
+        return True
+    wrong = counting.differences(found)
+    for line in wrong:
+        print(line, file=sys.stderr)
+    if wrong:
+        print("write them anew: report.py --counts write", file=sys.stderr)
+    else:
+        print("instructions.json has the compiled code's counts")
+    return not wrong
 
 
 if __name__ == "__main__":

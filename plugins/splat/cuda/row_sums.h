@@ -62,6 +62,23 @@ GSDD_DEVICE void gather_row_by_runs(const Ellipse& e, float ratio, float x, floa
   row->uu = fmaf(middle, row->u + off, half * half * second);
 }
 
+// Apart, so that the instructions of each way can be counted.
+GSDD_DEVICE void gather_clipped_row_by_runs(const Ellipse& e, float ratio, float x, float row_u, float bits,
+                                            const float* through_color, float* drawn, RowSums* row) {
+  gather_row_by_runs<true>(e, ratio, x, row_u, bits, through_color, drawn, row);
+}
+
+// A row's sums at height v, added to those of the Gaussian.
+GSDD_DEVICE void add_row(const RowSums& row, float v, Moments* m) {
+  const float at_v = v * row.one;
+  m->one += row.one;
+  m->u += row.u;
+  m->uu += row.uu;
+  m->v += at_v;
+  m->uv = fmaf(v, row.u, m->uv);
+  m->vv = fmaf(v, at_v, m->vv);
+}
+
 // Any number of samples, any opacity.
 GSDD_DEVICE void gather_row_by_samples(const Ellipse& e, int supersample, float x, float row_u, float bits,
                                        const float* through_color, float* drawn, RowSums* row) {

@@ -34,7 +34,6 @@ GSDD_DEVICE void gather_cell(const BackwardArgs& args, const Ellipse& e, const f
   const bool by_runs = kSamples == 2 && e.bits <= kMaxRunBits, clips = e.bits > 0.0f;
   const float left = static_cast<float>(x - origin_x), top = static_cast<float>(y - origin_y);
   const float step = 1.0f / static_cast<float>(supersample);
-  Moments& m = sums->moments;
 #pragma unroll 1
   for (int t = 0; t < supersample; ++t) {
     const float sample_y = top + (static_cast<float>(t) + 0.5f) * step;
@@ -43,17 +42,11 @@ GSDD_DEVICE void gather_cell(const BackwardArgs& args, const Ellipse& e, const f
     if (by_runs && !clips) {
       gather_row_by_runs<false>(e, ratio, left, row_u, bits, through_color, drawn, &row);
     } else if (by_runs) {
-      gather_row_by_runs<true>(e, ratio, left, row_u, bits, through_color, drawn, &row);
+      gather_clipped_row_by_runs(e, ratio, left, row_u, bits, through_color, drawn, &row);
     } else {
       gather_row_by_samples(e, supersample, left, row_u, bits, through_color, drawn, &row);
     }
-    const float at_v = v * row.one;
-    m.one += row.one;
-    m.u += row.u;
-    m.uu += row.uu;
-    m.v += at_v;
-    m.uv = fmaf(v, row.u, m.uv);
-    m.vv = fmaf(v, at_v, m.vv);
+    add_row(row, v, &sums->moments);
   }
 #pragma unroll
   for (int c = 0; c < kColors; ++c) {

@@ -150,7 +150,7 @@ GSDD_DEVICE void draw(const ForwardArgs& args, const Corner& tile, int filled, c
       } else if (kSamples != 2 || (by_samples & bit)) {
         add_by_samples<kColors>(record, kSamples == 0 ? args.supersample : kSamples, at.x, at.y, sums);
       } else if (clipped & bit) {
-        add_by_runs<kColors, true>(record, at.x, at.y, sums);
+        add_clipped_by_runs<kColors>(record, at.x, at.y, sums);
       } else {
         add_by_runs<kColors, false>(record, at.x, at.y, sums);
       }

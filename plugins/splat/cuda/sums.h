@@ -78,6 +78,12 @@ GSDD_DEVICE void add_by_runs(const simt::Float4* record, float x, float y, float
   for (int k = 0; k < kRun; ++k) add_colors<kColors>(color, amounts[k], sums[k]);
 }
 
+// Apart, so that the instructions of each way can be counted.
+template <int kColors>
+GSDD_DEVICE void add_clipped_by_runs(const simt::Float4* record, float x, float y, float (*sums)[kColors]) {
+  add_by_runs<kColors, true>(record, x, y, sums);
+}
+
 // One exponential a sample: any number of samples, any opacity.
 template <int kColors>
 GSDD_DEVICE void add_by_samples(const simt::Float4* record, int supersample, float x, float y, float (*sums)[kColors]) {
