@@ -9,19 +9,37 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import sys
+import zipfile
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 
 import symbols
 
 # Brought by whoever loads the library, and the same one has to be used: never copied into the wheel.
 HOSTS = ("libtorch*.so*", "libc10*.so*", "libdali*.so*")
+# The oldest time that a zip can hold: of sources that are in no repository.
+NO_COMMIT = 315532800
 
 
 class WheelError(Exception):
     """A wheel is not fit for release; the message says why."""
+
+
+def settle(wheel: Path, epoch: int) -> None:
+    """Writes the zip anew: each file with the time ``epoch`` and the rights of umask 022, whatever the checkout had."""
+    time = datetime.fromtimestamp(epoch, timezone.utc).timetuple()[:6]
+    with zipfile.ZipFile(wheel) as archive:
+        contents = [(name, archive.read(name)) for name in archive.namelist() if not name.endswith("/")]
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, content in contents:
+            told = zipfile.ZipInfo(name, time)
+            told.external_attr = (stat.S_IFREG | 0o644) << 16
+            told.create_system = 3
+            archive.writestr(told, content, zipfile.ZIP_DEFLATED, 9)
 
 
 def repair(wheel: Path, folder: Path, environment: Mapping[str, str] | None = None) -> Path:
@@ -47,6 +65,7 @@ def repair(wheel: Path, folder: Path, environment: Mapping[str, str] | None = No
     made = [path for path in folder.glob(f"{wheel.name.rpartition('-')[0]}-*.whl") if tag in path.name]
     if len(made) != 1:
         raise WheelError(f"auditwheel left {sorted(set(folder.glob('*.whl')) - before)}")
+    settle(made[0], int((environment or os.environ).get("SOURCE_DATE_EPOCH") or NO_COMMIT))
     return made[0]
 
 

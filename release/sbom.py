@@ -18,6 +18,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import repair
+
 # Compiled into a library of ours where it is there; the headers of hosts leave no code but what is inline in them.
 COMPILED_IN: dict[str, tuple[tuple[str, str], ...]] = {
     "libgsdd_torch.so": (("pytorch-headers", "BSD-3-Clause"),),
@@ -113,7 +115,7 @@ def text(wheel: Path, epoch: int) -> str:
 
 def main(arguments: list[str]) -> int:
     (wheel,) = map(Path, arguments)
-    print(text(wheel, int(os.environ.get("SOURCE_DATE_EPOCH", "315532800"))), end="")
+    print(text(wheel, int(os.environ.get("SOURCE_DATE_EPOCH") or repair.NO_COMMIT)), end="")
     return 0
 
 

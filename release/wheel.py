@@ -21,14 +21,12 @@ import repair
 import sbom
 
 ROOT = Path(__file__).parents[1]
-# The oldest time that a zip can hold: of sources that are in no repository.
-NO_COMMIT = "315532800"
 
 
 def environment(root: Path, cuda: bool) -> dict[str, str]:
     """What a build sees: the commit's time, and nothing of the machine's languages and umask's doing."""
     commit = subprocess.run(["git", "-C", root, "log", "-1", "--format=%ct"], capture_output=True, text=True)
-    epoch = os.environ.get("SOURCE_DATE_EPOCH") or commit.stdout.strip() or NO_COMMIT
+    epoch = os.environ.get("SOURCE_DATE_EPOCH") or commit.stdout.strip() or str(repair.NO_COMMIT)
     chosen = {"SOURCE_DATE_EPOCH": epoch, "LC_ALL": "C.UTF-8", "GSDD_WHEEL": "cuda" if cuda else "cpu"}
     return {**os.environ, **chosen}
 

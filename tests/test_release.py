@@ -105,6 +105,17 @@ def test_wheels_of_other_bytes_differ_by_name(tmp_path: Path) -> None:
     assert len(reproduce.differences(first, wheel_in(tmp_path / "c", time=(2027, 1, 1, 0, 0, 0)))) == 4
 
 
+def test_rights_and_times_of_the_checkout_are_not_in_a_wheel(tmp_path: Path) -> None:
+    made = []
+    for name, time in (("a", (2026, 1, 2, 3, 4, 6)), ("b", (2027, 1, 1, 0, 0, 0))):
+        (tmp_path / name).mkdir()
+        made.append(wheel_in(tmp_path / name, time=time))
+        repair.settle(made[-1], 1_700_000_000)
+    assert reproduce.differences(*made) == []
+    assert {entry[1:] for entry in reproduce.contents(made[0]).values()} == {(0o100644, (2023, 11, 14, 22, 13, 20))}
+    assert reproduce.contents(made[0]).keys() == reproduce.contents(wheel_in(tmp_path)).keys()
+
+
 class Release:
     """A folder of files to be released, a key, and who may sign."""
 
