@@ -218,18 +218,22 @@ class RealData:
 
     @property
     def channels(self) -> int:
+        """Of every image: 1 for gray, 3 for color."""
         return self.train_images.shape[1]
 
     @property
     def height(self) -> int:
+        """Of every image, in pixels."""
         return self.train_images.shape[2]
 
     @property
     def width(self) -> int:
+        """Of every image, in pixels."""
         return self.train_images.shape[3]
 
     @property
     def classes(self) -> int:
+        """Their number; labels lie below it."""
         return len(self.class_names)
 
     @property
@@ -262,6 +266,7 @@ class RealData:
         """The same data, of which networks take ZCA-whitened images, fitted on the training part.
 
         The matrix is kept where decoded pictures are (``gsdd_runtime.datasets.cache``), unless ``cache`` is False.
+        ``progress`` is told of the images that are read for it.
 
         Raises:
             InputError: images too large for it, see :func:`gsdd_runtime.datasets.whitening.fit_zca`.

@@ -51,7 +51,7 @@ def fit_images(
     device: str = "auto",
     progress: Reporter = silent,
 ) -> FitResult:
-    """Fits ``count`` Gaussians to each image, all images at once.
+    """Fits ``count`` Gaussians to each image, all images at once (GSDD, arXiv 2509.26219, section 3).
 
     Args:
         images: ``[M, C, H, W]``, uint8, or a float type in [0, 1].

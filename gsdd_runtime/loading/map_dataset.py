@@ -122,8 +122,15 @@ def decoded(
 ) -> Iterator[Batch]:
     """Batches of images and labels for batches of indices, decoded in this process and, on CUDA, ahead of use.
 
-    ``index_batches`` may be a DataLoader over ``DistilledDataset(..., indices_only=True)`` with any sampler and any
-    number of workers.
+    Args:
+        index_batches: int64 ``[B]`` each; a DataLoader over ``DistilledDataset(..., indices_only=True)``, for example,
+            with any sampler and any number of workers.
+        decoder: such as :func:`gsdd_runtime.loading.opening.open_decoder` gives; its images and labels are handed over.
+        device: where both are wanted.
+        prefetch: batches decoded ahead on a CUDA device.
+
+    Raises:
+        InputError: an index that the set does not have.
     """
 
     def decode(indices: Tensor) -> Batch:

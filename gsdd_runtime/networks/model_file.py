@@ -49,6 +49,8 @@ class TrainedModel:
     Attributes:
         network: on the CPU, in evaluation mode. It takes images ``[batch, C, H, W]`` as ``preparation`` makes them.
         name: of the architecture, as ``networks.build`` takes it.
+        channels: ``C`` of the images.
+        classes: of its outputs, ``[batch, classes]``.
         size: height and width of the images.
         class_names: or None where the set had none.
         mean, std: a number a channel, in pixel units [0, 1].

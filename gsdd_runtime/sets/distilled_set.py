@@ -222,6 +222,7 @@ class DistilledSet(DrawnImages, InNotebooks):
 
     @property
     def device(self) -> torch.device:
+        """Where the tensors are; a mapped file's are on the CPU."""
         return self._stored.images.device
 
     @property

@@ -88,8 +88,8 @@ class DrawnImages:
     def check_drawing(self, indices: Indices = None, height: int | None = None, width: int | None = None) -> None:
         """Before all that is drawn part by part: raises InputError where it is more work than can be meant.
 
-        docs/file-format.md gives the limit. ``height`` and ``width`` are those of the images, the native ones if left
-        out.
+        docs/file-format.md gives the limit. ``indices``, ``height`` and ``width`` are as :meth:`decode` takes them: in
+        pixels, the native size if left out.
         """
         if self.representation == "pixels":
             return

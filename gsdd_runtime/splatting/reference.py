@@ -42,7 +42,7 @@ def splat(
     mean: Tensor | None = None,
     std: Tensor | None = None,
 ) -> Tensor:
-    """Renders a batch of Gaussian images, ``[B, N, 6 + C]`` to ``[B, C, H, W]``.
+    """Renders a batch of Gaussian images, ``[B, N, 6 + C]`` to ``[B, C, H, W]``, by the render specification.
 
     Arguments and result are those of :func:`gsdd_runtime.splat`, for any floating dtype; the computation and,
     unless ``dtype`` is given, the result are in the dtype of ``gaussians``. Differentiable any number of times, in
