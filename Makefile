@@ -27,7 +27,7 @@ $(BUILT): $(READY) $(NATIVE_SOURCES)
 	@$(BIN)/python plugins/onnxruntime/fetch_headers.py || true
 	@$(BIN)/python plugins/tensorrt/fetch_headers.py --where-nvcc || true
 	@echo "building the native part"
-	$(PIP) --no-build-isolation --no-deps --editable .
+	$(PIP) --no-build-isolation --no-deps $(if $(WERROR),-Ccmake.define.GSDD_WERROR=ON) --editable .
 	@sed 's/^/  /' build/py3-*/gsdd-built.txt
 	@touch $@
 
@@ -55,7 +55,7 @@ faults: build ## kill commands, fail their writes, take their memory: FAULTS="--
 
 test-native: $(READY) ## test the kernel and the steps of networks in C++ under the address and undefined-behaviour sanitizers
 	$(BIN)/cmake -S . -B build/sanitized -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) $(KERNEL_ONLY) \
-	  -DGSDD_CUDA=OFF -DGSDD_NATIVE_TESTS=ON -DGSDD_SANITIZE=ON
+	  -DGSDD_CUDA=OFF -DGSDD_NATIVE_TESTS=ON -DGSDD_SANITIZE=ON -DGSDD_WERROR=ON
 	$(BIN)/cmake --build build/sanitized --target gsdd_kernel_test gsdd_layers_test
 	build/sanitized/tests/native/kernel/gsdd_kernel_test
 	build/sanitized/tests/native/layers/gsdd_layers_test
@@ -145,6 +145,14 @@ lint: $(READY) ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run --Werror $(CXX_SOURCES)
+
+.PHONY: tidy
+tidy: $(READY) ## check the native code with clang-tidy (.clang-tidy says what for)
+	$(PIP) clang-tidy==23.1.4
+	$(BIN)/cmake -S . -B build/tidy -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DCMAKE_EXPORT_COMPILE_COMMANDS=ON \
+	  -DPython3_EXECUTABLE=$(abspath $(BIN)/python) >/dev/null
+	$(BIN)/python $(BIN)/run-clang-tidy.py -quiet -p build/tidy -clang-tidy-binary $(BIN)/clang-tidy \
+	  -warnings-as-errors='*' -extra-arg=-Wno-unknown-warning-option 'plugins/.*/(?!avx)[^/]*\.cpp$$'
 
 format: $(READY) ## rewrite the sources in the project's style
 	$(BIN)/ruff check --fix .

@@ -53,9 +53,9 @@ def differences(first: Path, second: Path) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    commit = arguments[0] if arguments else "HEAD"
-    asked = ["git", "-C", ROOT, "log", "-1", "--format=%ct", commit]
-    epoch = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+    # Named once: a branch may move on while the first wheel is built.
+    asked = ["git", "-C", ROOT, "log", "-1", "--format=%H %ct", arguments[0] if arguments else "HEAD"]
+    commit, epoch = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.split()
     with tempfile.TemporaryDirectory(prefix="gsdd-reproduce-") as name:
         folder = Path(name)
         made = []

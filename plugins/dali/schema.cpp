@@ -9,7 +9,7 @@ extern "C" __attribute__((visibility("default"), used)) const char gsdd_dali_ver
 
 namespace dali {
 
-DALI_SCHEMA(gsdd__GaussianSplat)
+DALI_SCHEMA(gsdd__GaussianSplat)  // NOLINT(bugprone-reserved-identifier): DALI's own way to name a module
     .DocStr(R"(Draws images from 2D Gaussians.
 
 A sample is ``[count, 6 + channels]``: x, y (-1 to 1 over the image), l11, l21, l22 (native pixels), the colours, the

@@ -91,5 +91,7 @@ extern "C" GSDD_EXPORT OrtStatus* ORT_API_CALL RegisterCustomOps(OrtSessionOptio
   }
   const Registration* found = nullptr;
   GSDD_RETURN_IF_ERROR(find_or_make(*table, &found));
+  // Without memory even for the status that says so.
+  if (found == nullptr) return nullptr;
   return table->AddCustomOpDomain(options, found->domain);
 }

@@ -174,7 +174,10 @@ GSDD_INLINE Vec lane_columns() {
 
 GSDD_INLINE Vec lane_rows() {
   Vec v{};
-  for (int i = 0; i < kLanes; ++i) v[i] = static_cast<float>(i / kTileColumns);
+  for (int i = 0; i < kLanes; ++i) {
+    const int row = i / kTileColumns;
+    v[i] = static_cast<float>(row);
+  }
   return v;
 }
 
