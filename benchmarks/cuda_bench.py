@@ -29,7 +29,7 @@ from gsdd_runtime.wording import counted
 ROOT = Path(__file__).parent.parent
 # Gaussians, side, batch: the paper's settings, and one that binning is for.
 POINTS = ((22, 32, 512), (22, 32, 2000), (54, 128, 2000), (170, 128, 160), (364, 256, 512), (20000, 1024, 1))
-OURS = "gsdd, direct"
+OURS, TILED = "gsdd, direct", "gsdd, by gsplat's tiles"
 
 
 def point(text: str) -> tuple[int, int, int]:
@@ -115,6 +115,7 @@ def measure_point(count: int, side: int, batch: int, options: argparse.Namespace
     image_bytes = 3 * side * side * 4
     return {
         "point": name_of(count, side, batch),
+        "size": [count, side, batch],
         "parameters": workload.parameters,
         "choice": tiles.choose(batch, count, side, side)._asdict(),
         "touched_samples_per_image": samples,
@@ -220,10 +221,29 @@ def main(given: list[str] | None = None) -> int:
         write(result, stem)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+    result["renderers"] = renderer_costs(result)
     result["fit"] = measure_fit(options.fit_images, options.fit_steps) if options.fit_images else None
     write(result, stem)
     print(markdown(result))
     return 0
+
+
+def renderer_costs(result: dict[str, Any]) -> dict[str, Any] | None:
+    """What ``--renderer auto`` is to follow, of the points where both ways were measured; None where they are few."""
+    from dataclasses import asdict
+
+    from gsdd_runtime.splatting.renderers import Measured, fitted
+    from gsdd_runtime.splatting.tiles import TILE
+
+    points = []
+    for entry in result["points"]:
+        if TILED not in entry["forward"]:
+            continue
+        count, side, batch = entry["size"]
+        direct, tiled = (entry["forward"][name]["median"] for name in (OURS, TILED))
+        points.append(Measured(batch, count, (-(-side // TILE)) ** 2, direct, tiled))
+    found = fitted(points, f"measured on {result['gpu']['name']}, torch {result['torch']}")
+    return None if found is None else asdict(found)
 
 
 def name_of(count: int, side: int, batch: int) -> str:

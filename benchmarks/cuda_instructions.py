@@ -48,8 +48,7 @@ def missed_tile() -> float:
 
 def renderer_costs() -> dict[str, float]:
     """Seconds on an H100 as ``gsdd_runtime/splatting/cuda_renderers.json`` has them."""
+    pair, listed = missed_tile() / _H100_ISSUE, _LISTS * _LISTED_INSTRUCTIONS / _H100_ISSUE
     return {
-        "pair": missed_tile() / _H100_ISSUE,
-        "listed": _LISTS * _LISTED_INSTRUCTIONS / _H100_ISSUE,
-        "call": _LAUNCHES,
+        name: float(f"{seconds:.3g}") for name, seconds in (("pair", pair), ("listed", listed), ("call", _LAUNCHES))
     }

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from cuda_bench import OURS, TILED
 from cuda_timing import DEVICE
 from torch import Tensor
 
@@ -66,7 +67,7 @@ def direct(case: Case) -> Subject:
         return images
 
     return Subject(
-        "gsdd, direct", len(case.gaussians), lambda: render(case.gaussians),
+        OURS, len(case.gaussians), lambda: render(case.gaussians),
         _with_backward(case, case.gaussians, render),
     )  # fmt: skip
 
@@ -104,7 +105,7 @@ def tiled(case: Case) -> Subject:
         return splat_tiled(gaussians, side, side, side, side, 2, None, None, None, False)
 
     return Subject(
-        "gsdd, by gsplat's tiles", len(case.gaussians), lambda: render(case.gaussians),
+        TILED, len(case.gaussians), lambda: render(case.gaussians),
         _with_backward(case, case.gaussians, render),
     )  # fmt: skip
 

@@ -15,6 +15,7 @@ import gsdd_runtime as gsdd
 from gsdd_runtime import reference
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.splatting import tiles
+from gsdd_runtime.splatting.renderers import COUNTED, Costs
 
 
 def lists_by_gsplat(
@@ -65,6 +66,7 @@ def test_boxes_are_tight() -> None:
 def test_small_images_go_direct_and_large_ones_by_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(tiles.VARIABLE, raising=False)
     monkeypatch.setattr(tiles, "gsplat_problem", lambda: None)
+    monkeypatch.setattr(tiles, "costs", lambda: Costs(COUNTED, 1.26e-11, 3.1e-9, 1.5e-4))
     assert tiles.choose(2000, 54, 128, 128).method == "direct"
     assert tiles.choose(1, 1000, 1024, 1024).method == "direct"
     assert tiles.choose(1, 100_000, 1024, 1024).method == "tiled"

@@ -1,6 +1,7 @@
 """Keeps what ``make gpu`` found, and writes its figures into the pages that quote them.
 
-    python benchmarks/gpu/figures.py --keep build/gpu-results     # as benchmarks/results/GPU-gpu.json
+    python benchmarks/gpu/figures.py --keep build/gpu-results     # as benchmarks/results/GPU-gpu.json; and the table
+                                                                  # that --renderer auto follows
     python benchmarks/gpu/figures.py                              # docs/gpu.md and README.md, between their marks
 
 A page has ``<!-- gpu: NAME -->`` and ``<!-- end of gpu -->``: what stands between is written by the function of that
@@ -21,6 +22,8 @@ import package
 
 ROOT = package.ROOT
 RESULTS = ROOT / "benchmarks" / "results"
+# What `--renderer auto` follows.
+RENDERERS = ROOT / "gsdd_runtime" / "splatting" / "cuda_renderers.json"
 PAGES = ("docs/gpu.md", "README.md")
 NOT_RUN = "Not run on a device."
 _BLOCK = re.compile(r"(<!-- gpu: (\w+) -->\n).*?(<!-- end of gpu -->)", re.DOTALL)
@@ -28,8 +31,10 @@ _BLOCK = re.compile(r"(<!-- gpu: (\w+) -->\n).*?(<!-- end of gpu -->)", re.DOTAL
 Document = dict[str, Any]
 
 
-def keep(out: Path, results: Path = RESULTS) -> Path:
+def keep(out: Path, results: Path = RESULTS, renderers: Path = RENDERERS) -> Path:
     """One document of a run's summary and its stages' results, in ``results``, under the device's name.
+
+    What the renderers cost there, if that was measured, goes to ``renderers``.
 
     Raises:
         SystemExit: it was a rehearsal, or there is none.
@@ -46,6 +51,8 @@ def keep(out: Path, results: Path = RESULTS) -> Path:
     stem = re.sub(r"[^a-z0-9]+", "-", summary["device"].lower()).strip("-")
     kept = results / f"{stem}-gpu.json"
     kept.write_text(json.dumps(summary, indent=1) + "\n")
+    if costs := _result(summary, "kernels").get("renderers"):
+        renderers.write_text(json.dumps(costs, indent=2) + "\n")
     return kept
 
 

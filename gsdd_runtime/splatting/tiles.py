@@ -20,6 +20,7 @@ from gsdd_runtime.splatting.derivatives import Rendering, render
 from gsdd_runtime.splatting.gaussians import ALPHA_THRESHOLD, CHOLESKY, CHOLESKY_BIAS, OPACITY, PIXEL_VARIANCE, POSITION
 from gsdd_runtime.splatting.gsplat_backend import gsplat_problem
 from gsdd_runtime.splatting.levels import under_transform
+from gsdd_runtime.splatting.renderers import costs
 from gsdd_runtime.wording import counted
 
 Method = Literal["auto", "direct", "tiled"]
@@ -31,13 +32,6 @@ VARIABLE = "GSDD_CUDA_METHOD"
 
 TILE = 32
 
-# The rule, estimated by counting instructions on an H100; to be measured by benchmarks/cuda_bench.py.
-# The direct kernel spends about 20 warp instructions on a Gaussian that a tile turns out not to need, and binning
-# about 27 times as long on one that it lists (sort, lists, two more passes) plus 0.15 ms: it pays from about 160
-# tiles, where a Gaussian touches six, once the batch has 10 million pairs of tile and Gaussian.
-TILES_FROM = 160
-PAIRS_FROM = 10_000_000
-
 
 class Choice(NamedTuple):
     method: Method
@@ -45,7 +39,7 @@ class Choice(NamedTuple):
 
 
 def choose(batch: int, count: int, height: int, width: int, method: Method | None = None) -> Choice:
-    """Which of the two CUDA paths draws such a batch, and why.
+    """Which of the two CUDA paths draws such a batch, and why. ``"auto"`` follows the table of ``renderers.py``.
 
     Args:
         batch, count: images, and Gaussians in each.
@@ -61,8 +55,10 @@ def choose(batch: int, count: int, height: int, width: int, method: Method | Non
     if wanted == "direct":
         return Choice("direct", "asked for")
     tiles = -(-height // TILE) * -(-width // TILE)
-    if wanted == "auto" and (tiles < TILES_FROM or batch * tiles * count < PAIRS_FROM):
-        return Choice("direct", f"{tiles} tiles an image, {batch * tiles * count} pairs of tile and Gaussian")
+    table = costs()
+    size = f"{counted(tiles, 'tile')} an image, {batch * tiles * count} pairs of tile and Gaussian; {table.source}"
+    if wanted == "auto" and table.tiles_gain(batch, count, tiles) <= 0:
+        return Choice("direct", size)
     # gsplat packs image and tile into 32 bits, and numbers Gaussians with 32.
     fits = batch.bit_length() + tiles.bit_length() <= 32 and batch * count < 2**31
     problem = (
@@ -71,7 +67,7 @@ def choose(batch: int, count: int, height: int, width: int, method: Method | Non
         else f"{counted(batch, 'image')} of {tiles} tiles and {counted(count, 'Gaussian')} would be too many"
     )
     if problem is None:
-        return Choice("tiled", "asked for" if wanted == "tiled" else f"{tiles} tiles an image")
+        return Choice("tiled", "asked for" if wanted == "tiled" else size)
     if wanted == "tiled":
         raise InputError(f"the tiled CUDA method was asked for, but {problem}")
     return Choice("direct", problem)

@@ -9,6 +9,21 @@ LEVELS = "gsdd_runtime/splatting/levels.py"
 
 MUTATIONS = [
     Mutation(
+        "chooses the renderer without the table",
+        "gsdd_runtime/splatting/tiles.py",
+        "table.tiles_gain(batch, count, tiles) <= 0",
+        "tiles < 160",
+        ("test_renderer_table.py::test_auto_follows_the_table_and_says_what_it_is_from",),
+        short=True,
+    ),
+    Mutation(
+        "multiplies the image's gradient by no std",
+        DERIVATIVES,
+        "scale = () if inverse_std is None else (inverse_std,)",
+        "scale = ()",
+        ("test_splat_derivatives.py::test_the_gradient_of_finished_images_goes_to_the_op_as_it_is",),
+    ),
+    Mutation(
         "drops a tangent without a word",
         DERIVATIVES,
         "    if has_tangent(gaussians):",
