@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gsdd_runtime.devices import resolve_device, send
+from gsdd_runtime.sets.decoding import Decoding
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.sets.rows import Indices, select
 
@@ -41,6 +42,7 @@ class TorchDecoder:
         self.dtype = dtype
         self._normalize = normalize
         self._channels_last = channels_last
+        self._kept: tuple[Tensor, Tensor, Decoding] | None = None
         # Options are refused here, not at the first batch.
         self._set.check_drawing(None, self.height, self.width)
         self.decode([])
@@ -61,3 +63,25 @@ class TorchDecoder:
         )  # fmt: skip
         labels = self._set.labels
         return images, labels[chosen if isinstance(chosen, slice) else send(chosen, labels.device)]
+
+    def draw(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """As :meth:`decode`, for a CUDA graph and a compiled step: nothing is read back by the host, or moved.
+
+        Mean and deviation are on the device, as everything else is. The first call checks all of the set and keeps
+        what later ones need: make it before a capture. The direct kernel draws.
+
+        Args:
+            indices: int64 ``[B]`` on the device, not checked: one out of range is the nearest image.
+
+        Raises:
+            InputError: at the first call, a damaged file.
+        """
+        if self._kept is None:
+            decoding = self._set.decoding(
+                self.height, self.width,
+                normalize=self._normalize, dtype=self.dtype, channels_last=self._channels_last,
+            )  # fmt: skip
+            self._kept = (self._set.rows(), self._set.labels, decoding)
+        rows, labels, decoding = self._kept
+        chosen = indices.clamp(0, len(self) - 1)
+        return decoding.draw(rows.index_select(0, chosen), "direct"), labels.index_select(0, chosen)

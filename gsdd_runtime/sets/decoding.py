@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,6 +12,9 @@ from gsdd_runtime.errors import InputError
 from gsdd_runtime.sets.cost import check_drawing, check_image_memory
 from gsdd_runtime.sets.preparation import Preparation
 from gsdd_runtime.splatting.gaussians import KERNEL_DTYPES
+
+if TYPE_CHECKING:
+    from gsdd_runtime.splatting.tiles import Method
 
 
 @dataclass(frozen=True)
@@ -63,14 +67,19 @@ class Decoding:
             InputError: drawing them is more work than can be meant.
             LibraryNotBuiltError: the native library is not installed.
         """
+        if rows.dim() != 4:
+            everything = slice(0, rows.shape[0])
+            check_drawing(self.where, rows.__getitem__, everything, rows.shape[1], self.size, self.native_size)
+        return self.draw(rows)
+
+    def draw(self, rows: Tensor, method: Method | None = None) -> Tensor:
+        """:meth:`decode` without its check; ``method`` is that of :func:`gsdd_runtime.splat`."""
         if rows.dim() == 4:
             return self._finished(scaled(rows, self.size))
         from gsdd_runtime.splatting.op import splat
 
-        everything = slice(0, rows.shape[0])
-        check_drawing(self.where, rows.__getitem__, everything, rows.shape[1], self.size, self.native_size)
         if self._whitens:
-            return self._finished(splat(rows, *self.size, native_size=self.native_size))
+            return self._finished(splat(rows, *self.size, native_size=self.native_size, method=method))
         mean, std = (None, None) if self.preparation is None else self.preparation.statistics(rows.device)
         return splat(
             rows,
@@ -80,6 +89,7 @@ class Decoding:
             channels_last=self.channels_last,
             mean=mean,
             std=std,
+            method=method,
         )
 
     def _finished(self, images: Tensor) -> Tensor:

@@ -71,8 +71,23 @@ class DrawnImages:
                 that takes hours to draw; a damaged file.
             LibraryNotBuiltError: the native library is not installed.
         """
+        decoding = self.decoding(height, width, normalize=normalize, dtype=dtype, channels_last=channels_last)
+        chosen = select(indices, len(self))
+        decoding.check(chosen.stop - chosen.start if isinstance(chosen, slice) else len(chosen), self._stored.images[0])
+        return decoding.decode(self.rows(chosen))
+
+    def decoding(
+        self,
+        height: int | None = None,
+        width: int | None = None,
+        *,
+        normalize: bool = False,
+        dtype: torch.dtype | None = None,
+        channels_last: bool = False,
+    ) -> Decoding:
+        """How :meth:`decode` makes images of rows; its arguments and what it raises of them."""
         size = (output_side("height", height, self.height), output_side("width", width, self.width))
-        decoding = Decoding(
+        return Decoding(
             self._where,
             self.channels,
             size,
@@ -81,9 +96,6 @@ class DrawnImages:
             dtype or torch.float32,
             channels_last,
         )
-        chosen = select(indices, len(self))
-        decoding.check(chosen.stop - chosen.start if isinstance(chosen, slice) else len(chosen), self._stored.images[0])
-        return decoding.decode(self.rows(chosen))
 
     def check_drawing(self, indices: Indices = None, height: int | None = None, width: int | None = None) -> None:
         """Before all that is drawn part by part: raises InputError where it is more work than can be meant.
