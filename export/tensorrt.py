@@ -29,6 +29,7 @@ from gsdd_runtime.export.tensorrt_model import (
     describe_plugin,
     input_shapes,
     plugin_model,
+    widen_parameters,
 )
 from gsdd_runtime.progress import Progress, Reporter, silent
 from gsdd_runtime.sets.distilled_set import DistilledSet
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 
 # What TensorRT-RTX builds for when it is not told; TensorRT builds for the device at hand.
 RTX_CAPABILITIES = ("8.0", "8.6", "8.9", "12.0")
+
+# TensorRT computes in bfloat16 from this compute capability on. Before, parameters are float32 in the engine.
+BFLOAT16_FROM = 8.0
 
 # A protobuf message ends at 2 GiB; beyond this the weights go to a file beside the model.
 _MAX_MODEL_BYTES = (1 << 31) - (1 << 20)
@@ -61,7 +65,8 @@ def export_tensorrt(
 ) -> Path:
     """Builds an engine with ``gsdd::GaussianSplat`` as a plugin in it, and a description of it beside it.
 
-    The engine is strongly typed. It is written whole or not at all; the description has its name and ``.json``.
+    The engine is strongly typed; its parameters are bfloat16, or float32 for a compute capability below 8.0. It is
+    written whole or not at all; the description has its name and ``.json``.
     Whatever deserialises the engine has to load the plugin library first (docs/tensorrt.md), as
     ``gsdd_runtime.decoders.tensorrt.TensorRTDecoder`` does.
 
@@ -96,6 +101,8 @@ def export_tensorrt(
         "compute_capabilities": _capabilities(name, compute_capabilities),
     }
     model = plugin_model(_model(source, normalize=normalize, size=size, dtype=dtype))
+    if any(_lacks_bfloat16(capability) for capability in job["compute_capabilities"]):
+        widen_parameters(model)
     job["plugin_nodes"] = len(our_nodes(model))
     job["profile"] = input_shapes(model, profile)
     origin = _origin(source)
@@ -144,6 +151,13 @@ def _capabilities(builder: str, asked: Sequence[str] | None) -> list[str]:
         raise InputError("TensorRT builds on a CUDA device and there is none: install TensorRT-RTX to build without")
     major, minor = torch.cuda.get_device_capability()
     return [f"{major}.{minor}"]
+
+
+def _lacks_bfloat16(capability: str) -> bool:
+    try:
+        return float(capability) < BFLOAT16_FROM
+    except ValueError:
+        return False  # the builder says what is wrong with it
 
 
 def _model(

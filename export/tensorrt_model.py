@@ -58,6 +58,27 @@ def plugin_model(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
+def widen_parameters(model: onnx.ModelProto) -> None:
+    """Makes the bfloat16 parameters that our operators draw float32, in place and bit for bit.
+
+    For GPUs of compute capability 7.5: TensorRT has no bfloat16 there, and our kernel reads float32 as well.
+    """
+    from onnx import numpy_helper
+
+    made_by = {name: node for node in model.graph.node for name in node.output}
+    operators = {contract.FORWARD: 0, contract.BACKWARD: 1}
+    drawn = {node.input[operators[node.op_type]] for node in our_nodes(model)}
+    # Images are chosen by one Gather of the initialiser.
+    names = drawn | {made_by[name].input[0] for name in drawn if name in made_by and made_by[name].op_type == "Gather"}
+    types = require_onnx().TensorProto
+    for tensor in model.graph.initializer:
+        if tensor.name in names and tensor.data_type == types.BFLOAT16:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype("float32"), tensor.name))
+    for value in model.graph.value_info:
+        if value.name in names and value.type.tensor_type.elem_type == types.BFLOAT16:
+            value.type.tensor_type.elem_type = types.FLOAT
+
+
 def input_shapes(model: onnx.ModelProto, profile: Profile) -> dict[str, dict[str, list[int]]]:
     """The smallest, the usual and the largest shape of each input with a dynamic batch.
 

@@ -9,16 +9,17 @@ from pathlib import Path
 import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from tensorrt_models import distilled, model, node, splat_model
 
 from gsdd_runtime.decoders.tensorrt import SIDECAR_FORMAT, TensorRTDecoder, decoder_description, read_engine
 from gsdd_runtime.decoders.tensorrt_plugins import MODULES, installed_module, require_module
 from gsdd_runtime.errors import GsddError, InputError, LibraryNotBuiltError
-from gsdd_runtime.export.onnx import OPSET, our_nodes
+from gsdd_runtime.export import tensorrt
+from gsdd_runtime.export.onnx import OPSET, decoder_model, our_nodes
 from gsdd_runtime.export.splat_function import splat_function
 from gsdd_runtime.export.tensorrt import export_tensorrt
-from gsdd_runtime.export.tensorrt_model import Profile, input_shapes, plugin_model
+from gsdd_runtime.export.tensorrt_model import Profile, input_shapes, plugin_model, widen_parameters
 from gsdd_runtime.splatting import contract
 
 WANTED = {"plugin_namespace": b"gsdd", "plugin_version": b"1"}
@@ -26,6 +27,47 @@ WANTED = {"plugin_namespace": b"gsdd", "plugin_version": b"1"}
 
 def attributes(of: onnx.NodeProto) -> dict:
     return {attribute.name: helper.get_attribute_value(attribute) for attribute in of.attribute}
+
+
+def initialisers(of: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
+    return {tensor.name: tensor for tensor in of.graph.initializer}
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_parameters_are_widened_bit_for_bit_and_nothing_else(normalize: bool) -> None:
+    before = plugin_model(decoder_model(distilled(), normalize=normalize, size=None, dtype=torch.float32))
+    after = plugin_model(before)
+    widen_parameters(after)
+    changed = [name for name, tensor in initialisers(after).items() if tensor != initialisers(before)[name]]
+    assert len(changed) == 1
+    wide, narrow = (numpy_helper.to_array(initialisers(one)[changed[0]]) for one in (after, before))
+    assert wide.dtype == "float32"
+    assert (wide == narrow.astype("float32")).all()
+    assert all(tensor.data_type != TensorProto.BFLOAT16 for tensor in after.graph.initializer)
+    onnx.checker.check_model(after, full_check=False)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "kind"), [(["7.5"], TensorProto.FLOAT), (["8.0", "12.0"], TensorProto.BFLOAT16)]
+)
+def test_an_engine_for_a_gpu_without_bfloat16_holds_float32(
+    capabilities: list[str], kind: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def build(job: dict, folder: Path, progress: object) -> dict:
+        seen.append(onnx.load(job["model"]))
+        Path(job["engine"]).write_bytes(b"engine")
+        return {}
+
+    monkeypatch.setattr(tensorrt, "require_module", lambda name: ("tensorrt-rtx", "tensorrt_rtx"))
+    monkeypatch.setattr(tensorrt, "plugin_library", lambda name: tmp_path)
+    monkeypatch.setattr(tensorrt, "_build", build)
+    export_tensorrt(distilled(), tmp_path / "out.engine", builder="tensorrt-rtx", compute_capabilities=capabilities)
+    assert kind in {tensor.data_type for tensor in seen[0].graph.initializer}
+    assert (TensorProto.BFLOAT16 in {tensor.data_type for tensor in seen[0].graph.initializer}) == (
+        kind == TensorProto.BFLOAT16
+    )
 
 
 def test_our_functions_go_and_our_nodes_name_the_plugin() -> None:
