@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+from test_page import document_in
 from test_readme import check_parses
 
 from gsdd_runtime import DistilledSet
@@ -38,9 +40,36 @@ def test_a_card_says_what_is_in_the_file(path: Path) -> None:
     figures = stated["last_epoch"]
     assert f"{100 * figures['mean']:.1f} ± {100 * figures['std']:.1f} %" in said
     assert f"{stated['networks']} networks, {stated['epochs']} epochs" in said
-    recipe = load_recipe(re.findall(r"--recipe ([\w-]+)`, seed (\d+)", said)[0][0])
-    assert distilled.seed == int(re.findall(r"`, seed (\d+)", said)[0])
-    assert {name: distilled.options[name] for name in recipe.distill} == recipe.distill
+    line, seed = re.findall(r"`gsdd-rt distill ([^`]+)`, seed (\d+)", said)[0]
+    words = line.split()
+    given = {
+        name.removeprefix("--").replace("-", "_"): word for name, word in zip(words[::2], words[1::2], strict=True)
+    }
+    asked: dict[str, Any] = load_recipe(given.pop("recipe")).distill if "recipe" in given else {}
+    options = {name: _value(word) for name, word in given.items() if name not in ("dataset", "data_dir", "out")}
+    assert distilled.seed == int(seed)
+    assert {name: distilled.options[name] for name in {**asked, **options}} == {**asked, **options}
+
+
+def _value(word: str) -> Any:
+    try:
+        return json.loads(word)
+    except ValueError:
+        return word
+
+
+def test_nothing_of_cifar_10_is_in_the_set_and_the_report_of_its_run() -> None:
+    path = FOLDER / "cifar-10-ipc1.safetensors"
+    made = DistilledSet.load(path)
+    # Not from images, and nothing of the data but means of features since.
+    assert (made.options["init"], made.method) == ("random", "dm")
+    page = document_in(path.with_suffix(".html").read_text())
+    assert page["real"] is None
+    assert "no image of the data was copied" in page["sets"][0]["lead"]
+    assert "no image of CIFAR-10 is in it" in " ".join(card(path).split())
+    assert page["sets"][0]["curves"]
+    assert path.with_suffix(".html").stat().st_size < 1_000_000
+    assert "](distilled/cifar-10-ipc1.html)" in (FOLDER.parent / "README.md").read_text()
 
 
 @pytest.mark.parametrize("path", SETS, ids=lambda path: path.stem)

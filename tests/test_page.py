@@ -144,6 +144,20 @@ def test_what_was_distilled_from_what_by_which_recipe() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("init", "words"),
+    [
+        ("color", "begun from the mean color: no image of the data was copied."),
+        ("random", "begun from chance: no image of the data was copied."),
+    ],
+)
+def test_a_set_that_began_without_real_images_says_so(init: str, words: str) -> None:
+    distilled = some_set(method="dm", options={"iterations": 10, "init": init})
+    assert account(distilled, "a", 1234)["lead"].endswith(words)
+    of_images = distilled.changed(options={**distilled.options, "init": "real"})
+    assert "begun" not in account(of_images, "a", 1234)["lead"]
+
+
 def test_curves_follow_the_log() -> None:
     records = [step(1, 5.0, "fit"), step(1, 9.0), step(50, 4.0), step(50, 3.0), step(60, "nan"),
                {"record": "judged", "phase": "match", "step": 50, "accuracy": 0.5}]  # fmt: skip

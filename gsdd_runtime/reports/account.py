@@ -116,7 +116,12 @@ def _made(distilled: DistilledSet, data: str | None) -> str:
         words.append(f"in {counted(distilled.options['iterations'], 'step')}")
     if distilled.ipc is not None:
         words.append(f"at IPC {distilled.ipc}")
-    return f"{' '.join(words)}."
+    start = _WITHOUT_IMAGES.get(str(distilled.options.get("init")))
+    return f"{' '.join(words)}{f', begun from {start}: no image of the data was copied' if start else ''}."
+
+
+# Starts that show nothing of a single image.
+_WITHOUT_IMAGES = {"random": "chance", "color": "the mean color"}
 
 
 def _bytes(distilled: DistilledSet, file_bytes: int | None) -> list[dict[str, Any]]:
