@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from set_files import saved, some_set
 from typer.models import OptionInfo
 
@@ -168,7 +169,7 @@ def source(tmp_path: Path) -> Callable[[str, Writing], Path]:
             for name in ("cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png"):
                 file = tmp_path / "images" / name
                 file.parent.mkdir(parents=True, exist_ok=True)
-                demo.Image.new("L", (8, 8)).save(file)
+                Image.new("L", (8, 8)).save(file)
             return file
         path = tmp_path / f"set{writing.kind.suffixes[0]}"
         some_set().save(path)
