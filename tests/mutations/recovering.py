@@ -1,4 +1,4 @@
-"""Mutations of recovery from a teacher, and of what it is shared by."""
+"""Mutations of recovery from a teacher, and of what processes share when one of them ends."""
 
 from __future__ import annotations
 
@@ -52,5 +52,12 @@ MUTATIONS = [
         "return (self.start.reads, *self.objective_type.reads(self.method_options))",
         "return (self.start.reads,)",
         ("test_distill_squeeze.py::test_nothing_is_written_onto_the_teacher",),
+    ),
+    Mutation(
+        "goes on by itself when another process has ended",
+        "gsdd_runtime/ranks.py",
+        "raise RankLostError(",
+        "print(",
+        ("test_rank_kills.py::test_distilling_goes_on_from_the_step_before",),
     ),
 ]
