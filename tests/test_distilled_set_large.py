@@ -83,6 +83,31 @@ print(opened - before, resident() - before)
     assert decoding < 25_000_000
 
 
+def test_epochs_of_batches_grow_no_memory_no_threads_and_no_descriptors(large: Path) -> None:
+    """Of its own, beside the file's pages; in a process of its own, of two ranks."""
+    script = f"""
+import os, torch
+from pathlib import Path
+from gsdd_runtime import DistilledLoader
+torch.set_num_threads(1)
+def held():
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["RssAnon"].split()[0]), int(status["Threads"]), len(os.listdir("/proc/self/fd"))
+loader = DistilledLoader({str(large)!r}, 8, device="cpu", augment="dsa", rank=1, world_size=2)
+seen = []
+for epoch in range(10):
+    for _ in zip(range(200), loader):
+        pass
+    seen.append(held())
+print(*seen[1], *seen[-1])
+"""
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    memory, threads, descriptors, *after = map(int, done.stdout.split())
+    # Seen: 0.1 MB. What 1600 batches made is 50 MB.
+    assert after[0] - memory < 4_000
+    assert after[1:] == [threads, descriptors]
+
+
 def test_its_facts_are_there_at_once(large: Path) -> None:
     distilled_set = DistilledSet.load(large)
     assert len(distilled_set) == IMAGES

@@ -269,4 +269,21 @@ MUTATIONS = [
         "if False:",
         ("test_dali_pipeline.py::test_a_whitened_set_is_refused_and_fed_plain",),
     ),
+    Mutation(
+        "keeps every batch that it has handed out",
+        "gsdd_runtime/loading/loader.py",
+        "                self._epoch, self._position = self._after(place)\n",
+        "                self._epoch, self._position = self._after(place)\n"
+        "                self.__dict__.setdefault('kept', []).append(batch)\n",
+        ("test_distilled_set_large.py::test_epochs_of_batches_grow_no_memory_no_threads_and_no_descriptors",),
+    ),
+    Mutation(
+        "leaves a mapped file open with every batch",
+        "gsdd_runtime/sets/source.py",
+        "        status = os.fstat(self._descriptor)\n        if status.st_size < self.identity.size:\n"
+        "            raise",
+        "        status = os.fstat(os.dup(self._descriptor))\n        if status.st_size < self.identity.size:\n"
+        "            raise",
+        ("test_distilled_set_large.py::test_epochs_of_batches_grow_no_memory_no_threads_and_no_descriptors",),
+    ),
 ]
