@@ -163,11 +163,11 @@ def takes_options(
 
     def expand(command: Callable[..., Any]) -> Callable[..., Any]:
         parameters: list[inspect.Parameter] = []
-        hints = get_type_hints(command, include_extras=True)
         ours = get_type_hints(kind, include_extras=True)
         names = [field.name for field in fields(kind) if field.name not in without]
-        for parameter in inspect.signature(command).parameters.values():
-            kept = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints.get(parameter.name))
+        # Not by get_type_hints: until Python 3.11 it wraps what has None as default, and an argument becomes an option.
+        for parameter in inspect.signature(command, eval_str=True).parameters.values():
+            kept = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
             if parameter.name != place:
                 parameters.append(kept)
                 continue
