@@ -19,9 +19,9 @@ from PIL import Image
 from refusals import check_refused
 from test_datasets_files import tiny
 
-from gsdd_runtime.datasets import load_dataset, packed
+from gsdd_runtime.datasets import archive_listing, load_dataset, packed
+from gsdd_runtime.datasets.archive_listing import open_archive
 from gsdd_runtime.datasets.cache import key_of
-from gsdd_runtime.datasets.packed import open_archive
 from gsdd_runtime.errors import InputError
 
 Files = dict[str, bytes]
@@ -191,7 +191,7 @@ def test_a_bomb_is_refused_before_it_goes_off(kind: str, tmp_path: Path, monkeyp
     place = pack({**SMALL, "cat/3.bmp": bytes(1 << 22)}, tmp_path / f"bomb.{kind}")
     assert place.stat().st_size * packed.MAX_RATIO < 1 << 22
     monkeypatch.setattr(packed, "FREE_BYTES", 0)
-    monkeypatch.setattr(packed, "_PART", 1 << 16)
+    monkeypatch.setattr(archive_listing, "_PART", 1 << 16)
     check_refused(lambda: load_dataset(f"imagefolder:{place}"), str(place), "to more than 200 times its size")
 
 

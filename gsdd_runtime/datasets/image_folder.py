@@ -19,10 +19,11 @@ import PIL
 import torch
 from torch import Tensor
 
+from gsdd_runtime.datasets.archive_listing import open_archive
 from gsdd_runtime.datasets.cache import CACHED_FROM, Cache, Kept, UnusableError, cache_folder, key_of
 from gsdd_runtime.datasets.folder_layout import Layout, find_layout, top_of
 from gsdd_runtime.datasets.images import RESIZES, ImageHeader, read_header, read_image
-from gsdd_runtime.datasets.packed import AnyPath, open_archive
+from gsdd_runtime.datasets.packed import AnyPath
 from gsdd_runtime.datasets.real_data import RealData
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.memory import check_memory

@@ -6,11 +6,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from gsdd_runtime.datasets.archive_listing import open_archive
 from gsdd_runtime.datasets.class_choice import EVERY, choose_classes
 from gsdd_runtime.datasets.folder_layout import Layout, count_of, find_layout, images_of
 from gsdd_runtime.datasets.image_folder import read_layout
 from gsdd_runtime.datasets.mat5 import read_mat_structs
-from gsdd_runtime.datasets.packed import AnyPath, open_archive
+from gsdd_runtime.datasets.packed import AnyPath
 from gsdd_runtime.datasets.real_data import RealData
 from gsdd_runtime.errors import InputError, reading
 from gsdd_runtime.progress import Reporter, silent

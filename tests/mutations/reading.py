@@ -8,6 +8,7 @@ DATASETS = "gsdd_runtime/datasets"
 CIFAR = f"{DATASETS}/cifar.py"
 
 PACKED = "gsdd_runtime/datasets/packed.py"
+LISTING = "gsdd_runtime/datasets/archive_listing.py"
 ARCHIVES = "test_datasets_archives.py"
 
 FOREIGN = "gsdd_runtime/sets/foreign_tensors.py"
@@ -36,16 +37,16 @@ MUTATIONS = [
     ),
     Mutation(
         "takes what follows a damaged header of a tar for nothing",
-        PACKED,
+        LISTING,
         "if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):",
         "if False:",
         (f"{ARCHIVES}::test_a_damaged_archive_is_named",),
     ),
     Mutation(
         "reads a picture at the place of another archive within",
-        PACKED,
-        "_Entry(offset + member.offset_data, member.size)",
-        "_Entry(member.offset_data - offset, member.size)",
+        LISTING,
+        "Entry(offset + member.offset_data, member.size)",
+        "Entry(member.offset_data - offset, member.size)",
         ("test_datasets_imagenet.py::test_imagenet_is_read_out_of_its_archives",),
     ),
     Mutation(
