@@ -9,7 +9,6 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple, get_args, get_type_hints
 
 import numpy as np
@@ -415,56 +414,6 @@ def test_the_demo_replaces_nothing_unasked(
     assert list(files_in(tmp_path)) == ["pixels.safetensors"]
 
 
-@pytest.mark.parametrize("name", ["out.npy", "out.npz"])
-def test_decoding_asks_for_room_first(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def no_decoding(*arguments: object, **options: object) -> None:
-        pytest.fail("it decoded")
-
-    path = saved(tmp_path, some_set(images=100, classes=10))
-    monkeypatch.setattr(DistilledSet, "decode", no_decoding)
-    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(total=10**12, free=75 * 10**9))
-    arguments = ["decode", str(path), "--out", str(tmp_path / name), "--size", "16384x16384"]
-    refused(arguments, tmp_path, capsys, f"{tmp_path / name} takes 107.4 GB, its disk has 75.0 GB left: make room")
-
-
-def test_pictures_ask_for_room_after_the_first(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = saved(tmp_path, some_set(images=60))
-    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(total=10**12, free=2000))
-    refused(["decode", str(path), "--out", str(tmp_path / "out")], tmp_path, capsys, "its disk has 2.0 kB left")
-    assert run(["decode", str(path), "--out", str(tmp_path / "out"), "--indices", "0:2"]) == 0
-
-
-@pytest.mark.parametrize("target", ["--onnx", "--onnx-train-step", "--torchscript", "--pt2", "--aot-inductor"])
-def test_an_export_asks_for_room_first(
-    target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("gsdd_runtime.export.program._program", lambda *options: (None, ""))
-    path = saved(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(total=10**12, free=100))
-    refused(["export", str(path), target, "--size", "8"], tmp_path, capsys, "its disk has 0.1 kB left")
-
-
-def test_training_asks_for_room_first(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def no_training(*arguments: object, **options: object) -> None:
-        pytest.fail("it trained")
-
-    monkeypatch.setattr("gsdd_runtime.training.trainer.train", no_training)
-    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(total=10**12, free=10**6))
-    arguments = ["train", str(saved(tmp_path)), "--network", "convnet3", "--out", str(tmp_path / "model.safetensors")]
-    refused(arguments, tmp_path, capsys, "model.safetensors takes 1.2 MB, its disk has 1.0 MB left")
-
-
-def test_a_file_system_that_knows_no_size_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(total=0, free=0))
-    saved(tmp_path)
-
-
 def test_any_name_of_a_set_can_be_trained_on(tmp_path: Path) -> None:
     path = saved(tmp_path).rename(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\n.safetensors"))
     out = tmp_path / "model.safetensors"
@@ -493,92 +442,3 @@ def test_an_array_says_that_it_leaves_the_labels_out(tmp_path: Path, capsys: pyt
     captured = capsys.readouterr()
     assert captured.out == f"{out}: 6 images\n"
     assert captured.err == f"gsdd-rt: {out} holds the images without their labels: name it .npz to have both\n"
-
-
-# What each command calls before anything else that takes long.
-WORK = {
-    "distill": "gsdd_runtime.datasets.load_dataset",
-    "experts": "gsdd_runtime.datasets.load_dataset",
-    "eval": "gsdd_runtime.datasets.load_dataset",
-    "baseline": "gsdd_runtime.datasets.load_dataset",
-    "verify": "gsdd_runtime.evaluation.verification.verify_accuracy",
-    "rank": "gsdd_runtime.datasets.load_dataset",
-    "train": "gsdd_runtime.training.trainer.train",
-    "compress": "gsdd_runtime.sets.compression.compress",
-    "fit": "gsdd_runtime.distillation.fitted_set.fit_set",
-    "import": "gsdd_runtime.sets.foreign.images_and_labels",
-    "whiten": "gsdd_runtime.sets.whitening.without_matrix",
-    "select": "gsdd_runtime.sets.selection.select_classes",
-    "merge": "gsdd_runtime.sets.selection.merge_sets",
-    "relabel": "gsdd_runtime.experts.teaching.load_teacher",
-    "export": "gsdd_runtime.export.onnx.export_onnx",
-    "decode": "gsdd_runtime.reports.pictures.write_decoded",
-    "report": "gsdd_runtime.reports.page.page_document",
-    "watch": "gsdd_runtime.commands.watch_server.RunView",
-    "info": "gsdd_runtime.sets.description.description",
-    "datasets": "gsdd_runtime.datasets.class_choice.imagenet_names",
-    "networks": "gsdd_runtime.networks.catalog.listed_names",
-    "recipes": "gsdd_runtime.distillation.recipes.recipe_names",
-    "bench": "gsdd_runtime.bench.run_decode_bench",
-    "completion": "typer.completion.get_completion_script",
-    "doctor": "gsdd_runtime.commands.examination.examine",
-}
-
-
-@pytest.mark.parametrize("command", WRITES)
-def test_ctrl_c_ends_every_command_alike(
-    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(*arguments: object, **options: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(WORK[command], interrupted)
-    arguments = {
-        "distill": "--dataset fashion-mnist-sample --out {out}.safetensors",
-        "experts": "--dataset fashion-mnist-sample --out {out}",
-        "eval": "{set} --dataset fashion-mnist-sample",
-        "baseline": "whole --dataset fashion-mnist-sample",
-        "verify": "{set} --dataset fashion-mnist-sample",
-        "rank": "{set} --dataset fashion-mnist-sample",
-        "train": "{set} --out {out}.safetensors",
-        "compress": "{set} --out {out}.safetensors",
-        "fit": "{set} --ipc 1 --out {out}.safetensors",
-        "import": "{set} --out {out}.safetensors",
-        "whiten": "{set} --out {out}.safetensors",
-        "select": "{set} --classes 0 --out {out}.safetensors",
-        "relabel": "{set} --teacher {set} --out {out}.safetensors",
-        "merge": "{set} --out {out}.safetensors",
-        "export": "{set} --onnx {out}.onnx",
-        "decode": "{set} --out {out}",
-        "report": "{set} --out {out}.html",
-        "watch": "{set}",
-        "info": "{set}",
-        "completion": "fish",
-    }.get(command, "")
-    path = saved(tmp_path)
-    assert run([command, *arguments.format(set=path, out=tmp_path / "out").split()]) == 1
-    captured = capsys.readouterr()
-    assert (captured.out, captured.err) == ("", "gsdd-rt: interrupted\n")
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_ctrl_c_ends_the_demo_alike(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(*arguments: object, **options: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(demo, "load_dataset", interrupted)
-    monkeypatch.setattr(sys, "argv", ["demo", "--out", str(tmp_path / "demo")])
-    assert (demo.main(), capsys.readouterr().err) == (1, "demo: interrupted\n")
-
-
-def test_what_a_killed_command_left_is_no_trouble(tmp_path: Path) -> None:
-    path = saved(tmp_path)
-    for out in (tmp_path / "out.npy", tmp_path / "out"):
-        (tmp_path / f".{out.name}.lock").write_text("123\n")
-        (tmp_path / f".{out.name}.ab_1.partial").write_bytes(b"half")
-        (tmp_path / f".{out.name}.ab_2.partial").mkdir()
-        (tmp_path / f".{out.name}.ab_2.partial" / "0.png").write_bytes(b"half")
-        assert run(["decode", str(path), "--out", str(out), "--indices", "0:2"]) == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.npy", "set.safetensors"]

@@ -11,24 +11,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = {"gsdd_runtime": "gsdd_runtime", "export": "gsdd_runtime/export"}
+sys.path.append(str(ROOT / "tests"))
+
+from copied_package import FOLDERS, SITECUSTOMIZE  # noqa: E402
+
 # What a build's result is of: its name in the folder of prebuilt libraries.
 DIGEST = "plugins.sha256"
 LIBRARIES = ("torch", "onnxruntime", "tensorrt", "dali")
-# The copy has to win over an editable install, and over the checkout where that is the current folder.
-SITECUSTOMIZE = """
-import sys
-from importlib.machinery import PathFinder
-
-
-class Copy:
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        return PathFinder.find_spec(name, [{copy!r}]) if name == "gsdd_runtime" else None
-
-
-sys.meta_path[:] = [Copy, *(f for f in sys.meta_path if type(f).__name__ != "ScikitBuildRedirectingFinder")]
-"""
 
 
 def plugins_digest(root: Path = ROOT) -> str:

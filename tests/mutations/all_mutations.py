@@ -5,6 +5,7 @@ from __future__ import annotations
 import architectures
 import commands
 import distilling
+import embedding
 import evaluating
 import experts
 import features
@@ -12,12 +13,17 @@ import loading
 import reading
 import recovering
 import reporting
+import representing
+import running
 import splatting
 import trajectories
 
 MUTATIONS = [
     *architectures.MUTATIONS,
     *distilling.MUTATIONS,
+    *running.MUTATIONS,
+    *representing.MUTATIONS,
+    *embedding.MUTATIONS,
     *evaluating.MUTATIONS,
     *experts.MUTATIONS,
     *features.MUTATIONS,

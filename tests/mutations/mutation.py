@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[2]
-# Folders of the checkout, and where the package has them.
-PACKAGE = {"gsdd_runtime": "gsdd_runtime", "export": "gsdd_runtime/export"}
+sys.path.append(str(CHECKOUT / "tests"))
+
+from copied_package import FOLDERS  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def mutated(mutation: Mutation, text: str) -> str:
 def place_in(copy: Path, file: str) -> Path:
     """Where the copy of the package has a file of the checkout."""
     folder, _, rest = file.partition("/")
-    return copy / PACKAGE[folder] / rest
+    return copy / FOLDERS[folder] / rest
 
 
 def check(mutation: Mutation) -> None:

@@ -27,23 +27,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from all_mutations import MUTATIONS
-from mutation import CHECKOUT, PACKAGE, Mutation, StaleError, check, mutated, place_in
+from copied_package import FOLDERS, SITECUSTOMIZE
+from mutation import CHECKOUT, Mutation, StaleError, check, mutated, place_in
 
-# Python runs this at its start, in the processes that tests start too: the copy has to win over the editable install,
-# and over the checkout where that is the current folder.
-SITECUSTOMIZE = """
-import sys
-from importlib.machinery import PathFinder
-
-
-class Copy:
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        return PathFinder.find_spec(name, [{copy!r}]) if name == "gsdd_runtime" else None
-
-
-sys.meta_path[:] = [Copy, *(f for f in sys.meta_path if type(f).__name__ != "ScikitBuildRedirectingFinder")]
-"""
 TESTS_FAILED, PASSED, ELSEWHERE, OUT_OF_TIME = 1, 0, 98, 99
 SECONDS = 300
 
@@ -65,7 +51,7 @@ class Trial:
 def make_copy(folder: Path) -> Path:
     """The package as it would be installed, compiled, in ``folder``."""
     copy = folder / "package"
-    for source, place in PACKAGE.items():
+    for source, place in FOLDERS.items():
         shutil.copytree(CHECKOUT / source, copy / place, ignore=shutil.ignore_patterns("__pycache__"))
     spec = find_spec("gsdd_runtime")
     assert spec is not None
