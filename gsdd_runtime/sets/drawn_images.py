@@ -85,7 +85,10 @@ class DrawnImages:
         dtype: torch.dtype | None = None,
         channels_last: bool = False,
     ) -> Decoding:
-        """How :meth:`decode` makes images of rows; its arguments and what it raises of them."""
+        """How :meth:`decode` makes images of rows.
+
+        ``height``, ``width``, ``normalize``, ``dtype`` and ``channels_last`` are as it takes them; raises as it does.
+        """
         size = (output_side("height", height, self.height), output_side("width", width, self.width))
         return Decoding(
             self._where,
