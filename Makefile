@@ -36,9 +36,9 @@ build: $(BUILT) ## install everything into .venv and build the native part
 demo: build ## distill, evaluate, export and draw the embedded data (at most ten minutes on two cores)
 	$(BIN)/python -m gsdd_runtime.commands.demo --out demo --overwrite
 
-pictures: demo ## draw the README's pictures, from what `make demo` makes
-	cp demo/distilled.png docs/images/demo.png
-	cp demo/zoom.png docs/images/zoom.png
+pictures: build ## draw the README's and the docs' pictures again, and their tables; DEMO=demo takes over what `make demo` made
+	$(BIN)/python docs/draw_pictures.py $(if $(DEMO),--keep $(DEMO))
+	$(BIN)/python benchmarks/rate_tables.py
 
 test: build ## run the tests
 	$(BIN)/python -m pytest

@@ -5,10 +5,12 @@ from __future__ import annotations
 from mutation import Mutation
 
 ACCOUNT = "gsdd_runtime/reports/account.py"
+COMPARISON = "gsdd_runtime/reports/comparison.py"
 GALLERY = "gsdd_runtime/reports/gallery.py"
 PAGE = "gsdd_runtime/reports/page.py"
 TERMINAL = "gsdd_runtime/reports/terminal.py"
 WATCH = "gsdd_runtime/commands/watch.py"
+ZOOM = "gsdd_runtime/reports/zoom.py"
 
 MUTATIONS = [
     Mutation(
@@ -46,5 +48,19 @@ MUTATIONS = [
         "lines[len(told) :] if",
         "lines[-1:] if",
         ("test_watch_terminal.py::test_a_pipe_gets_a_line_a_record_until_the_run_ends",),
+    ),
+    Mutation(
+        "draws a set's images for the README without the names of their classes",
+        COMPARISON,
+        "names if place == 0 else None",
+        "None",
+        ("test_shown_pictures.py::test_the_pictures_of_the_demo_are_those_of_its_sets",),
+    ),
+    Mutation(
+        "draws the README's near view of another part of the image",
+        ZOOM,
+        "_TOP, _LEFT = 0.25, 0.65, 0.7",
+        "_TOP, _LEFT = 0.25, 0.6, 0.7",
+        ("test_shown_pictures.py::test_the_pictures_of_the_demo_are_those_of_its_sets",),
     ),
 ]
