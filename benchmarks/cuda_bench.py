@@ -233,7 +233,7 @@ def renderer_costs(result: dict[str, Any]) -> dict[str, Any] | None:
     from dataclasses import asdict
 
     from gsdd_runtime.splatting.renderers import Measured, fitted
-    from gsdd_runtime.splatting.tiles import TILE
+    from gsdd_runtime.splatting.tile_lists import TILE
 
     points = []
     for entry in result["points"]:

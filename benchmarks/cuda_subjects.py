@@ -25,7 +25,8 @@ from gsdd_runtime.bench.peers.dense import dense
 from gsdd_runtime.bench.peers.siren import evaluate, hidden_width
 from gsdd_runtime.splatting.gaussians import CHOLESKY, CHOLESKY_BIAS, COLOR, OPACITY, PIXEL_VARIANCE, POSITION
 from gsdd_runtime.splatting.op import splat
-from gsdd_runtime.splatting.tiles import boxes, splat_tiled
+from gsdd_runtime.splatting.tile_lists import boxes
+from gsdd_runtime.splatting.tiles import splat_tiled
 from gsdd_runtime.wording import counted
 
 # Gaussians times samples that the dense formula holds at once, in float32 a quarter of the GPU's smallest sizes.

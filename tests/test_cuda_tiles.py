@@ -14,19 +14,19 @@ from torch import Tensor
 import gsdd_runtime as gsdd
 from gsdd_runtime import reference
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.splatting import tiles
+from gsdd_runtime.splatting import tile_lists, tiles
 from gsdd_runtime.splatting.renderers import COUNTED, Costs
 
 
 def lists_by_gsplat(
     gaussians: Tensor, height: int, width: int, native_size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Tensor, Tensor]:
-    """``tiles.tile_lists`` on the CPU, where gsplat's own PyTorch twins take the place of its CUDA functions."""
+    """``tile_lists.tile_lists`` on the CPU, where gsplat's own PyTorch twins take the place of its CUDA functions."""
     gsplat = pytest.importorskip("gsplat", reason="gsplat is not installed: pip install 'gsdd-rt[gsplat]'")
     twins = importlib.import_module("gsplat.cuda._torch_impl")
     monkeypatch.setattr(gsplat, "isect_tiles", twins._isect_tiles)
     monkeypatch.setattr(gsplat, "isect_offset_encode", twins._isect_offset_encode)
-    return tiles.tile_lists(gaussians, height, width, native_size)
+    return tile_lists.tile_lists(gaussians, height, width, native_size)
 
 
 CASES_HERE = ["off-canvas", "far-off-canvas", "long-needles", "giants", "enormous", "opacity-range", "not-finite"]
@@ -37,12 +37,12 @@ CASES_HERE = ["off-canvas", "far-off-canvas", "long-needles", "giants", "enormou
 @pytest.mark.parametrize("name", [*CASES_HERE, "larger-output", "stretched-output"])
 def test_the_boxes_hold_all_that_is_drawn(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     gaussians, height, width, native_size, supersample = oracle(name).inputs
-    centers, half = tiles.boxes(gaussians, height, width, native_size or (height, width))
+    centers, half = tile_lists.boxes(gaussians, height, width, native_size or (height, width))
     assert centers.isfinite().all()
     assert half.min() >= 0
     lists = lists_by_gsplat(gaussians, height, width, native_size or (height, width), monkeypatch)
     assert [part.dtype for part in lists] == [torch.int32, torch.int32]
-    assert len(lists[0]) == len(gaussians) * -(-height // tiles.TILE) * -(-width // tiles.TILE)
+    assert len(lists[0]) == len(gaussians) * -(-height // tile_lists.TILE) * -(-width // tile_lists.TILE)
     images = cuda_host.render(gaussians, height, width, native_size, supersample, tiles=lists)
     excess = (images.double() - oracle(name).images).abs() - oracle(name).flips
     assert excess.max() <= 1e-4
@@ -59,7 +59,7 @@ def test_boxes_are_tight() -> None:
     gaussians = ordinary(1, 50, 3, 64, 70)
     gaussians[..., 2:5] = torch.tensor([3.5, 0.0, 3.5])
     gaussians[..., -1] = 1.0
-    _, half = tiles.boxes(gaussians, 512, 512, (512, 512))
+    _, half = tile_lists.boxes(gaussians, 512, 512, (512, 512))
     assert half.max() <= 4 * 3.4 + 3
 
 

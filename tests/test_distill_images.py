@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 import torch
@@ -117,9 +118,9 @@ def test_a_step_draws_each_image_twice_and_touches_no_others_masters(
     drawn: list[tuple[int, bool]] = []
     honest = GaussianRepresentation.draw
 
-    def draw(self: GaussianRepresentation, masters: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    def draw(self: GaussianRepresentation, masters: Mapping[str, torch.Tensor], batch: Any = None) -> torch.Tensor:
         drawn.append((len(masters["color"]), torch.is_grad_enabled()))
-        return honest(self, masters)
+        return honest(self, masters, batch)
 
     start = initial_gaussians(16, 5, 1, HEIGHT, WIDTH, torch.Generator().manual_seed(1))
     ours = GaussianRepresentation(start, HEIGHT, WIDTH)

@@ -20,7 +20,7 @@ from gsdd_runtime.distillation.options import resolve
 from gsdd_runtime.distillation.planning import _renderer
 from gsdd_runtime.distillation.representations import gaussian
 from gsdd_runtime.distillation.representations.gaussian import GaussianRepresentation
-from gsdd_runtime.splatting import op, tiles
+from gsdd_runtime.splatting import op, tile_lists, tiles
 from gsdd_runtime.splatting.gaussians import initial_gaussians
 from gsdd_runtime.splatting.renderers import COUNTED, Costs
 
@@ -122,7 +122,7 @@ def test_by_gsplats_tiles_a_step_has_the_images_and_the_gradients_of_the_direct_
     monkeypatch.setattr(gsplat, "isect_offset_encode", twins._isect_offset_encode)
 
     def draw(gaussians: Tensor, height: int, width: int, *rest: Any) -> Tensor:
-        lists = tiles.tile_lists(gaussians, height, width, (rest[0], rest[1]))
+        lists = tile_lists.tile_lists(gaussians, height, width, (rest[0], rest[1]))
         return cuda_host.render(gaussians.detach(), height, width, (rest[0], rest[1]), rest[2], tiles=lists)
 
     monkeypatch.setattr(tiles._TiledSplat, "draw", staticmethod(draw))

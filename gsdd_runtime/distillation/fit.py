@@ -93,8 +93,8 @@ def fit_phase(representation: Representation, targets: Targets, steps: int, lear
 
     def updates(step: int) -> Iterator[Told]:
         total = torch.zeros((), device=targets.device)
-        for indices in passes:
-            difference = representation.render(indices) - targets[indices]
+        for k, indices in enumerate(passes):
+            difference = representation.render(indices, k) - targets[indices]
             loss = difference.square().sum() / len(targets)
             loss.backward()
             total += loss.detach()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import torch
 from torch import Tensor
 
@@ -29,7 +31,7 @@ class SyntheticImages:
     def __init__(self, representation: Representation, preparation: Preparation) -> None:
         self._representation = representation
         self._preparation = preparation
-        self._gradients: list[tuple[Tensor, Tensor]] = []
+        self._gradients: list[tuple[Tensor, Tensor, Hashable]] = []
         self.given = 0
 
     def __len__(self) -> int:
@@ -46,16 +48,20 @@ class SyntheticImages:
         Returns:
             float32 ``[B, C, H, W]``.
         """
+        batch = None if indices.is_cuda else tuple(indices.tolist())
         indices = send(indices, self._device)
         self.given += len(indices)
         with torch.no_grad():
-            parts = [self._preparation.apply(self._representation.render(part)) for part in self._parts(indices)]
+            parts = [
+                self._preparation.apply(self._representation.render(part, (batch, k)))
+                for k, part in enumerate(self._parts(indices))
+            ]
             images = parts[0] if len(parts) == 1 else torch.cat(parts)
         images.requires_grad_()
 
         def keep(leaf: Tensor) -> None:
             if leaf.grad is not None:
-                self._gradients.append((indices, leaf.grad))
+                self._gradients.append((indices, leaf.grad, batch))
                 leaf.grad = None
 
         images.register_post_accumulate_grad_hook(keep)
@@ -70,20 +76,21 @@ class SyntheticImages:
 
     def relieve(self) -> None:
         """Lets kept gradients go where they take much memory: as :meth:`spread`, which adds up to the same."""
-        if sum(gradient.numel() for _, gradient in self._gradients) > KEPT_VALUES:
+        if sum(gradient.numel() for _, gradient, _ in self._gradients) > KEPT_VALUES:
             self.spread()
 
     def spread(self) -> None:
         """Adds what the leaves have gathered to the gradients of the masters."""
-        for indices, gradient in self._gradients:
-            for part, share in zip(self._parts(indices), gradient.split(self._images_per_part), strict=True):
-                self._spread(part, share)
+        for indices, gradient, batch in self._gradients:
+            shares = gradient.split(self._images_per_part)
+            for k, (part, share) in enumerate(zip(self._parts(indices), shares, strict=True)):
+                self._spread(part, share, (batch, k))
         self._gradients.clear()
 
-    def _spread(self, indices: Tensor, gradient: Tensor) -> None:
+    def _spread(self, indices: Tensor, gradient: Tensor, batch: Hashable) -> None:
         masters = self._representation.parameters()
         rows = {name: part.detach().index_select(0, indices).requires_grad_() for name, part in masters.items()}
-        self._preparation.apply(self._representation.draw(rows)).backward(gradient)
+        self._preparation.apply(self._representation.draw(rows, batch)).backward(gradient)
         for name, part in masters.items():
             added = rows[name].grad
             if added is None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.memory import check_memory
-from gsdd_runtime.splatting.tiles import boxes
+from gsdd_runtime.splatting.tile_lists import boxes
 from gsdd_runtime.wording import bytes_in_words, counted
 
 # Pairs of a Gaussian and a pixel that one call draws, or one pass over a set. A fast core takes half an hour for so

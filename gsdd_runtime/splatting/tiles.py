@@ -10,6 +10,9 @@ takes the direct kernel there. gsplat is an extra: without it the direct kernel 
 from __future__ import annotations
 
 import os
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Literal, NamedTuple, cast
 
 import torch
@@ -17,10 +20,10 @@ from torch import Tensor
 
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.splatting.derivatives import Rendering, render
-from gsdd_runtime.splatting.gaussians import ALPHA_THRESHOLD, CHOLESKY, CHOLESKY_BIAS, OPACITY, PIXEL_VARIANCE, POSITION
 from gsdd_runtime.splatting.gsplat_backend import gsplat_problem
 from gsdd_runtime.splatting.levels import under_transform
 from gsdd_runtime.splatting.renderers import costs
+from gsdd_runtime.splatting.tile_lists import TILE, KeptLists, tile_lists
 from gsdd_runtime.wording import counted
 
 Method = Literal["auto", "direct", "tiled"]
@@ -29,8 +32,6 @@ METHODS: tuple[Method, ...] = ("auto", "direct", "tiled")
 RENDERERS: dict[str, Method | None] = {"auto": None, "direct": "direct", "gsplat": "tiled"}
 # Forces a method for the process; an argument comes before it.
 VARIABLE = "GSDD_CUDA_METHOD"
-
-TILE = 32
 
 
 class Choice(NamedTuple):
@@ -73,58 +74,36 @@ def choose(batch: int, count: int, height: int, width: int, method: Method | Non
     return Choice("direct", problem)
 
 
-def boxes(gaussians: Tensor, height: int, width: int, native_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Centres and half sizes, in pixels, of the part of the image that each Gaussian may touch.
-
-    Args:
-        gaussians: ``[B, N, 6 + C]``, any device.
-        height, width: of the output, pixels.
-        native_size: height and width that the factors are measured in.
-
-    Returns:
-        float32 ``[B, N, 2]`` and int32 ``[B, N, 2]``, x first; half sizes are 0 where nothing is drawn.
-    """
-    numbers = gaussians.detach().double()
-    size = numbers.new_tensor([width, height])
-    scale = size / numbers.new_tensor([native_size[1], native_size[0]])
-    center = (numbers[..., POSITION] + 1) / 2 * size
-    l11, l21, l22 = numbers[..., CHOLESKY].unbind(-1)
-    a, b, c = scale[0] * (l11 + CHOLESKY_BIAS), scale[1] * l21, scale[1] * (l22 + CHOLESKY_BIAS)
-    variance = torch.stack([a * a + PIXEL_VARIANCE, b * b + c * c + PIXEL_VARIANCE], dim=-1)
-    opacity = numbers[..., OPACITY, None]
-    reach = (variance * 2 * (opacity / ALPHA_THRESHOLD).log()).sqrt()
-    low = (center - reach).maximum(torch.zeros_like(size))
-    high = (center + reach).minimum(size)
-    # NaN compares false, so what is not finite is not drawn.
-    drawn = torch.isfinite(numbers).all(dim=-1, keepdim=True) & (opacity > ALPHA_THRESHOLD)
-    drawn = drawn & (low <= high).all(dim=-1, keepdim=True)
-    # A pixel more on each side, for what float32 rounds.
-    half = torch.where(drawn, (high - low) / 2 + 2, 0.0).ceil().int()
-    return torch.where(drawn, (low + high) / 2, 0.0).float(), half
+# The lists that drawing by tiles keeps, and the batch's name among them.
+_kept: ContextVar[tuple[KeptLists, Hashable] | None] = ContextVar("kept tile lists", default=None)
 
 
-def tile_lists(gaussians: Tensor, height: int, width: int, native_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """What ``torch.ops.gsdd.splat_tiles`` takes: offsets ``[B * tiles]`` and ids, int32, by gsplat."""
-    import gsplat
+@contextmanager
+def keeping(lists: KeptLists, batch: Hashable = None) -> Iterator[None]:
+    """What is drawn by tiles inside takes the lists of ``batch`` where they hold, and keeps those that it makes."""
+    token = _kept.set((lists, batch))
+    try:
+        yield
+    finally:
+        _kept.reset(token)
 
-    batch = gaussians.shape[0]
-    tiles_x, tiles_y = -(-width // TILE), -(-height // TILE)
-    centers, half = boxes(gaussians, height, width, native_size)
-    depths = centers.new_zeros(centers.shape[:2])
-    _, keys, ids = gsplat.isect_tiles(centers, half, depths, TILE, tiles_x, tiles_y)
-    if ids.numel() == 0:
-        return ids.new_zeros(batch * tiles_y * tiles_x), ids
-    offsets = gsplat.isect_offset_encode(keys, batch, tiles_x, tiles_y)
-    return offsets.flatten().int(), ids.int()
+
+def _from_lists(gaussians: Tensor, offsets: Tensor, ids: Tensor, *options: Any) -> Tensor:
+    return cast(Tensor, torch.ops.gsdd.splat_tiles(gaussians, offsets, ids, *options))
 
 
 class _TiledSplat(Rendering):
-    # The gradient gathers over each Gaussian's own footprint: tiles are of no use to it.
+    # The gradient gathers over each Gaussian's own rows, exactly: a list of the tiles that they cross says less, and
+    # sums by tile would have to be added up by Gaussian once more. What a step draws again for it has the lists.
     @staticmethod
     def draw(*arguments: Any) -> Tensor:
         gaussians, height, width, *rest = arguments
-        offsets, ids = tile_lists(gaussians, height, width, (rest[0], rest[1]))
-        return cast(Tensor, torch.ops.gsdd.splat_tiles(gaussians, offsets, ids, height, width, *rest))
+        kept, size = _kept.get(), (rest[0], rest[1])
+        if kept is None:
+            offsets, ids = tile_lists(gaussians, height, width, size)
+        else:
+            offsets, ids = kept[0].tile_lists(gaussians, height, width, size, kept[1])
+        return _from_lists(gaussians, offsets, ids, height, width, *rest)
 
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> Tensor:

@@ -25,23 +25,23 @@ MUTATIONS = [
     Mutation(
         "does not normalise synthetic images",
         IMAGES,
-        "parts = [self._preparation.apply(self._representation.render(part)) for part in self._parts(indices)]",
-        "parts = [self._representation.render(part) for part in self._parts(indices)]",
+        "self._preparation.apply(self._representation.render(part, (batch, k)))",
+        "self._representation.render(part, (batch, k))",
         MATCHING_STEP,
         short=True,
     ),
     Mutation(
         "leaves the preparation out of the gradient",
         IMAGES,
-        "self._preparation.apply(self._representation.draw(rows)).backward(gradient)",
-        "self._representation.draw(rows).backward(gradient)",
+        "self._preparation.apply(self._representation.draw(rows, batch)).backward(gradient)",
+        "self._representation.draw(rows, batch).backward(gradient)",
         MATCHING_STEP,
     ),
     Mutation(
         "gives every part of the images the gradient of the first",
         IMAGES,
-        "self._spread(part, share)",
-        "self._spread(part, gradient[: len(part)])",
+        "self._spread(part, share, (batch, k))",
+        "self._spread(part, gradient[: len(part)], (batch, k))",
         ("test_distill_images.py::test_parts_of_the_images_get_their_own_gradients",),
     ),
     Mutation(
@@ -132,8 +132,8 @@ MUTATIONS = [
     Mutation(
         "fits every image to the next one's target",
         FIT,
-        "difference = representation.render(indices) - targets[indices]",
-        "difference = representation.render(indices) - targets[indices].roll(1, 0)",
+        "difference = representation.render(indices, k) - targets[indices]",
+        "difference = representation.render(indices, k) - targets[indices].roll(1, 0)",
         FITTING_STEP,
     ),
     Mutation(

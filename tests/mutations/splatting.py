@@ -9,6 +9,20 @@ LEVELS = "gsdd_runtime/splatting/levels.py"
 
 MUTATIONS = [
     Mutation(
+        "keeps tile lists whatever has moved",
+        "gsdd_runtime/splatting/tile_lists.py",
+        "kept is not None and kept.hold(centers, half, size)",
+        "kept is not None and kept.size == size",
+        ("test_tile_lists.py::test_one_gaussian_that_leaves_its_box_makes_them_anew",),
+    ),
+    Mutation(
+        "makes tile lists once more for the gradient",
+        "gsdd_runtime/distillation/images.py",
+        "self._representation.draw(rows, batch)",
+        "self._representation.draw(rows)",
+        ("test_tile_lists.py::test_a_step_of_training_makes_its_lists_once_for_the_images_and_for_their_gradient",),
+    ),
+    Mutation(
         "chooses the renderer without the table",
         "gsdd_runtime/splatting/tiles.py",
         "table.tiles_gain(batch, count, tiles) <= 0",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,6 +15,7 @@ from gsdd_runtime.distillation.representations.rounding import round_to_bfloat16
 from gsdd_runtime.distillation.storage import gaussian_images
 from gsdd_runtime.seeds import derived_generator
 from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.splatting import tiles
 from gsdd_runtime.splatting.gaussians import (
     BOUNDARY_MARGIN,
     CHOLESKY,
@@ -27,7 +28,7 @@ from gsdd_runtime.splatting.gaussians import (
     storage_budget,
 )
 from gsdd_runtime.splatting.op import splat
-from gsdd_runtime.splatting.tiles import RENDERERS
+from gsdd_runtime.splatting.tile_lists import KeptLists
 
 # Shares of the learning rate (docs/distilling.md tells how they were found). Positions span 2, factors pixels.
 LEARNING_RATE_SHARES = {"position": 0.5, "cholesky": 3.0, "color": 0.5, "opacity": 0.5}
@@ -97,6 +98,7 @@ class GaussianRepresentation(Representation):
         self.height = height
         self.width = width
         self.boundary_weight = boundary_weight
+        self._lists = KeptLists()
         masters = gaussians.detach().float()
         self._masters = {
             "position": masters[..., POSITION],
@@ -122,13 +124,15 @@ class GaussianRepresentation(Representation):
     def image_values(self) -> int:
         return self._masters["color"].shape[-1] * self.height * self.width
 
-    def render(self, indices: Tensor | None = None) -> Tensor:
+    def render(self, indices: Tensor | None = None, batch: Hashable = None) -> Tensor:
         if indices is None:
-            return self.draw(self._masters)
-        return self.draw({name: part.index_select(0, indices) for name, part in self._masters.items()})
+            return self.draw(self._masters, batch)
+        return self.draw({name: part.index_select(0, indices) for name, part in self._masters.items()}, batch)
 
-    def draw(self, masters: Mapping[str, Tensor]) -> Tensor:
-        return splat(self._stored(_joined(masters)), self.height, self.width, method=RENDERERS[self.renderer])
+    def draw(self, masters: Mapping[str, Tensor], batch: Hashable = None) -> Tensor:
+        gaussians = self._stored(_joined(masters))
+        with tiles.keeping(self._lists, batch):
+            return splat(gaussians, self.height, self.width, method=tiles.RENDERERS[self.renderer])
 
     def _stored(self, masters: Tensor) -> Tensor:
         """Gaussians ``[B, N, 6 + C]`` as they will be stored, differentiable."""

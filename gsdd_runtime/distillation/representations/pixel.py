@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -97,10 +97,10 @@ class PixelRepresentation(Representation):
     def image_values(self) -> int:
         return self._pixels.shape[1] * self._size[0] * self._size[1]
 
-    def render(self, indices: Tensor | None = None) -> Tensor:
+    def render(self, indices: Tensor | None = None, batch: Hashable = None) -> Tensor:
         return self.draw({"pixels": self._pixels if indices is None else self._pixels.index_select(0, indices)})
 
-    def draw(self, masters: Mapping[str, Tensor]) -> Tensor:
+    def draw(self, masters: Mapping[str, Tensor], batch: Hashable = None) -> Tensor:
         return scale_up(self._stored(masters["pixels"]), self._size)
 
     def _stored(self, pixels: Tensor) -> Tensor:

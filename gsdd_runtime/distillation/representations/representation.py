@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -91,16 +91,17 @@ class Representation(Protocol):
     @property
     def image_values(self) -> int: ...
 
-    def render(self, indices: Tensor | None = None) -> Tensor:
+    def render(self, indices: Tensor | None = None, batch: Hashable = None) -> Tensor:
         """Images in pixel units, float32 ``[B, C, H, W]``, differentiable in the parameters.
 
         What is rendered is what will be stored: the parameters' bfloat16 rounding.
 
         Args:
             indices: int64 ``[B]``; all images if left out.
+            batch: the name of these images among those that take turns: what was found out of them may serve again.
         """
 
-    def draw(self, masters: Mapping[str, Tensor]) -> Tensor:
+    def draw(self, masters: Mapping[str, Tensor], batch: Hashable = None) -> Tensor:
         """As ``render``, of the images whose masters are given by name, in place of its own."""
 
     def parameters(self) -> dict[str, Tensor]:
