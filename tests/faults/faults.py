@@ -46,11 +46,12 @@ class Bench:
         folder: of everything.
         seed: of all chance.
         kills: of each command at random moments.
+        calls: of each command, at most, that it is killed in, and as many that fail.
         short: fewer of the faults that are else all tried.
     """
 
-    def __init__(self, folder: Path, seed: int, kills: int, *, short: bool) -> None:
-        self.kills, self.short, self.jobs = kills, short, JOBS
+    def __init__(self, folder: Path, seed: int, kills: int, calls: int, *, short: bool) -> None:
+        self.kills, self.calls, self.short, self.jobs = kills, calls, short, JOBS
         self.chance = Random(seed)
         self.inputs, self.report, self._out = folder / "inputs", folder / "report", folder / "out"
         for place in (self.inputs, self.report):
@@ -140,7 +141,7 @@ def killed(bench: Bench, job: Job) -> Iterator[str]:
 
 def killed_at_calls(bench: Bench, job: Job) -> Iterator[str]:
     """SIGKILL at a call that changes the folder: each of them, or some."""
-    for operation, number in _calls(bench, 40):
+    for operation, number in _calls(bench):
         out = bench.fresh()
         what = f"killed in {operation} {number}"
         ended = bench.disturbed(job, what, inject=failing(out, operation, number, KILL))
@@ -150,7 +151,7 @@ def killed_at_calls(bench: Bench, job: Job) -> Iterator[str]:
 
 def failed_calls(bench: Bench, job: Job) -> Iterator[str]:
     """A call that changes the folder fails: each of them, or some; the disk is full, or broken."""
-    for operation, number in _calls(bench, 60):
+    for operation, number in _calls(bench):
         name = bench.chance.choice(sorted(ERRORS))
         out = bench.fresh()
         what = f"{operation} {number}: {name}"
@@ -256,10 +257,9 @@ def _map_everything() -> None:
     container.IN_MEMORY_BYTES = 0
 
 
-def _calls(bench: Bench, most: int) -> list[tuple[str, int]]:
+def _calls(bench: Bench) -> list[tuple[str, int]]:
     every = [(name, number + 1) for name in OPERATIONS for number in range(bench.counts.get(name, 0))]
-    most = 5 if bench.short else most
-    return every if len(every) <= most else sorted(bench.chance.sample(every, most))
+    return every if len(every) <= bench.calls else sorted(bench.chance.sample(every, bench.calls))
 
 
 KINDS: dict[str, Callable[[Bench, Job], Iterator[str]]] = {

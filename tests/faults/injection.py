@@ -68,6 +68,11 @@ class Ended:
 # ``inject`` is called in the process before the command, ``meanwhile`` in this one with the other's number.
 def start(arguments: list[str], inject: Callable[[], None], report: Path) -> int:
     """Forks; returns the process's number."""
+    # A process that is killed at once leaves no word of the one before.
+    for name in ("out", "err", "counts"):
+        (report / name).unlink(missing_ok=True)
+    (report / "out").touch()
+    (report / "err").touch()
     process = os.fork()
     if process:
         return process

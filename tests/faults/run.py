@@ -28,6 +28,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100, help="of each command, at random moments")
+    parser.add_argument("--calls", type=int, default=50, help="of each command, at most: to kill it in, and to fail")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=[], help="commands by name")
     parser.add_argument("--faults", nargs="*", default=[], help="kinds by name")
@@ -54,7 +55,8 @@ def main() -> None:
 
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="gsdd-faults-") as place:
-        bench = Bench(Path(place), given.seed, 2 if given.short else given.kills, short=given.short)
+        amounts = (2, 5) if given.short else (given.kills, given.calls)
+        bench = Bench(Path(place), given.seed, *amounts, short=given.short)
         jobs = [job for job in bench.jobs if not given.only or job.name in given.only]
         found: dict[str, Counter[str]] = {}
         for job in jobs:
