@@ -13,7 +13,7 @@ from gsdd_runtime.errors import GsddError, InputError, printable
 # What PyTorch, NumPy, the interpreter and C++ say where the system gives no memory, not even a stack for a thread.
 _NO_MEMORY = re.compile(
     r"can't allocate memory|not enough memory|cannot allocate memory|unable to allocate|bad_alloc"
-    r"|can't start new thread",
+    r"|can't start new thread|could not (create|execute) a (primitive|memory object)",
     re.IGNORECASE,
 )
 _WITHOUT_MEMORY = (

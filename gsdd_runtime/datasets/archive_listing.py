@@ -71,7 +71,8 @@ def open_archive(path: Path, *, nested: bool = False, progress: Reporter = silen
 def _list_zip(archive: Archive) -> None:
     archive.source = source = zipfile.ZipFile(archive.path)
     for info in source.infolist():
-        if info.is_dir():
+        # Not ``is_dir``, which fails where there is no name at all.
+        if info.filename.endswith("/"):
             archive.add(info.filename, None)
         elif stat.S_ISLNK(info.external_attr >> 16):
             _check_link(archive, info.filename)

@@ -62,7 +62,7 @@ def plugin_library(runtime: str) -> Path:
 
 @lru_cache(maxsize=1)
 def load_torch_library() -> Path:
-    """Loads the torch door once and returns its path.
+    """Loads the torch door once and returns its path; processes forked afterwards compute with one thread.
 
     Raises:
         LibraryNotBuiltError: it is not there, or this torch cannot load it.
@@ -77,4 +77,6 @@ def load_torch_library() -> Path:
             f"torch {torch.__version__} cannot load {path}: {error}. "
             "gsdd-rt needs torch 2.10 or newer; rebuild with `make build` if it is"
         ) from error
+    # A forked process has none of the threads that PyTorch computed with: asking for them would wait for ever.
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
     return path

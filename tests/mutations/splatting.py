@@ -38,6 +38,13 @@ MUTATIONS = [
         ("test_splat_derivatives.py::test_the_gradient_of_finished_images_goes_to_the_op_as_it_is",),
     ),
     Mutation(
+        "lets a forked process wait for threads that it does not have",
+        "gsdd_runtime/splatting/native.py",
+        "os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))",
+        "pass",
+        ("test_endurance.py::test_a_forked_process_computes_with_one_thread",),
+    ),
+    Mutation(
         "drops a tangent without a word",
         DERIVATIVES,
         "    if has_tangent(gaussians):",
