@@ -101,6 +101,7 @@ def test_what_a_library_leaves_beside_its_file_goes_with_it(tmp_path: Path) -> N
         MemoryError("Unable to allocate 1.00 TiB for an array"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried 9"),
         RuntimeError("can't start new thread"),
+        RuntimeError("could not create a primitive"),
         OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
     ],

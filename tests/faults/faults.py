@@ -87,9 +87,11 @@ class Bench:
         what: str,
         inject: Callable[[], None] = lambda: None,
         meanwhile: Callable[[int], None] = lambda _: None,
+        *,
+        again: bool = False,
     ) -> Ended:
-        """Runs the command under a fault in a fresh folder, and checks what it left."""
-        ended = run_job(job.line(self.inputs, self._out), self.report, inject, meanwhile)
+        """Runs the command under a fault, and checks what it left; ``again`` as after an earlier one."""
+        ended = run_job(job.line(self.inputs, self._out, again=again), self.report, inject, meanwhile)
         self.check_left(job, what, ended)
         return ended
 
@@ -100,7 +102,7 @@ class Bench:
             if self.whole.get(name) != digest and not may_differ:
                 raise BrokenError(f"{name} is not what an undisturbed run writes: {where}")
         for path in self._out.rglob("*"):
-            if path.is_file() and not path.name.endswith((".partial", ".lock")):
+            if path.is_file() and not any(part.endswith((".partial", ".lock")) for part in path.parts):
                 try:
                     check_whole(path)
                 except Exception as error:
@@ -109,7 +111,7 @@ class Bench:
             if job.results(self._out).keys() != self.whole.keys():
                 raise BrokenError(f"what was reported saved is not there: {where}")
             return
-        if ended.status == -signal.SIGKILL:
+        if ended.status == -signal.SIGKILL or ended.aborted:
             return
         if ended.status not in (1, 2) or ended.traceback or not ended.last_line.startswith("gsdd-rt: "):
             raise BrokenError(f"no clear line: {where}")
@@ -132,9 +134,10 @@ def killed(bench: Bench, job: Job) -> Iterator[str]:
     """SIGKILL at random moments; every third time once more while it goes on."""
     for number in range(bench.kills):
         bench.fresh()
-        for _ in range(2 if number % 3 == 2 else 1):
+        for again in (False, True) if number % 3 == 2 else (False,):
             moment = bench.chance.random() * bench.seconds
-            ended = bench.disturbed(job, f"killed after {moment:.3f} s", meanwhile=killed_after(moment))
+            what = f"killed after {moment:.3f} s"
+            ended = bench.disturbed(job, what, meanwhile=killed_after(moment), again=again)
             yield "killed" if ended.status == -signal.SIGKILL else "over before"
         bench.check_again(job, "a kill")
 
@@ -177,7 +180,7 @@ def little_memory(bench: Bench, job: Job) -> Iterator[str]:
         bench.fresh()
         what = f"{megabytes} MB of address space"
         ended = bench.disturbed(job, what, inject=limited_memory(megabytes * MEGABYTE))
-        yield "told in a line" if ended.status else "enough"
+        yield "aborted by a library" if ended.aborted else "told in a line" if ended.status else "enough"
         bench.check_again(job, what)
 
 

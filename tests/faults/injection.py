@@ -61,6 +61,11 @@ class Ended:
         return "Traceback (most recent call last)" in self.err
 
     @property
+    def aborted(self) -> bool:
+        """Whether a library in Rust, safetensors, found no memory: it then ends the process."""
+        return self.status == -signal.SIGABRT and "memory allocation of" in self.err
+
+    @property
     def last_line(self) -> str:
         return (self.err.strip().splitlines() or [""])[-1]
 
