@@ -25,10 +25,10 @@ from cifar_files import binary_files, python_files
 from set_files import pixel_set, some_gaussians, some_set, split_file
 from test_container import KINDS
 
+from gsdd_runtime.datasets.archive_listing import open_archive
 from gsdd_runtime.datasets.cifar import load_cifar
 from gsdd_runtime.datasets.idx import read_idx
 from gsdd_runtime.datasets.mat5 import read_mat
-from gsdd_runtime.datasets.packed import open_archive
 from gsdd_runtime.datasets.plain_pickle import read_plain_pickle
 from gsdd_runtime.errors import CONTROLS, InputError
 from gsdd_runtime.sets.compression import compress
