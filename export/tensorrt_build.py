@@ -39,7 +39,7 @@ class Report:
 def make_monitor(trt: ModuleType, report: Report) -> Any:
     """A progress monitor that reports every phase, and ends the build when the parent has gone."""
 
-    class Monitor(trt.IProgressMonitor):  # type: ignore[name-defined]
+    class Monitor(trt.IProgressMonitor):  # type: ignore[name-defined, misc]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
             self._totals: dict[str, int] = {}

@@ -167,8 +167,9 @@ def joining() -> Iterator[Ranks]:
     global _joined
     import torch
     from torch import distributed
+    from torch.distributed.rendezvous import rendezvous
 
-    store, rank, count = next(distributed.rendezvous("env://", timeout=_PATIENCE))
+    store, rank, count = next(rendezvous("env://", timeout=_PATIENCE))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     distributed.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=_PATIENCE)
     _joined = Ranks(rank, count, store)

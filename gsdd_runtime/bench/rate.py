@@ -12,8 +12,9 @@ from rich.table import Table
 from gsdd_runtime.bench.machine import describe_machine
 from gsdd_runtime.datasets import RealData
 from gsdd_runtime.errors import InputError, printable
-from gsdd_runtime.evaluation.accuracy import EvaluationResult, evaluate, with_statistics
+from gsdd_runtime.evaluation.accuracy import evaluate, with_statistics
 from gsdd_runtime.evaluation.real_test import check_fit
+from gsdd_runtime.evaluation.result import EvaluationResult
 from gsdd_runtime.networks import Size
 from gsdd_runtime.progress import Reporter, silent
 from gsdd_runtime.sets.coding.pixels import PixelSteps

@@ -25,7 +25,7 @@ def command(shell: Annotated[Shell, typer.Argument(help="Which one it is for.")]
     For bash: gsdd-rt completion bash >> ~/.bashrc. For zsh: the same to ~/.zshrc. For fish: to
     ~/.config/fish/completions/gsdd-rt.fish.
     """
-    from typer.completion import get_completion_script
+    from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
     print(get_completion_script(prog_name="gsdd-rt", complete_var=VARIABLE, shell=shell.value))
 

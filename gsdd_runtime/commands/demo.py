@@ -27,9 +27,9 @@ from gsdd_runtime.datasets import RealData, load_dataset
 from gsdd_runtime.distillation import distill
 from gsdd_runtime.distillation.checkpoint import checkpoint_path
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.evaluation.accuracy import EvaluationResult, evaluate
+from gsdd_runtime.evaluation.accuracy import evaluate
 from gsdd_runtime.evaluation.baselines import random_real_set
-from gsdd_runtime.evaluation.result import stored_measurement
+from gsdd_runtime.evaluation.result import EvaluationResult, stored_measurement
 from gsdd_runtime.reports.comparison import draw_comparison
 from gsdd_runtime.reports.zoom import draw_zoom
 from gsdd_runtime.sets.distilled_set import DistilledSet

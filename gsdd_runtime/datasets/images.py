@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, TiffImagePlugin
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
 from gsdd_runtime.errors import InputError
@@ -127,7 +127,7 @@ def _opened(path: AnyPath) -> Iterator[Image.Image]:
         raise
     except Image.DecompressionBombError as error:
         raise InputError(f"{path} has more than {MAX_IMAGE_PIXELS} pixels: shrink it first") from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         if _is_float_tiff(path):
             raise _float_image(path) from error
         raise InputError(f"{path} is no image that can be read ({', '.join(_FORMATS)}): repair or remove it") from error

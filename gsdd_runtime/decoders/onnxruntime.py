@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.utils.dlpack import from_dlpack
 
 from gsdd_runtime.decoders import check_batch_memory
 from gsdd_runtime.devices import resolve_device
@@ -198,5 +199,5 @@ def _tensor(value: Any, device: torch.device) -> Tensor:
     if 0 in value.shape():
         return torch.empty(tuple(value.shape()), dtype=_DTYPES[kind], device=device)
     if kind == "tensor(bfloat16)" or device.type != "cpu":
-        return torch.from_dlpack(value._ortvalue.to_dlpack())
+        return from_dlpack(value._ortvalue.to_dlpack())
     return torch.from_numpy(value.numpy())

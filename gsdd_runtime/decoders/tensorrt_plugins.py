@@ -62,7 +62,7 @@ def require_module(builder: str) -> tuple[str, str]:
 def make_logger(trt: ModuleType) -> Any:
     """An ``ILogger`` of the module ``trt`` whose ``errors`` are the messages of that severity or worse, in order."""
 
-    class Logger(trt.ILogger):  # type: ignore[name-defined]
+    class Logger(trt.ILogger):  # type: ignore[name-defined, misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.errors: list[str] = []

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from gsdd_runtime.distillation.objectives import Objective
-from gsdd_runtime.distillation.options import CODINGS, ResolvedOptions
+from gsdd_runtime.distillation.options import ResolvedOptions
+from gsdd_runtime.distillation.representations import CODINGS
 from gsdd_runtime.distillation.state import RunState
 from gsdd_runtime.distillation.stopping import StopRequest
 from gsdd_runtime.errors import InputError

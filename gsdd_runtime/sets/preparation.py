@@ -103,13 +103,13 @@ class Preparation:
             return undone
         matrix = self.zca.double()
         try:
-            back = torch.linalg.inv(matrix[:-1])
+            back: Tensor = torch.linalg.inv(matrix[:-1])
         except RuntimeError as error:
             raise InputError(f"{self.where}: its zca cannot be inverted: take plain images") from error
 
         def unwhitened(images: Tensor) -> Tensor:
             self.for_size(images.shape[2], images.shape[3])
-            rows = (images.double().flatten(1) - matrix[-1].to(images.device)) @ back.to(images.device)
+            rows: Tensor = (images.double().flatten(1) - matrix[-1].to(images.device)) @ back.to(images.device)
             return rows.view(images.shape).float()
 
         return unwhitened

@@ -25,7 +25,8 @@ def read() -> dict[str, Any]:
         raise LibraryNotBuiltError(
             "op_contract.json is not installed: run `make build` in a checkout, or install a wheel"
         )
-    return json.loads(path.read_text())
+    contract: dict[str, Any] = json.loads(path.read_text())
+    return contract
 
 
 DOMAIN: str = read()["domain"]

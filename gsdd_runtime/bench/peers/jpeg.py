@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 import numpy as np
+import PIL
 import torch
 from PIL import Image, features
 from torch import Tensor
@@ -29,7 +30,7 @@ def library() -> str:
         import simplejpeg
 
         return f"simplejpeg {simplejpeg.__version__}"
-    return f"Pillow {Image.__version__} with " + (f"libjpeg-turbo {turbo}" if turbo else "plain libjpeg")
+    return f"Pillow {PIL.__version__} with " + (f"libjpeg-turbo {turbo}" if turbo else "plain libjpeg")
 
 
 @dataclass(frozen=True)

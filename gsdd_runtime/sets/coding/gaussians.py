@@ -201,7 +201,8 @@ class _Levels:
 
 def _columns(count: int, length: int) -> NDArray[np.int32]:
     """Room for ``[length, count]``, each column in one piece."""
-    return np.empty((count, length), np.int32).T
+    room: NDArray[np.int32] = np.empty((count, length), np.int32).T
+    return room
 
 
 def _neighbours(counts: NDArray[np.int64], amplitude: Wholes) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
