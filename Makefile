@@ -154,6 +154,24 @@ tidy: $(READY) ## check the native code with clang-tidy (.clang-tidy says what f
 	$(BIN)/python $(BIN)/run-clang-tidy.py -quiet -p build/tidy -clang-tidy-binary $(BIN)/clang-tidy \
 	  -warnings-as-errors='*' -extra-arg=-Wno-unknown-warning-option 'plugins/.*/(?!avx)[^/]*\.cpp$$'
 
+.PHONY: coverage coverage-native
+TESTS ?= -m 'not slow'
+
+coverage: build ## run the tests, or TESTS="...", and list the lines of Python that none of them reached
+	$(PIP) coverage
+	$(BIN)/python -m coverage run --branch --data-file=build/coverage.db --source=gsdd_runtime,export -m pytest $(TESTS)
+	$(BIN)/python -m coverage report --data-file=build/coverage.db --skip-covered --sort=cover --show-missing
+
+coverage-native: $(READY) ## run the tests in C++, and list the lines that none of them reached
+	$(PIP) gcovr
+	$(BIN)/cmake -S . -B build/coverage -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) $(KERNEL_ONLY) -DGSDD_CUDA=OFF \
+	  -DGSDD_NATIVE_TESTS=ON -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS=--coverage
+	$(BIN)/cmake --build build/coverage --target gsdd_kernel_test gsdd_layers_test
+	@find build/coverage -name '*.gcda' -delete
+	build/coverage/tests/native/kernel/gsdd_kernel_test
+	build/coverage/tests/native/layers/gsdd_layers_test
+	$(BIN)/gcovr --root . --filter 'plugins/' --merge-mode-functions=merge-use-line-min --merge-lines build/coverage
+
 format: $(READY) ## rewrite the sources in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .

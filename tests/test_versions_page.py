@@ -104,3 +104,9 @@ def test_the_oldest_environment_is_of_these_versions(capsys: pytest.CaptureFixtu
     assert f"torch=={rows()['torch'][0]}" in told
     assert f"onnxruntime=={rows()['onnxruntime'][0]}" in told
     assert not [requirement for requirement in told if requirement.startswith("tomli")]
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    from gsdd_runtime.versions import VERSION
+
+    assert found_in("CHANGELOG.md", r"(?m)^## (\S+)")[0] == VERSION
