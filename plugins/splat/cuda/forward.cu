@@ -5,16 +5,10 @@ namespace gsdd {
 namespace cuda {
 namespace {
 
-// Four blocks of 256 threads on a multiprocessor leave each thread 64 registers. That is just enough for three colours;
-// with more, and on Blackwell, where ptxas wants a few more, three blocks leave 80.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
-constexpr int kResidentBlocks = 3;
-#else
-constexpr int kResidentBlocks = 4;
-#endif
-
+// Four blocks of 256 threads on a multiprocessor leave each thread 64 registers: enough for three colours on every GPU.
+// With more colours, three blocks leave 80.
 template <int kColors, int kSamples>
-__global__ void __launch_bounds__(kMaxForwardThreads, kColors == 4 ? 3 : kResidentBlocks)
+__global__ void __launch_bounds__(kMaxForwardThreads, kColors == 4 ? 3 : 4)
     splat_forward(const __grid_constant__ ForwardArgs args) {
   splat_tile<kColors, kSamples>(args);
 }
