@@ -73,7 +73,7 @@ def export_aot_inductor(
     target = Path(out)
     with written(target, distilled_set) as temporary:
         # AOTInductor insists on the suffix.
-        package = temporary.with_suffix(".pt2")
+        package = temporary.with_name(f"{temporary.name}.pt2")
         try:
             torch._inductor.aoti_compile_and_package(
                 program,
