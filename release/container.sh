@@ -17,4 +17,4 @@ if [ "${GSDD_WHEEL:-cpu}" = cuda ]; then
   python plugins/tensorrt/fetch_headers.py
 fi
 # DALI comes as a wheel with headers of its own, which include those of CUDA.
-[ -z "${GSDD_WITH_DALI:-}" ] || python -m pip install --quiet --no-deps --constraint constraints.txt nvidia-dali-cuda130
+[ "${GSDD_WITH_DALI:-OFF}" = OFF ] || python -m pip install --quiet --no-deps --constraint constraints.txt nvidia-dali-cuda130

@@ -72,17 +72,21 @@ def test_shell_scripts_parse_and_may_be_run(script: Path) -> None:
     assert os.access(script, os.X_OK)
 
 
-def test_both_wheels_ask_for_what_they_have_to_hold() -> None:
+def test_both_wheels_ask_for_what_they_have_to_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = pytest.importorskip("scikit_build_core.settings.skbuild_read_settings").SettingsReader
+
+    monkeypatch.delenv("GSDD_WITH_DALI", raising=False)
 
     def defined(wheel: str) -> tuple[dict[str, str], str | None]:
         settings = reader.from_file(ROOT / "pyproject.toml", env={"GSDD_WHEEL": wheel}).settings
         return settings.cmake.define, settings.metadata["version"].get("result")
 
-    everywhere = {"GSDD_ONNXRUNTIME": "ON"}
+    everywhere = {"GSDD_ONNXRUNTIME": "ON", "GSDD_DALI": "OFF"}
     assert defined("cpu") == ({**everywhere, "GSDD_CUDA": "OFF", "GSDD_TENSORRT": "OFF"}, None)
     assert defined("cuda") == ({**everywhere, "GSDD_CUDA": "ON", "GSDD_TENSORRT": "ON"}, "{value}+cu13")
     assert defined("") == ({}, None)
+    monkeypatch.setenv("GSDD_WITH_DALI", "ON")
+    assert defined("cpu")[0]["GSDD_DALI"] == "ON"
 
 
 def archive(folder: Path) -> Path:
