@@ -53,11 +53,30 @@ mutations: build ## show that tests notice each change in tests/mutations; MUTAT
 faults: build ## kill commands, fail their writes, take their memory: FAULTS="--kills 10" for fewer (docs/faults.md)
 	$(BIN)/python tests/faults/run.py $(FAULTS)
 
+.PHONY: fuzz fuzz-native
+fuzz: build ## fuzz the readers with atheris, a minute each: FUZZ="set --runs 1000000" for one (docs/faults.md)
+	$(PIP) atheris
+	$(BIN)/python tests/fuzz/run.py $(or $(FUZZ),all --seconds 60)
+
+# Clang where there is one, whose libFuzzer looks at coverage.
+FUZZ_CXX := $(or $(shell command -v clang++ || command -v clang++-14),c++)
+FUZZ_RUNS ?= 1000000
+fuzz-native: $(READY) ## fuzz the kernel and the doors of ONNX Runtime and TensorRT in C++ under sanitizers
+	CXX=$(FUZZ_CXX) $(BIN)/cmake -S tests/native/fuzz -B build/fuzz-native -G Ninja \
+	  -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja)
+	$(BIN)/cmake --build build/fuzz-native
+	@for each in build/fuzz-native/fuzz_kernel build/fuzz-native/fuzz_onnxruntime build/fuzz-native/fuzz_tensorrt; do \
+	  [ -x "$$each" ] || continue; echo "$$each"; found=tests/native/fuzz/found/$${each##*fuzz_}; \
+	  if [ -d $$found ]; then "$$each" -runs=0 $$found/* || exit 1; fi; \
+	  "$$each" -runs=$(FUZZ_RUNS) -seed=1 -max_len=512 -print_final_stats=1 > "$$each.log" 2>&1; status=$$?; \
+	  tail -n 4 "$$each.log"; [ $$status = 0 ] || exit 1; done
+
 test-native: $(READY) ## test the kernel and the steps of networks in C++ under the address and undefined-behaviour sanitizers
 	$(BIN)/cmake -S . -B build/sanitized -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) $(KERNEL_ONLY) \
 	  -DGSDD_CUDA=OFF -DGSDD_NATIVE_TESTS=ON -DGSDD_SANITIZE=ON -DGSDD_WERROR=ON
-	$(BIN)/cmake --build build/sanitized --target gsdd_kernel_test gsdd_layers_test
+	$(BIN)/cmake --build build/sanitized --target gsdd_kernel_test gsdd_kernel_fuzz gsdd_layers_test
 	build/sanitized/tests/native/kernel/gsdd_kernel_test
+	build/sanitized/tests/native/kernel/gsdd_kernel_fuzz -runs=20000
 	build/sanitized/tests/native/layers/gsdd_layers_test
 
 test-arm64: ## test the kernel compiled for arm64 under an emulator

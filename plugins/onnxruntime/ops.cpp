@@ -146,7 +146,9 @@ OrtStatus* infer_splat(const OrtCustomOp* op, OrtShapeInferContext* context) {
   infer_attribute(api, context, "height", &height);
   infer_attribute(api, context, "width", &width);
   infer_attribute(api, context, "dtype", &code);
-  const auto type = static_cast<ONNXTensorElementDataType>(code);
+  // Asked before the conversion: an enumeration holds no other numbers than those near its own.
+  const bool known_type = code >= 1 && code <= ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16;
+  const auto type = known_type ? static_cast<ONNXTensorElementDataType>(code) : ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
   DType dtype;
   if (gaussians.rank != 3 || height < 1 || height > kMaxSide || width < 1 || width > kMaxSide ||
       !kernel_type(type, &dtype)) {

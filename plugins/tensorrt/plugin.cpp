@@ -40,8 +40,7 @@ bool Plugin::check_counts(int32_t inputs, int32_t expected_inputs, int32_t outpu
 }
 
 bool Plugin::check_channels(int64_t numbers) const {
-  const int64_t channels = numbers - kShapeParameters;
-  if (channels >= 1 && channels <= kMaxChannels) return true;
+  if (numbers > kShapeParameters && numbers <= kShapeParameters + kMaxChannels) return true;
   log_error(name_, "the last dimension of gaussians must be 6 + channels with 1 to %d channels, not %" PRId64,
             kMaxChannels, numbers);
   return false;

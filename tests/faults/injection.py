@@ -88,10 +88,10 @@ def start(arguments: list[str], inject: Callable[[], None], report: Path) -> int
             os.dup2(file, descriptor)
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
-        inject()
-        from gsdd_runtime.commands.cli import run
-
         try:
+            inject()
+            from gsdd_runtime.commands.cli import run
+
             status = run(arguments)
         except BaseException:
             # As Python does at the end of a program.

@@ -52,9 +52,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto numbers = [&](const auto& p) {
     return fuzz::product(kMost, {p.batch, p.count, 6 + int64_t{p.channels < 0 ? 0 : p.channels}});
   };
-  const auto pixels = [&](const auto& p) {
-    return fuzz::product(kMost, {p.batch, p.channels, p.height, p.width});
-  };
+  const auto pixels = [&](const auto& p) { return fuzz::product(kMost, {p.batch, p.channels, p.height, p.width}); };
   if (backward) {
     gsdd::SplatGradParams p;
     fill(bytes, &p);

@@ -1,5 +1,5 @@
-// The operators of the ONNX Runtime library in a runtime that gives any attributes, shapes and types, and where any call
-// may fail: they give a status or an image. Every status that was made is released, and nothing else.
+// The operators of the ONNX Runtime library in a runtime that gives any attributes, shapes and types, and where any
+// call may fail: they give a status or an image. Every status that was made is released, and nothing else.
 #include <cstdlib>
 #include <string>
 #include <vector>
@@ -219,7 +219,8 @@ Value any_tensor(fuzz::Bytes& bytes, bool images) {
     value.dims.push_back(colors ? 7 + bytes.below(4) : bytes.below(12));
   }
   int64_t size = 1;
-  for (const int64_t dim : value.dims) size = fuzz::product(kMost, {size, dim}) < 0 ? (value.dims = {0}, 0) : size * dim;
+  for (const int64_t dim : value.dims)
+    size = fuzz::product(kMost, {size, dim}) < 0 ? (value.dims = {0}, 0) : size * dim;
   // As many bytes as its type has, none more: those that are not ours have at least one.
   const int64_t width = value.type == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT ? 4 : 2;
   value.data = bytes.tensor(static_cast<size_t>(size * width));

@@ -1,5 +1,5 @@
-// The TensorRT plugins made from any fields, as a network or a serialised plan gives them, and asked about any shapes and
-// formats: they are refused with a message, or run. What one serialises makes it again.
+// The TensorRT plugins made from any fields, as a network or a serialised plan gives them, and asked about any shapes
+// and formats: they are refused with a message, or run. What one serialises makes it again.
 #include <NvInferRuntime.h>
 
 #include <cstdlib>
@@ -37,7 +37,8 @@ void check(bool holds) {
 // Fields with names, types, lengths and data of any kind; data is as long as type and length say.
 struct Fields {
   explicit Fields(fuzz::Bytes& bytes) {
-    static constexpr const char* kNames[] = {"height", "width", "native_height", "native_width", "supersample", "dtype"};
+    static constexpr const char* kNames[] = {"height",       "width",       "native_height",
+                                             "native_width", "supersample", "dtype"};
     const int count = bytes.below(4) ? 6 : bytes.below(10);
     for (int k = 0; k < count; ++k) {
       const int which = bytes.below(16) ? k % 6 : bytes.below(8);
@@ -46,7 +47,9 @@ struct Fields {
       const auto type = integer ? (wide ? PluginFieldType::kINT64 : PluginFieldType::kINT32)
                                 : static_cast<PluginFieldType>(bytes.below(12));
       const int32_t length = bytes.below(16) ? 1 : static_cast<int32_t>(bytes.number());
-      const int64_t value = which == 5 ? (bytes.coin() ? 1 : 10) : bytes.below(8) ? 1 + bytes.below(12) : bytes.number();
+      const int64_t value = which == 5       ? (bytes.coin() ? 1 : 10)
+                            : bytes.below(8) ? 1 + bytes.below(12)
+                                             : bytes.number();
       std::vector<uint8_t> content(type == PluginFieldType::kINT64 ? 8 : 4);
       std::memcpy(content.data(), &value, content.size());
       data.push_back(std::move(content));
@@ -120,7 +123,8 @@ void use(IPluginV3& plugin, fuzz::Bytes& bytes, bool gradient) {
   const PluginFieldCollection& facts = *runtime.getFieldsToSerialize();
   int32_t values[6] = {};
   for (int32_t k = 0; k < facts.nbFields; ++k) std::memcpy(&values[k], facts.fields[k].data, 4);
-  sizes[inputs] = gradient ? sizes[1] : fuzz::product(kMost, {gaussians.d[0], gaussians.d[2] - 6, values[0], values[1]});
+  sizes[inputs] =
+      gradient ? sizes[1] : fuzz::product(kMost, {gaussians.d[0], gaussians.d[2] - 6, values[0], values[1]});
   if (sizes[inputs] < 0) return;
   std::unique_ptr<uint8_t[]> memory[3];
   const void* from[2] = {};
