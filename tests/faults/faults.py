@@ -176,7 +176,7 @@ def no_rights(bench: Bench, job: Job) -> Iterator[str]:
 
 def little_memory(bench: Bench, job: Job) -> Iterator[str]:
     """The address space is limited to a little more than it is."""
-    for megabytes in (4, 64) if bench.short else (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024):
+    for megabytes in (1, 1024) if bench.short else (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024):
         bench.fresh()
         what = f"{megabytes} MB of address space"
         ended = bench.disturbed(job, what, inject=limited_memory(megabytes * MEGABYTE))
