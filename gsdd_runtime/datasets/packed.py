@@ -26,7 +26,10 @@ MAX_FILES = 1 << 22
 # What all files of an archive may have: so many times its own bytes, and this beside. Pictures hardly shrink.
 MAX_RATIO, FREE_BYTES = 200, 1 << 30
 REMEDY = "fetch the archive again, from its official place"
-BROKEN = (EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, gzip.BadGzipFile, NotImplementedError)
+BROKEN = (
+    EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, gzip.BadGzipFile, NotImplementedError,
+    UnicodeDecodeError,
+)  # fmt: skip
 
 
 def most_bytes(path: Path) -> int:
