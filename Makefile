@@ -79,6 +79,14 @@ test-native: $(READY) ## test the kernel and the steps of networks in C++ under 
 	build/sanitized/tests/native/kernel/gsdd_kernel_fuzz -runs=20000
 	build/sanitized/tests/native/layers/gsdd_layers_test
 
+.PHONY: test-threads
+test-threads: $(READY) ## test the kernel and the steps of networks on several threads under the thread sanitizer
+	$(BIN)/cmake -S . -B build/threads -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) $(KERNEL_ONLY) \
+	  -DGSDD_CUDA=OFF -DGSDD_NATIVE_TESTS=ON -DGSDD_SANITIZE=THREAD
+	$(BIN)/cmake --build build/threads --target gsdd_kernel_test gsdd_layers_test
+	build/threads/tests/native/kernel/gsdd_kernel_test
+	build/threads/tests/native/layers/gsdd_layers_test
+
 test-arm64: ## test the kernel compiled for arm64 under an emulator
 	PATH="$(abspath $(BIN)):$$PATH" sh tests/native/kernel/run_arm64.sh
 
