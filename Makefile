@@ -135,8 +135,8 @@ walk-oldest: build ## do what the README says with dist/'s wheel and the oldest 
 	build/oldest/bin/python release/walk.py
 
 .PHONY: dali jax triton
-dali: $(READY) ## install NVIDIA DALI (476 MB) without its image codecs; the next build makes our operator for it
-	$(PIP) --no-deps nvidia-dali-cuda130
+dali: $(READY) ## install NVIDIA DALI (476 MB) and its image decoders; the next build makes our operator for it
+	$(PIP) --no-deps nvidia-dali-cuda130 nvidia-nvimgcodec-cu13
 	$(PIP) optree 'libcst~=1.8' six astunparse gast makefun nvtx
 	@rm -f $(BUILT)
 

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from gsdd_runtime.bench.dali_files import DaliFiles, can_decode_files
 from gsdd_runtime.loading.loader import DistilledLoader
 from gsdd_runtime.loading.prefetch import Batch
 from gsdd_runtime.sets.distilled_set import DistilledSet
@@ -72,7 +73,7 @@ class Stored(Dataset[tuple[Tensor, int]]):
         assert std is not None
         self._mean = torch.tensor(mean).view(-1, 1, 1)
         self._std = torch.tensor(std).view(-1, 1, 1)
-        self._labels = distilled.hard_labels.tolist()
+        self.labels = distilled.hard_labels.tolist()
         pixels = (distilled.decode().clamp(0, 1) * 255).round().byte()
         self._write(pixels, folder)
 
@@ -83,23 +84,23 @@ class Stored(Dataset[tuple[Tensor, int]]):
         raise NotImplementedError
 
     def __len__(self) -> int:
-        return len(self._labels)
+        return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return (self._read(index).float().div_(255) - self._mean) / self._std, self._labels[index]
+        return (self._read(index).float().div_(255) - self._mean) / self._std, self.labels[index]
 
 
 class JpegFiles(Stored):
     """One JPEG file an image."""
 
     def _write(self, pixels: Tensor, folder: Path) -> None:
-        self._paths = [folder / f"{index}.jpg" for index in range(len(pixels))]
-        for path, image in zip(self._paths, pixels, strict=True):
+        self.paths = [folder / f"{index}.jpg" for index in range(len(pixels))]
+        for path, image in zip(self.paths, pixels, strict=True):
             array = image.permute(1, 2, 0).squeeze(-1).numpy()
             Image.fromarray(array).save(path, quality=JPEG_QUALITY)
 
     def _read(self, index: int) -> Tensor:
-        with Image.open(io.BytesIO(self._paths[index].read_bytes())) as image:
+        with Image.open(io.BytesIO(self.paths[index].read_bytes())) as image:
             array = np.array(image)
         return torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1)
 
@@ -139,11 +140,17 @@ class Workers:
 
 
 def all_feeds(distilled: DistilledSet, batch_size: int, device: torch.device, workers: int, folder: Path) -> list[Feed]:
-    """The floor first, then ours, then files."""
+    """The floor first, then ours, then files; those by DALI where it is installed with its decoders."""
     jpeg, raw = JpegFiles(distilled, folder), RawArray(distilled, folder)
-    return [
+    feeds: list[Feed] = [
         Memory(distilled, batch_size, device),
         Gaussians(distilled, batch_size, device),
         Workers("JPEG files, DataLoader", jpeg, batch_size, device, workers),
         Workers("uint8 array, DataLoader", raw, batch_size, device, workers),
     ]
+    if can_decode_files():
+        assert distilled.mean is not None
+        assert distilled.std is not None
+        statistics = distilled.mean, distilled.std
+        feeds.append(DaliFiles(jpeg.paths, jpeg.labels, *statistics, batch_size, device, max(1, workers)))
+    return feeds
