@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from script_folders import first_in_path
 
 ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT / "plugins" / "splat" / "cuda"), str(ROOT / "benchmarks")]
-
-import counting  # noqa: E402
-import cuda_instructions  # noqa: E402
-import cuda_roofline  # noqa: E402
-import report  # noqa: E402
+with first_in_path(ROOT / "plugins" / "splat" / "cuda", ROOT / "benchmarks"):
+    import counting
+    import cuda_instructions
+    import cuda_roofline
+    import report
 
 # As ptxas 13.0 writes it, one kernel with a spill.
 PTXAS = """

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from script_folders import first_in_path
 
 from gsdd_runtime.splatting import renderers, tiles
 from gsdd_runtime.splatting.renderers import COUNTED, Costs, Measured, fitted
 
 ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "benchmarks" / "gpu")]
-
-import cuda_bench  # noqa: E402
-import cuda_instructions  # noqa: E402
-import figures  # noqa: E402
+with first_in_path(ROOT / "benchmarks", ROOT / "benchmarks" / "gpu"):
+    import cuda_bench
+    import cuda_instructions
+    import figures
 
 TRUE = Costs("measured on a GPU", 2e-11, 4e-9, 1e-4)
 SIZES = [(512, 22, 1), (2000, 54, 16), (160, 170, 16), (512, 364, 64), (1, 20000, 1024), (1, 100_000, 256)]

@@ -26,6 +26,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+# A process that a test spawns runs this file anew, with the folders of other scripts in its path.
+sys.path.insert(0, str(Path(__file__).parent))
+
 from all_mutations import MUTATIONS
 from copied_package import FOLDERS, SITECUSTOMIZE
 from mutation import CHECKOUT, Mutation, StaleError, check, mutated, place_in
