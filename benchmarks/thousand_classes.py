@@ -27,7 +27,7 @@ from gsdd_runtime import ranks
 from gsdd_runtime.bench.machine import describe_machine
 from gsdd_runtime.datasets import RealData
 from gsdd_runtime.distillation import distill, plan
-from gsdd_runtime.wording import bytes_in_words
+from gsdd_runtime.wording import bytes_in_words, counted
 
 SIDE, PER_CLASS, BOUND = 224, 50, 24e9
 
@@ -133,7 +133,7 @@ def main() -> int:
                 f"process {rank}: {bytes_in_words(one['own_bytes'])} of its own, {bytes_in_words(one['all_bytes'])} "
                 f"with mapped pages, {one['processor_seconds']:.0f} processor seconds"
             )
-        print(f"{len(made)} images in {bytes_in_words(document['set_bytes'])}")
+        print(f"{counted(len(made), 'image')} in {bytes_in_words(document['set_bytes'])}")
     return int(sum(one["own_bytes"] for one in found) > BOUND)
 
 

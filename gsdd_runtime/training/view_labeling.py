@@ -13,6 +13,7 @@ from gsdd_runtime.training.recipe import choose_recipe
 from gsdd_runtime.training.teacher import Teacher, check_classes
 from gsdd_runtime.training.trainer import Examples, views
 from gsdd_runtime.training.view_labels import ViewLabels, images_digest, packed, top_dtype, view_generator
+from gsdd_runtime.wording import counted
 
 DEFAULT_RECIPE = "sre2l"
 # Classes that are told apart, where no number of them is asked for and there are more.
@@ -57,7 +58,8 @@ def label_views(
         raise InputError("labels tell classes apart, and the set has one")
     top = min(DEFAULT_TOP, distilled_set.classes - 1) if top is None else top
     if top >= distilled_set.classes:
-        raise InputError(f"top must be below the {distilled_set.classes} classes of the set, got {top}")
+        classes = counted(distilled_set.classes, "class")
+        raise InputError(f"top must be below the {classes} of the set, got {top}")
     chosen = choose_recipe(
         recipe, facts=distilled_set.training, images=len(distilled_set), classes=distilled_set.classes,
         network=teacher.network or "", epochs=epochs,
