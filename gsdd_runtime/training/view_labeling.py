@@ -58,8 +58,7 @@ def label_views(
         raise InputError("labels tell classes apart, and the set has one")
     top = min(DEFAULT_TOP, distilled_set.classes - 1) if top is None else top
     if top >= distilled_set.classes:
-        classes = counted(distilled_set.classes, "class")
-        raise InputError(f"top must be below the {classes} of the set, got {top}")
+        raise InputError(f"top must be below the {counted(distilled_set.classes, 'class')} of the set, got {top}")
     chosen = choose_recipe(
         recipe, facts=distilled_set.training, images=len(distilled_set), classes=distilled_set.classes,
         network=teacher.network or "", epochs=epochs,
