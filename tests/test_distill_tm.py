@@ -17,7 +17,9 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 import gsdd_runtime as gsdd
 from gsdd_runtime import networks
 from gsdd_runtime.distillation import plan
+from gsdd_runtime.distillation.objectives import tm
 from gsdd_runtime.distillation.objectives.tm import TrajectoryMatching, chunks_of_permutations
+from gsdd_runtime.distillation.objectives.trajectory_distance import Unrolling
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.experts import ExpertFolder, make_experts
 from gsdd_runtime.progress import Progress, say_once
@@ -333,6 +335,21 @@ def test_memory_is_estimated_before_the_first_step(experts: str, monkeypatch: py
     monkeypatch.setattr("gsdd_runtime.memory.available_memory", lambda: 10_000)
     with pytest.raises(InputError, match=r"would take .* 10.0 kB of memory are free: lower --batch-syn"):
         distilled(experts, progress=pytest.fail)
+
+
+def test_graphs_are_kept_as_asked_and_change_no_bit(experts: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[int] = []
+    honest = tm.trajectory_distance
+
+    def noted(unrolling: Unrolling, *others: Tensor) -> Tensor:
+        kept.append(unrolling.kept)
+        return honest(unrolling, *others)
+
+    monkeypatch.setattr(tm, "trajectory_distance", noted)
+    sets = [distilled(experts, kept_graphs=count) for count in (0, 2, 40, None)]
+    # Of five unrolled steps, three times.
+    assert kept == [0] * 3 + [2] * 3 + [5] * 6
+    assert all(torch.equal(made.rows(), sets[0].rows()) for made in sets)
 
 
 def test_the_paper_is_the_default() -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from random import Random
 
 import pytest
+from script_folders import first_in_path
 
 FOLDER = Path(__file__).parent / "fuzz"
-sys.path.insert(0, str(FOLDER))
-
-from readers import TARGETS, mutated  # noqa: E402
+with first_in_path(FOLDER):
+    from readers import TARGETS, mutated
 
 FOUND = sorted((FOLDER / "found").glob("*/*"))
 

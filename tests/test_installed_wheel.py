@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from conftest import _NEEDS
+from script_folders import first_in_path
 
 CHECKOUT = Path(__file__).parent.parent
-sys.path.insert(0, str(CHECKOUT / "release"))
-
-import symbols  # noqa: E402
+with first_in_path(CHECKOUT / "release"):
+    import symbols
 
 PROGRAM = """
 import pathlib, torch

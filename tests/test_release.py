@@ -6,18 +6,17 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+from script_folders import first_in_path
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "release"))
-
-import repair  # noqa: E402
-import reproduce  # noqa: E402
-import sbom  # noqa: E402
+with first_in_path(ROOT / "release"):
+    import repair
+    import reproduce
+    import sbom
 
 METADATA = """Metadata-Version: 2.4
 Name: gsdd-rt

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from script_folders import first_in_path
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "release"))
-
-import symbols  # noqa: E402
+with first_in_path(ROOT / "release"):
+    import symbols
 
 pytestmark = pytest.mark.skipif(shutil.which("readelf") is None, reason="no readelf: install binutils")
 # A function in a version that the policy has, and in one that it has not.

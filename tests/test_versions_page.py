@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
+from script_folders import first_in_path
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "release"))
-
-import bounds  # noqa: E402
-import symbols  # noqa: E402
+with first_in_path(ROOT / "release"):
+    import bounds
+    import symbols
 
 PROJECT = (ROOT / "pyproject.toml").read_text()
 EXTRAS = {

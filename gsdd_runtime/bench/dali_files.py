@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from gsdd_runtime.decoders.dali_operator import dali_problem
 from gsdd_runtime.loading.prefetch import Batch
 
 PREFETCH = 2
@@ -17,10 +18,7 @@ PREFETCH = 2
 
 def can_decode_files() -> bool:
     """Whether DALI is installed, and the decoders that it calls (``make dali`` installs both)."""
-    try:
-        return all(find_spec(name) is not None for name in ("nvidia.dali", "nvidia.nvimgcodec"))
-    except ModuleNotFoundError:
-        return False
+    return dali_problem() is None and find_spec("nvidia.nvimgcodec") is not None
 
 
 class DaliFiles:
@@ -51,7 +49,7 @@ class DaliFiles:
         with made:
             files, numbers = dali.fn.readers.file(
                 files=[str(path) for path in paths], labels=list(labels), random_shuffle=True,
-                initial_fill=len(paths), name="files",
+                initial_fill=len(paths),
             )  # fmt: skip
             images = dali.fn.decoders.image(
                 files, device="mixed" if device.type == "cuda" else "cpu",

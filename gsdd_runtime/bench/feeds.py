@@ -152,5 +152,5 @@ def all_feeds(distilled: DistilledSet, batch_size: int, device: torch.device, wo
         assert distilled.mean is not None
         assert distilled.std is not None
         statistics = distilled.mean, distilled.std
-        feeds.append(DaliFiles(jpeg.paths, jpeg.labels, *statistics, batch_size, device, max(1, workers)))
+        feeds.append(DaliFiles(jpeg.paths, jpeg.labels, *statistics, batch_size, device, workers))
     return feeds

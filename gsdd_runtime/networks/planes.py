@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from gsdd_runtime.networks.winograd import LEAST_CHANNELS
+from gsdd_runtime.networks.winograd import LEAST_CHANNELS, is_3x3
 
 # What the widest vector holds; filters come in so many.
 LANES = 16
@@ -21,11 +21,8 @@ MOST_PADDING = 16
 def fits(layer: nn.Module) -> bool:
     """Whether ``layer`` is a 3 x 3 convolution of planes that the native library has sums for."""
     return (
-        isinstance(layer, nn.Conv2d)
-        and (layer.kernel_size, layer.stride, layer.dilation, layer.groups) == ((3, 3), (1, 1), (1, 1), 1)
-        and layer.padding_mode == "zeros"
-        and isinstance(layer.padding, tuple)
-        and layer.padding[0] == layer.padding[1] <= MOST_PADDING
+        is_3x3(layer)
+        and int(layer.padding[0]) <= MOST_PADDING
         and layer.in_channels < LEAST_CHANNELS
         and layer.out_channels % LANES == 0
     )

@@ -6,7 +6,7 @@ From Lavin and Gray, arXiv 1509.09308, section 4.3. A tile of 4 x 4 results come
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,14 +20,20 @@ _G = ((6, 0, 0), (-4, -4, -4), (-4, 4, -4), (1, 2, 4), (1, -2, 4), (0, 0, 24))
 _WEIGHT = torch.tensor(_G, dtype=torch.float64) / 24
 
 
-def fits(layer: nn.Module) -> bool:
-    """Whether ``layer`` is a 3 x 3 convolution of so many channels that tiles are sooner done."""
+def is_3x3(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
+    """Whether ``layer`` is a 3 x 3 convolution of every place and channel, with as many zeros around both ways."""
     return (
         isinstance(layer, nn.Conv2d)
-        and (layer.kernel_size, layer.stride, layer.padding) == ((3, 3), (1, 1), (1, 1))
-        and (layer.dilation, layer.groups, layer.padding_mode) == ((1, 1), 1, "zeros")
-        and min(layer.in_channels, layer.out_channels) >= LEAST_CHANNELS
+        and (layer.kernel_size, layer.stride, layer.dilation, layer.groups) == ((3, 3), (1, 1), (1, 1), 1)
+        and layer.padding_mode == "zeros"
+        and isinstance(layer.padding, tuple)
+        and layer.padding[0] == layer.padding[1]
     )
+
+
+def fits(layer: nn.Module) -> bool:
+    """Whether ``layer`` is a 3 x 3 convolution of so many channels that tiles are sooner done."""
+    return is_3x3(layer) and layer.padding[0] == 1 and min(layer.in_channels, layer.out_channels) >= LEAST_CHANNELS
 
 
 def takes(layer: nn.Module, x: Tensor) -> bool:

@@ -84,9 +84,9 @@ class TrajectoryMatching(Objective):
         memory = StepMemory.of(
             partial(self._step_loss, 0), length, batch, data.classes, options.syn_steps, problem.device
         )
-        memory.check(batch[0], min(options.kept_graphs or 0, options.syn_steps), problem.device)
-        asked = memory.room(options.syn_steps, problem.device) if options.kept_graphs is None else options.kept_graphs
-        self._kept = min(asked, options.syn_steps)
+        steps, kept = options.syn_steps, options.kept_graphs
+        memory.check(batch[0], min(kept or 0, steps), problem.device)
+        self._kept = memory.room(steps, problem.device) if kept is None else min(kept, steps)
         self._working_bytes = memory.needed(self._kept)
 
     @classmethod
