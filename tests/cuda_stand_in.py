@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from gsdd_runtime import devices
+from gsdd_runtime.sets import preparation
 
 DEVICE = torch.device("cuda", 0)
 
@@ -194,6 +195,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     }  # fmt: skip
     # As FakeTensorMode does: torch.tensor(..., device="cuda") passes modes by, unless it makes its tensor on the CPU.
     before = torch._C._only_lift_cpu_tensors()
+    # Tensors are kept for each device: none of this one's may outlive it.
+    preparation._on_device.cache_clear()
     with monkeypatch.context() as patch, made:
         for name, replacement in replacements.items():
             patch.setattr(torch.cuda, name, replacement)
@@ -204,3 +207,4 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
             yield made
         finally:
             torch._C._set_only_lift_cpu_tensors(before)
+            preparation._on_device.cache_clear()

@@ -15,17 +15,14 @@ from torch import Tensor
 import gsdd_runtime as gsdd
 from gsdd_runtime.decoders.torch import TorchDecoder
 from gsdd_runtime.devices import send
-from gsdd_runtime.sets import preparation
 
 INDICES = torch.tensor([3, 0, 3, 5])
 
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
-    preparation._on_device.cache_clear()
     with cuda_stand_in.machine(monkeypatch) as made:
         yield made
-    preparation._on_device.cache_clear()
 
 
 def whitened() -> gsdd.DistilledSet:

@@ -19,7 +19,6 @@ from gsdd_runtime.errors import GsddError
 from gsdd_runtime.loading.map_dataset import decoded
 from gsdd_runtime.loading.opening import PlacedDecoder
 from gsdd_runtime.loading.prefetch import decode_ahead
-from gsdd_runtime.sets import preparation
 from gsdd_runtime.training.augmentation import DEFAULT_STRATEGY, dsa
 from gsdd_runtime.training.trainer import Examples
 
@@ -28,11 +27,8 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
-    # Tensors are kept for each device: none of a stand-in's may outlive it.
-    preparation._on_device.cache_clear()
     with cuda_stand_in.machine(monkeypatch) as made:
         yield made
-    preparation._on_device.cache_clear()
 
 
 def held(batch: tuple[Tensor, Tensor]) -> list[Tensor]:
