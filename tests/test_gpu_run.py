@@ -181,14 +181,39 @@ def test_pages_say_what_was_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_rehearsal_is_kept_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures = module("figures", monkeypatch)
     with pytest.raises(SystemExit, match=r"no summary\.json"):
-        figures.keep(tmp_path, tmp_path)
+        figures.keep([tmp_path], tmp_path)
     (tmp_path / "summary.json").write_text(json.dumps(document(rehearsal=True)))
     with pytest.raises(SystemExit, match="rehearsal"):
-        figures.keep(tmp_path, tmp_path)
+        figures.keep([tmp_path], tmp_path)
     (tmp_path / "summary.json").write_text(json.dumps(document()))
     (tmp_path / "parity").mkdir()
     (tmp_path / "parity" / "result.json").write_text(json.dumps({"broken": []}))
-    kept = figures.keep(tmp_path, tmp_path)
+    kept = figures.keep([tmp_path], tmp_path)
     assert kept.name == "nvidia-pretend-gpu.json"
     stored = figures.kept_results(tmp_path)
     assert stored[0]["stages"]["parity"]["result"] == {"broken": []}
+
+
+def test_runs_of_the_same_sources_on_one_device_are_kept_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = module("figures", monkeypatch)
+    first, second = tmp_path / "first", tmp_path / "second"
+    passed, stopped = {"status": "passed", "seconds": 1.0}, {"status": "out of time", "seconds": 2.0}
+    for out, stages in ((first, {"parity": passed, "tests": stopped}), (second, {"tests": passed})):
+        out.mkdir()
+        (out / "summary.json").write_text(json.dumps(document() | {"stages": stages}))
+    figures.keep([first, second], tmp_path)
+    (stored,) = figures.kept_results(tmp_path)
+    assert {name: stage["status"] for name, stage in stored["stages"].items()} == {
+        "parity": "passed", "tests": "passed",
+    }  # fmt: skip
+    (second / "summary.json").write_text(json.dumps(document() | {"plugins": "of others"}))
+    with pytest.raises(SystemExit, match="same sources"):
+        figures.keep([first, second], tmp_path)
+
+
+def test_a_copy_without_git_is_told_its_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = module("run", monkeypatch)
+    found = program.described(program.arguments(["--commit", "abc"]), [])
+    assert (found["commit"], found["changed"]) == ("abc", False)

@@ -31,10 +31,8 @@ _BLOCK = re.compile(r"(<!-- gpu: (\w+) -->\n).*?(<!-- end of gpu -->)", re.DOTAL
 Document = dict[str, Any]
 
 
-def keep(out: Path, results: Path = RESULTS, renderers: Path = RENDERERS) -> Path:
-    """One document of a run's summary and its stages' results, in ``results``, under the device's name.
-
-    What the renderers cost there, if that was measured, goes to ``renderers``.
+def run_of(out: Path) -> Document:
+    """The summary of a run, with its stages' results.
 
     Raises:
         SystemExit: it was a rehearsal, or there is none.
@@ -42,12 +40,31 @@ def keep(out: Path, results: Path = RESULTS, renderers: Path = RENDERERS) -> Pat
     place = out / "summary.json"
     if not place.exists():
         raise SystemExit(f"{out} has no summary.json: run `make gpu` on a machine with a GPU")
-    summary = json.loads(place.read_text())
+    summary: Document = json.loads(place.read_text())
     if summary["rehearsal"] or summary["device"] == "cpu":
         raise SystemExit(f"{out} is of a rehearsal on the CPU, which is kept nowhere")
     for name, stage in summary["stages"].items():
         files = sorted((out / name).glob("result.json")) + sorted((out / name).glob("*-cuda.json"))
         stage["result"] = json.loads(files[0].read_text()) if files else None
+    return summary
+
+
+def keep(outs: list[Path], results: Path = RESULTS, renderers: Path = RENDERERS) -> Path:
+    """One document of runs' summaries and their stages' results, in ``results``, under the device's name.
+
+    What the renderers cost there, if that was measured, goes to ``renderers``.
+
+    Args:
+        outs: folders of runs of the same sources on one device; of a stage that several have, the last counts.
+
+    Raises:
+        SystemExit: one is of a rehearsal, of another device or of other sources, or there is none.
+    """
+    summary, *others = map(run_of, outs)
+    for other in others:
+        if any(other[name] != summary[name] for name in ("device", "plugins")):
+            raise SystemExit(f"{', '.join(map(str, outs))} are not of one device and the same sources of plugins/")
+        summary = {**other, "stages": summary["stages"] | other["stages"]}
     stem = re.sub(r"[^a-z0-9]+", "-", summary["device"].lower()).strip("-")
     kept = results / f"{stem}-gpu.json"
     kept.write_text(json.dumps(summary, indent=1) + "\n")
@@ -172,7 +189,7 @@ def filled(text: str, documents: list[Document]) -> str:
 
 def main(given: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--keep", type=Path, metavar="OUT", help="what make gpu wrote")
+    parser.add_argument("--keep", type=Path, nargs="+", metavar="OUT", help="what make gpu wrote")
     options = parser.parse_args(given)
     if options.keep:
         print(keep(options.keep))

@@ -38,6 +38,7 @@ def arguments(given: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--cifar", help="folder of CIFAR-10, as gsdd-rt reads it")
     parser.add_argument("--libraries", type=Path, default=ROOT / "build" / "gpu" / "lib", help="built before")
     parser.add_argument("--again", action="store_true", help="also stages that have passed")
+    parser.add_argument("--commit", help="of a copy without git and without changes")
     parser.add_argument("--missing", action="store_true", help="say what is missing, and end")
     parser.add_argument("--rehearse", action="store_true", help="small, with the CPU standing in for the device")
     return parser.parse_args(given)
@@ -53,8 +54,8 @@ def described(options: argparse.Namespace, found: list[missing.Found]) -> dict[s
 
     return {
         "rehearsal": options.rehearse,
-        "commit": git("rev-parse", "HEAD"),
-        "changed": git("status", "--porcelain", "--untracked-files=no") != "",
+        "commit": options.commit or git("rev-parse", "HEAD"),
+        "changed": options.commit is None and git("status", "--porcelain", "--untracked-files=no") != "",
         "plugins": package.plugins_digest(),
         "device": device or "cpu",
         "compute_capability": capability,
