@@ -1,0 +1,76 @@
+"""The page's tables of decoupled distillation are those of benchmarks/results, and these are what commands wrote."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from easy_data import easy_data, folder_of
+from script_folders import first_in_path
+
+from gsdd_runtime.commands.cli import run
+from gsdd_runtime.evaluation.baselines import random_real_set
+
+with first_in_path(Path(__file__).parent.parent / "benchmarks"):
+    import decoupled_tables as tables
+
+NETWORK = "convnet1-w4-batch"
+
+
+def test_the_page_says_what_was_measured_and_nothing_that_was_measured_is_left_out() -> None:
+    text = tables.PAGE.read_text()
+    assert tables.written(text) == text, "run: python benchmarks/decoupled_tables.py"
+    shown = {name.partition(".")[0] for _, name, _ in tables._BLOCK.findall(text)}
+    assert shown == {path.name.removesuffix("-decoupled.json") for path in tables.RESULTS.glob("*-decoupled.json")}
+
+
+def test_what_commands_wrote_is_kept_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = easy_data(class_names=("a", "b", "c"))
+    dataset = folder_of(data, tmp_path / "easy")
+    monkeypatch.chdir(tmp_path)
+    random_real_set(data, per_class=10).save("real.safetensors")
+    for seed in (0, 1):
+        random_real_set(data, per_class=2, seed=seed).save(f"random{seed}.safetensors")
+    assert run(["train", "real.safetensors", "--network", NETWORK, "--recipe", "rded", "--epochs", "2", "--out",
+                "teacher.safetensors"]) == 0  # fmt: skip
+    assert run(["fit", "random0.safetensors", "--gaussians", "3", "--steps", "2", "--out", "small.safetensors"]) == 0
+    (tmp_path / "teacher.log").write_text("gsdd-rt: said\n3.21user 0.40system 0:04.00elapsed\n")
+    capsys.readouterr()
+
+    def document(place: str, *options: str) -> None:
+        assert run(["eval", *options, "--dataset", dataset, "--json"]) == 0
+        (tmp_path / place).write_text(capsys.readouterr().out)
+
+    judged = ("--recipe", "rded", "--epochs", "1", "--repeats", "2", "--network", NETWORK)
+    document("teacher.json", "teacher.safetensors")
+    document("rows1.json", "random0.safetensors", "random1.safetensors", "small.safetensors", *judged)
+    document("rows2.json", "small.safetensors", *judged, "--teacher", "teacher.safetensors")
+    document("tried1.json", "small.safetensors", *judged)
+    assert run(["relabel", "small.safetensors", "--teacher", "teacher.safetensors", "--views", "4", "--recipe", "rded",
+                "--top", "1", "--out", "views.safetensors"]) == 0  # fmt: skip
+    kept = json.loads(tables.keep("easy", tmp_path, tmp_path).read_text())
+    assert kept["teacher"]["processor_seconds"] == 4
+    assert kept["stored_labels"] == [{"epochs": 4, "images": 6, "top": 1, "classes": 3, "bytes": 4 * 6 * 5}]
+    rows = {(entry["set"], entry["labels"]): entry for entry in kept["results"]}
+    said = json.loads((tmp_path / "rows2.json").read_text())["results"][0]
+    taught = rows["small", "teacher"]
+    assert taught["last_epoch"] == said["last_epoch"]
+    assert taught["networks"] == [one["last_epoch"] for one in said["repeats"]]
+
+    page = tables.written(
+        "<!-- decoupled: easy -->\nwhat stood here\n<!-- end of decoupled -->\n"
+        "<!-- decoupled: easy.tried -->\n<!-- end of decoupled -->\n", tmp_path
+    )  # fmt: skip
+    assert "what stood here" not in page
+    assert "2 epochs of 10 images a class, 4 processor seconds" in page
+    assert "| 2 random real images a class, second draw | 0.4 kB |" in page
+    (row,) = re.findall(r"\| `small`, 2 images a class of 3 Gaussians \| ([\d.]+) kB \| (.*) \| (.*) \|\n", page)
+    shown = [tables._accuracy(rows["small", labels]) for labels in ("hard", "teacher")]
+    assert row == (f"{taught['bytes'] / 1e3:.1f}", *shown)
+    assert "| - |" in page
+    assert "0.1 kB with 1 told apart of 3 classes (4 views of each of 6 images)" in page
+    assert "right of 24 held out of training" in page
