@@ -219,6 +219,8 @@ def main(given: list[str] | None = None) -> int:
         print(f"measuring {counted(count, 'Gaussian')} at {side}, batch {batch}", file=sys.stderr, flush=True)
         result["points"].append(measure_point(count, side, batch, options, gpu))
         write(result, stem)
+        # Each point compiles the dense formula anew, and a process may do that eight times.
+        torch.compiler.reset()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
     result["renderers"] = renderer_costs(result)
