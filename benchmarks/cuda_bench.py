@@ -106,7 +106,7 @@ def measure_point(count: int, side: int, batch: int, options: argparse.Namespace
     subjects = []
     for make in makers:
         try:
-            subjects.append(make(case))
+            subjects.append(tried(make(case)))
         except (RuntimeError, torch.OutOfMemoryError) as error:
             absent[getattr(make, "__name__", "authors")] = str(error).splitlines()[0]
     forward = interleaved({s.name: s.forward for s in subjects}, options.rounds)
@@ -127,6 +127,14 @@ def measure_point(count: int, side: int, batch: int, options: argparse.Namespace
         "roofline_forward": roofline_seconds(gpu, samples, batch, image_bytes, backward=False),
         "roofline_both": roofline_seconds(gpu, samples, batch, image_bytes, backward=True),
     }
+
+
+def tried(subject: Any) -> Any:
+    """``subject``, once it has run: what it is compiled to, and takes, shows then."""
+    subject.forward()
+    if subject.both:
+        subject.both()
+    return subject
 
 
 def measure_fit(images: int, steps: int) -> dict[str, Any]:
@@ -218,6 +226,7 @@ def main(given: list[str] | None = None) -> int:
             continue
         print(f"measuring {counted(count, 'Gaussian')} at {side}, batch {batch}", file=sys.stderr, flush=True)
         result["points"].append(measure_point(count, side, batch, options, gpu))
+        result["renderers"] = renderer_costs(result)
         write(result, stem)
         # Each point compiles the dense formula anew, and a process may do that eight times.
         torch.compiler.reset()
@@ -232,9 +241,9 @@ def main(given: list[str] | None = None) -> int:
 
 def renderer_costs(result: dict[str, Any]) -> dict[str, Any] | None:
     """What ``--renderer auto`` is to follow, of the points where both ways were measured; None where they are few."""
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
-    from gsdd_runtime.splatting.renderers import Measured, fitted
+    from gsdd_runtime.splatting.renderers import Measured, costs, fitted
     from gsdd_runtime.splatting.tile_lists import TILE
 
     points = []
@@ -244,7 +253,10 @@ def renderer_costs(result: dict[str, Any]) -> dict[str, Any] | None:
         count, side, batch = entry["size"]
         direct, tiled = (entry["forward"][name]["median"] for name in (OURS, TILED))
         points.append(Measured(batch, count, (-(-side // TILE)) ** 2, direct, tiled))
-    found = fitted(points, f"measured on {result['gpu']['name']}, torch {result['torch']}")
+    source = f"measured on {result['gpu']['name']}, torch {result['torch']}"
+    found = fitted(points, source)
+    if found is not None and found.pair == 0:
+        found = replace(found, pair=costs().pair, source=f"{source}; a pair as it was before, too small to be measured")
     return None if found is None else asdict(found)
 
 

@@ -80,7 +80,7 @@ def test_the_benchmark_writes_what_it_measured_and_keeping_it_changes_the_choice
     summary = {"rehearsal": False, "device": "NVIDIA X", "stages": {"kernels": {"status": "passed"}}}
     (tmp_path / "summary.json").write_text(json.dumps(summary))
     table = tmp_path / "table.json"
-    figures.keep(tmp_path, tmp_path, table)
+    figures.keep([tmp_path], tmp_path, table)
     kept = Costs(**json.loads(table.read_text()))
     assert kept.source == "measured on NVIDIA X, torch 2.13.0"
     assert kept.pair == pytest.approx(TRUE.pair, rel=1e-6)
@@ -91,6 +91,20 @@ def test_the_benchmark_writes_what_it_measured_and_keeping_it_changes_the_choice
     finally:
         monkeypatch.undo()
         renderers.costs.cache_clear()
+
+
+def test_what_is_too_small_to_be_measured_stays_as_it_was() -> None:
+    free = Costs("", 0.0, 3e-9, 1e-3)
+    points = []
+    for images, gaussians, count in SIZES:
+        time = measured(images, gaussians, count, free)
+        forward = {cuda_bench.OURS: {"median": time.direct}, cuda_bench.TILED: {"median": time.tiled}}
+        points.append({"size": [gaussians, 32 * round(count**0.5), images], "forward": forward})
+    found = cuda_bench.renderer_costs({"points": points, "gpu": {"name": "NVIDIA X"}, "torch": "2.13.0"})
+    assert found is not None
+    assert found["call"] == pytest.approx(1e-3, rel=1e-6)
+    assert found["pair"] == renderers.costs().pair > 0
+    assert found["source"].endswith("a pair as it was before, too small to be measured")
 
 
 def test_few_points_write_no_table(tmp_path: Path) -> None:

@@ -20,6 +20,10 @@ from typing import Any
 
 import package
 
+sys.path.append(str(package.ROOT / "benchmarks"))
+
+import cuda_bench
+
 ROOT = package.ROOT
 RESULTS = ROOT / "benchmarks" / "results"
 # What `--renderer auto` follows.
@@ -68,7 +72,8 @@ def keep(outs: list[Path], results: Path = RESULTS, renderers: Path = RENDERERS)
     stem = re.sub(r"[^a-z0-9]+", "-", summary["device"].lower()).strip("-")
     kept = results / f"{stem}-gpu.json"
     kept.write_text(json.dumps(summary, indent=1) + "\n")
-    if costs := _result(summary, "kernels").get("renderers"):
+    measured = _result(summary, "kernels")
+    if measured.get("points") and (costs := cuda_bench.renderer_costs(measured)):
         renderers.write_text(json.dumps(costs, indent=2) + "\n")
     return kept
 
@@ -104,8 +109,6 @@ def parity(document: Document) -> str:
 
 
 def kernels(document: Document) -> str:
-    import cuda_bench
-
     points = _result(document, "kernels").get("points", [])
     if not points:
         return NOT_RUN
@@ -167,9 +170,51 @@ def engines(document: Document) -> str:
     return "\n".join([f"On {document['device']}:", "", "| decoder | images a second |", "|---|---|", *rows])
 
 
+def feeds(document: Document) -> str:
+    """Whole training steps under each feed."""
+    measured = _result(document, "training").get("feeds", {})
+    if "results" not in measured:
+        return NOT_RUN
+    batch = measured["settings"]["batch_size"]
+    lines = [f"On {document['device']}, a training step of {batch} images of {measured['settings']['point']}:", ""]
+    lines += ["| network | feed | a step, ms | of that with images in memory |", "|---|---|---|---|"]
+    for one in measured["results"]:
+        step, share = one["seconds_per_step"]["median"], one["over_memory"]["median"]
+        lines.append(f"| {one['network']} | {one['feed']} | {step * 1e3:.2f} | {share:.2f} |")
+    return "\n".join(lines)
+
+
+# A contestant of the kernels, as a page for users calls it.
+PEERS = {
+    "dense formula, torch.compile": "the compiled formula",
+    "SIREN of equal parameters, torch.compile": "a SIREN of equal bytes",
+    "gsplat's rasteriser": "gsplat's rasteriser",
+}
+
+
+def headline(document: Document) -> str:
+    """The kernels' figures as a user asks for them."""
+    points = _result(document, "kernels").get("points", [])
+    if not points:
+        return NOT_RUN
+    lines = [f"On {document['device']}, forward:", ""]
+    lines += [f"| Gaussians, image | images/s | {' | '.join(f'against {name}' for name in PEERS.values())} |"]
+    lines += ["|---" * (2 + len(PEERS)) + "|"]
+    for entry in points:
+        ours = cuda_bench.rate(entry, "forward", cuda_bench.OURS)
+        count, side, batch = entry["size"]
+        ratios = [
+            f"{ours / cuda_bench.rate(entry, 'forward', peer):.2g} times" if peer in entry["forward"] else "-"
+            for peer in PEERS
+        ]
+        cells = [f"{count}, {side}x{side}, batch {batch}", f"{round(ours, -4):,.0f}", *ratios]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 SECTIONS: dict[str, Callable[[Document], str]] = {
-    "stages": stages, "parity": parity, "kernels": kernels, "training": training, "distilling": distilling,
-    "engines": engines,
+    "stages": stages, "parity": parity, "kernels": kernels, "training": training, "feeds": feeds,
+    "distilling": distilling, "engines": engines, "headline": headline,
 }  # fmt: skip
 
 
@@ -200,5 +245,4 @@ def main(given: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT / "benchmarks"))
     sys.exit(main())
