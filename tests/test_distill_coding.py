@@ -53,6 +53,27 @@ def test_the_gradient_is_that_of_the_exact_gaussians() -> None:
     assert opacity.abs().sum() > 0
 
 
+def test_the_bytes_are_looked_at_seldom_once_they_are_near_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    moves, code = [0], coded_module.encode_images
+
+    def counted(*given: Any) -> Any:
+        looks.append(moves[0])
+        return code(*given)
+
+    monkeypatch.setattr(coded_module, "encode_images", counted)
+    taken = code(representation().masters.detach(), None, 12, 16, representation().steps).data.numel()
+    for budget, expected in ((taken, [24, 74, 174, 374, 774]), (taken // 8, [25 * k - 1 for k in range(1, 33)])):
+        looks.clear()
+        coded = representation(budget)
+        for moves[0] in range(1, 801):
+            coded.constrain()
+            coded._state[0] = coded_module.DEFAULT_SCALE  # the images do not move here, nor do the steps
+        assert looks == expected
+    # What is left until the next look is part of a checkpoint; the first move was made when it began.
+    assert coded.buffers()["coding"].tolist()[1:] == [24.0, 25.0]
+
+
 @pytest.mark.parametrize(("budget", "finer"), [(500, False), (1100, True)])
 def test_the_steps_are_steered_to_the_budget(budget: int, finer: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coded_module, "_INTERVAL", 1)

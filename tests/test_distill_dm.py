@@ -12,7 +12,9 @@ from gsdd_runtime.distillation.matching import Matching
 from gsdd_runtime.distillation.objectives import DistributionMatching
 from gsdd_runtime.distillation.representations import PixelRepresentation
 from gsdd_runtime.seeds import derived_generator, derived_seed
+from gsdd_runtime.training import real_images
 from gsdd_runtime.training.augmentation import draw_dsa
+from gsdd_runtime.training.real_images import near
 
 CPU = torch.device("cpu")
 NETWORK, SIZE = "convnet2-w8", (12, 16)
@@ -140,3 +142,14 @@ def test_real_batches_are_different_images_of_the_right_class() -> None:
         assert len(set(which)) == 6
     assert real.batches(0, [1], 50).sizes == (10,)
     assert not torch.equal(real.batches(0, [1], 6).images, real.batches(1, [1], 6).images)
+
+
+def test_real_images_are_kept_where_they_are_seen_unless_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, meta = blobs(per_class=10), torch.device("meta")
+    assert near(data.train_images, meta).device == meta
+    monkeypatch.setattr(real_images, "ON_DEVICE_BYTES", data.train_images.numel() - 1)
+    assert near(data.train_images, meta) is data.train_images
+    # What is drawn goes to the device from there.
+    real = RealImages(data, 0, meta)
+    assert real.pixels(torch.arange(3)).device == meta
+    assert real.inputs(torch.arange(3)).device == meta

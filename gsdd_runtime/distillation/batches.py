@@ -14,6 +14,7 @@ from gsdd_runtime.devices import send
 from gsdd_runtime.distillation.declared import option
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.seeds import derived_generator
+from gsdd_runtime.training.real_images import near
 from gsdd_runtime.wording import counted
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class ClassBatches:
 class RealImages:
     """The real training images by class, drawn from the seed and the step alone.
 
-    The images stay on the CPU as bytes; what is drawn goes to ``device``.
+    Images stay bytes, on ``device`` unless there are too many, and are prepared when they are drawn.
 
     Attributes:
         given: how many images it has given so far.
@@ -99,7 +100,7 @@ class RealImages:
 
     def __init__(self, data: RealData, seed: int, device: torch.device) -> None:
         self.given = 0
-        self._data = data
+        self._images = near(data.train_images, device)
         self._seed = seed
         self._device = device
         self._preparation = data.preparation.to(device)
@@ -122,12 +123,15 @@ class RealImages:
     def inputs(self, positions: Tensor) -> Tensor:
         """The training images at ``positions`` as a network takes them, float32 on the device."""
         self.given += len(positions)
-        images = send(self._data.train_images[positions], self._device)
-        return self._preparation.apply(images.float().div_(255.0))
+        return self._preparation.apply(self._bytes(positions).float().div_(255.0))
 
     def pixels(self, positions: Tensor) -> Tensor:
         """The training images at ``positions`` in pixel units [0, 1], float32 on the device."""
-        return self._data.train_images[positions].to(self._device).float() / 255
+        return self._bytes(positions).float() / 255
+
+    def _bytes(self, positions: Tensor) -> Tensor:
+        """The images at ``positions`` as they are kept, uint8 on the device."""
+        return send(self._images[send(positions, self._images.device)], self._device)
 
     def drawn(self, index: int, count: int, *purpose: str | int) -> Tensor:
         """Positions of ``count`` different images of class ``index``; all of a class that has fewer."""

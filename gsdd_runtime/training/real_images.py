@@ -15,6 +15,11 @@ _BATCH = 256
 ON_DEVICE_BYTES = 1 << 32
 
 
+def near(images: Tensor, device: torch.device) -> Tensor:
+    """Real images, uint8 ``[N, C, H, W]``, on ``device``; where they are unless they are few enough for that."""
+    return images.to(device) if images.numel() <= ON_DEVICE_BYTES else images
+
+
 class RealExamples:
     """The training images of real data, for :func:`gsdd_runtime.training.trainer.train_epoch`.
 
@@ -27,8 +32,7 @@ class RealExamples:
 
     def __init__(self, data: RealData, device: torch.device) -> None:
         self._preparation = data.preparation.to(device)
-        few = data.train_images.numel() <= ON_DEVICE_BYTES
-        self._images = data.train_images.to(device) if few else data.train_images
+        self._images = near(data.train_images, device)
         self._labels = data.train_labels.to(device)
 
     def __len__(self) -> int:

@@ -30,8 +30,10 @@ from gsdd_runtime.sets.compression import DEFAULT_PIXEL_BITS, DEFAULT_SCALE, SHA
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.wording import counted
 
-# Steps of the optimiser between two looks at the bytes.
-_INTERVAL = 25
+# Moves of the optimiser between two looks at the bytes: so many at first, and twice as many after each that found them
+# within a share of the budget.
+_INTERVAL, _LONGEST_INTERVAL = 25, 400
+_NEAR = 0.01
 # Twice as coarse steps take about so many bits less a Gaussian: seven parameters, of which one is half settled.
 _BITS_AN_OCTAVE = 6.5
 # How far a look moves towards the budget, and the scales that it stays within.
@@ -42,8 +44,8 @@ _SCALES = (DEFAULT_SCALE / 8, DEFAULT_SCALE * 8)
 class CodedGaussianRepresentation(GaussianRepresentation):
     """Gaussians that are drawn as coding will leave them.
 
-    The steps follow the budget: every few steps of the optimiser the images are coded, and the steps' scale is moved
-    towards what would fill it.
+    The steps follow the budget: every now and then the images are coded, and the steps' scale is moved towards what
+    would fill it; seldom once they are near it.
 
     Args:
         gaussians, height, width, boundary_weight: as of :class:`GaussianRepresentation`.
@@ -86,8 +88,8 @@ class CodedGaussianRepresentation(GaussianRepresentation):
     ) -> None:
         self._budget = budget
         self._rate_weight = rate_weight
-        # Scale of the steps, and how often the masters were moved.
-        self._state = torch.tensor([DEFAULT_SCALE, 0.0])
+        # Scale of the steps, moves until the next look at the bytes, and how many there are between two.
+        self._state = torch.tensor([DEFAULT_SCALE, _INTERVAL, _INTERVAL])
         super().__init__(gaussians, height, width, boundary_weight=boundary_weight)
 
     @property
@@ -110,12 +112,19 @@ class CodedGaussianRepresentation(GaussianRepresentation):
 
     def constrain(self) -> None:
         super().constrain()
-        self._state[1] += 1
-        if int(self._state[1]) % _INTERVAL == 0:
-            taken = encode_images(self.masters.detach().cpu(), None, self.height, self.width, self.steps).data.numel()
-            count = len(self) * self._masters["position"].shape[1]
-            octaves = _GAIN * 8 * (taken - self._budget) / count / _BITS_AN_OCTAVE
-            self._state[0] = (self._state[0] * 2.0 ** min(max(octaves, -1.0), 1.0)).clamp(*_SCALES)
+        self._state[1] -= 1
+        if self._state[1] <= 0:
+            self._look()
+
+    def _look(self) -> None:
+        """Codes the images, and moves the steps' scale towards what would fill the budget."""
+        taken = encode_images(self.masters.detach().cpu(), None, self.height, self.width, self.steps).data.numel()
+        count = len(self) * self._masters["position"].shape[1]
+        octaves = _GAIN * 8 * (taken - self._budget) / count / _BITS_AN_OCTAVE
+        self._state[0] = (self._state[0] * 2.0 ** min(max(octaves, -1.0), 1.0)).clamp(*_SCALES)
+        near = abs(taken - self._budget) <= _NEAR * self._budget
+        self._state[2] = min(2 * float(self._state[2]), _LONGEST_INTERVAL) if near else _INTERVAL
+        self._state[1] = self._state[2]
 
     @property
     def nbytes(self) -> int:
