@@ -85,6 +85,32 @@ class Ranks:
             for tensor in tensors:
                 distributed.broadcast(tensor, 0)
 
+    def collected(self, mine: Tensor, sizes: Sequence[int]) -> list[Tensor]:
+        """On the first rank what every rank gives, in their order; on another nothing.
+
+        Args:
+            mine: on the CPU, ``[sizes[rank], ...]``, of one form but for that.
+            sizes: of every rank's.
+
+        Raises:
+            RankLostError: another rank has ended.
+        """
+        import torch
+        from torch import distributed
+
+        with _losing():
+            if not self.first:
+                if len(mine):
+                    distributed.send(mine.contiguous(), 0)
+                return []
+            found = [mine]
+            for rank in range(1, self.count):
+                part = torch.empty((sizes[rank], *mine.shape[1:]), dtype=mine.dtype)
+                if len(part):
+                    distributed.recv(part, rank)
+                found.append(part)
+        return found
+
     def told(self, value: Any) -> list[Any]:
         """What every rank gives, a JSON value each, in their order."""
         if self.count == 1:

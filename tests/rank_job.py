@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
+import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from distill_data import blobs
 from easy_data import easy_data, easy_set
@@ -14,8 +19,11 @@ from teacher_data import teacher_of
 
 from gsdd_runtime import ranks
 from gsdd_runtime.datasets import RealData
-from gsdd_runtime.distillation import distill
+from gsdd_runtime.distillation import Interrupted, distill, run
+from gsdd_runtime.distillation.checkpoint import CheckpointWriter
 from gsdd_runtime.distillation.fitted_data import fit_data
+from gsdd_runtime.distillation.images import SyntheticImages
+from gsdd_runtime.errors import GsddError
 from gsdd_runtime.evaluation.accuracy import evaluate
 from gsdd_runtime.evaluation.light import light_choosing
 from gsdd_runtime.experts import make_experts
@@ -42,7 +50,13 @@ RUNS: dict[str, dict[str, Any]] = {
            "expert_epochs": 1, "batch_syn": 5},
     "squeeze": {"method": "squeeze", "teacher": "teacher.safetensors", "network": "convnet1-w4-batch", "batch_syn": 2},
     "coded": {"method": "dm", "coding": "entropy", "classes_per_pass": 1},
+    "noise": {"method": "dm", "representation": "pixels", "init": "random", "classes_per_pass": 1},
+    "sampled": {"method": "ncfm", "sampling_network": True, "update": "step"},
 }  # fmt: skip
+# Those of them whose images are divided over the processes, and those that are summed up over them.
+DIVIDED = ("dm", "dm in turn", "pixels in turn", "dance", "ncfm", "noise", "sampled")
+SUMMED = ("tm", "sampled")
+SPREAD = SyntheticImages.spread
 
 
 def data() -> RealData:
@@ -50,6 +64,7 @@ def data() -> RealData:
 
 
 def of_run(name: str, folder: Path) -> dict[str, Any]:
+    """The options of a run, with what it learns from in ``folder``."""
     options = {**SMALL, **RUNS[name]}
     for need in {"experts", "teacher"} & options.keys():
         options[need] = str(folder / options[need])
@@ -58,18 +73,74 @@ def of_run(name: str, folder: Path) -> dict[str, Any]:
     return options
 
 
+class KeptCheckpoints(CheckpointWriter):
+    """What a run writes on the way, kept beside it."""
+
+    def write(self, phase: str, step: int, tensors: Any) -> None:
+        super().write(phase, step, tensors)
+        shutil.copy(self.path, f"{self.path}.{phase}-{step}")
+
+
+def divided(folder: Path, home: Path) -> None:
+    """The runs whose images are divided, by what they learn from in ``home``."""
+    torch.set_num_threads(1)
+    run.CheckpointWriter = KeptCheckpoints  # type: ignore[misc]
+    for name in DIVIDED:
+        distill(data(), out=folder / f"{name}.safetensors", checkpoint_interval=2, **of_run(name, home))
+
+
+def in_the_second_step(act: Callable[[SyntheticImages], None]) -> None:
+    """Has the second process do something once the gradients of a second step are there."""
+    steps = itertools.count(1)
+
+    def spread(self: SyntheticImages) -> None:
+        SPREAD(self)
+        if next(steps) == 2 and ranks.joined().rank == 1:
+            act(self)
+
+    SyntheticImages.spread = spread  # type: ignore[method-assign]
+
+
+def broken(images: SyntheticImages) -> None:
+    for part in images._representation.parameters().values():
+        part.grad.fill_(math.nan)  # type: ignore[union-attr]
+
+
+def asked_to_stop(images: SyntheticImages) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def ended(folder: Path) -> None:
+    """What ends one of two processes ends both: a gradient that is not finite, and a signal, after which they go on."""
+    torch.set_num_threads(1)
+    in_the_second_step(broken)
+    with pytest.raises(GsddError, match="is not finite at step 2"):
+        distill(data(), out=folder / "broken.safetensors", **of_run("noise", folder))
+    in_the_second_step(asked_to_stop)
+    with pytest.raises(Interrupted, match="stopped after step 2"):
+        distill(data(), out=folder / "noise.safetensors", **of_run("noise", folder))
+    distill(data(), out=folder / "noise.safetensors", resume=True, **of_run("noise", folder))
+
+
 def work(folder: Path) -> None:
     """Makes experts, and then all else that processes share, in ``folder``."""
     torch.set_num_threads(1)
+    run.CheckpointWriter = KeptCheckpoints  # type: ignore[misc]
     together, real, easy = ranks.joined(), data(), easy_data()
     make_experts(real, folder / "experts", **TEACHERS)
     if together.first:
         teacher_of(folder / "teacher.safetensors", real, "convnet1-w4-batch")
     together.wait()
     for name in RUNS:
-        distill(real, out=folder / f"{name}.safetensors", **of_run(name, folder))
+        distill(real, out=folder / f"{name}.safetensors", checkpoint_interval=2, **of_run(name, folder))
+    again = folder / "again.safetensors"
+    if together.first:
+        shutil.copy(folder / "dm.safetensors.checkpoint.match-2", f"{again}.checkpoint")
+    together.wait()
+    distill(real, out=again, resume=True, **of_run("dm", folder))
     judged = light_choosing(2, on="test", epochs=1, device="cpu")
     distill(real, out=folder / "judged.safetensors", choosing=judged, **of_run("dm", folder))
+    distill(real, out=folder / "judged in turn.safetensors", choosing=judged, **of_run("dm in turn", folder))
     fit_data(easy, folder / "fitted.safetensors", count=2, steps=2, part=4, device="cpu")
     make_experts(easy, folder / "teachers", **TEACHERS)
     original = easy_set(easy).changed(labels=easy.train_labels[:9])

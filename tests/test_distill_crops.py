@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,9 @@ def test_each_image_is_four_crops_of_its_class_that_the_teacher_knows_best(teach
     images = start_of(f"crops:{teacher}").images(source(gpc))
     assert images is not None
     assert images.shape == (3 * gpc, 1, 8, 8)
+    part = start_of(f"crops:{teacher}").images(replace(source(gpc), own=(2,)))
+    assert part is not None
+    assert part.equal(images[2 * gpc :])
     known = load_teacher(teacher, DATA.preparation)
     for index in range(3):
         generator = derived_generator(2, "init", "crops", index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,16 @@ def source(gpc: int = 3, seed: int = 0) -> Source:
     data = blobs()
     network = DrawnNetwork("convnet1-w8", 1, 3, (12, 16), seed=seed, device=CPU)
     return Source(RealImages(data, seed, CPU), data, network, gpc, seed, CPU)
+
+
+@pytest.mark.parametrize("init", [name for name, made in STARTS.items() if made.argument is None])
+def test_some_classes_start_as_they_do_among_all(init: str) -> None:
+    whole, part = (start_of(init).images(one) for one in (source(), replace(source(), own=(0, 2))))
+    if whole is None:
+        assert part is None
+        return
+    assert part is not None
+    assert part.equal(whole[[0, 1, 2, 6, 7, 8]])
 
 
 @pytest.mark.parametrize("init", [name for name, made in STARTS.items() if made.chooses])
@@ -125,6 +136,18 @@ def test_a_set_of_the_same_form_is_gone_on_from_as_it_is(tmp_path: Path) -> None
     assert torch.equal(again.rows(), earlier.rows())
     assert again.options["init"].startswith("set:earlier.safetensors sha256:")
     assert str(tmp_path) not in again.options["init"]
+    part = start_of(f"set:{path}").rows(replace(source(), own=(0, 2)))
+    assert part is not None
+    assert part.equal(earlier.rows([0, 1, 2, 6, 7, 8]))
+
+
+def test_a_class_with_too_few_images_has_all_of_them_fitted_whoever_holds_which(tmp_path: Path) -> None:
+    path = tmp_path / "earlier.safetensors"
+    earlier = made(path)
+    kept = [0, 1, 2, 3, 4, 6, 7, 8]
+    earlier.changed(gaussians=earlier.rows(kept), labels=earlier.labels[kept]).save(path)
+    for own in ((0, 2), (1,)):
+        assert start_of(f"set:{path}").rows(replace(source(), own=own)) is None
 
 
 def test_of_more_images_the_first_of_each_class_are_taken(tmp_path: Path) -> None:
@@ -137,9 +160,13 @@ def test_of_more_images_the_first_of_each_class_are_taken(tmp_path: Path) -> Non
 def test_fewer_images_are_filled_up_with_real_ones_and_all_are_fitted(tmp_path: Path) -> None:
     path = tmp_path / "earlier.safetensors"
     earlier = made(path, gpc=1)
-    images = start_of(f"set:{path}").images(source(gpc=3))
+    start = start_of(f"set:{path}")
+    images = start.images(source(gpc=3))
     assert images is not None
     assert torch.equal(images[[0, 3, 6]], earlier.decode())
+    part = start.images(replace(source(gpc=3), own=(0, 2)))
+    assert part is not None
+    assert part.equal(images[[0, 1, 2, 6, 7, 8]])
     real = blobs().train_images.float() / 255
     for place, label in ((1, 0), (2, 0), (4, 1), (8, 2)):
         assert (real[blobs().train_labels == label] == images[place]).flatten(1).all(dim=1).any()

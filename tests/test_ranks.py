@@ -10,13 +10,16 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import rank_job
+import torch
 from easy_data import easy_data, folder_of
+from safetensors.torch import load_file
 
 from gsdd_runtime import ranks
 from gsdd_runtime.commands.cli import run
@@ -41,12 +44,11 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def in_processes(count: int, *arguments: Any) -> None:
-    """Runs ``rank_job.work`` as ``count`` ranks, all of which must end well."""
+def in_processes(count: int, job: Callable[..., None], *arguments: Any) -> None:
+    """Runs ``job`` as ``count`` ranks, all of which must end well."""
     port = free_port()
     processes = [
-        FORKS.Process(target=rank_job.as_rank, args=(rank, count, port, rank_job.work, *arguments))
-        for rank in range(count)
+        FORKS.Process(target=rank_job.as_rank, args=(rank, count, port, job, *arguments)) for rank in range(count)
     ]
     for process in processes:
         process.start()
@@ -60,7 +62,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """What one process made, and what three made, of whom one has two of four classes and two have one."""
     alone, shared = tmp_path_factory.mktemp("alone"), tmp_path_factory.mktemp("shared")
     rank_job.work(alone)
-    in_processes(3, shared)
+    in_processes(3, rank_job.work, shared)
     return alone, shared
 
 
@@ -71,24 +73,45 @@ def names(folder: Path) -> list[str]:
 def test_three_processes_write_what_one_writes(folders: tuple[Path, Path]) -> None:
     alone, shared = folders
     assert names(alone) == names(shared)
-    assert len(names(alone)) > 2 * len(rank_job.RUNS) + 2 * 4
+    assert len(names(alone)) > 3 * len(rank_job.RUNS) + 2 * 4
     for name in names(alone):
-        # Of experts of several processes, the record of the last digits is the same too.
-        if not name.endswith(".jsonl") and name != "tm.safetensors":
-            assert (alone / name).read_bytes() == (shared / name).read_bytes(), name
+        check_same(name, alone, shared)
 
 
-def test_trajectories_are_averaged_over_processes(folders: tuple[Path, Path]) -> None:
-    one, other = (DistilledSet.load(folder / "tm.safetensors") for folder in folders)
+def check_same(name: str, alone: Path, shared: Path) -> None:
+    # Of experts of several processes, the record of the last digits is the same too.
+    if not name.endswith(".jsonl") and not name.startswith(rank_job.SUMMED):
+        assert (alone / name).read_bytes() == (shared / name).read_bytes(), name
+
+
+def test_two_processes_hold_half_of_the_images_each(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    in_processes(2, rank_job.divided, tmp_path, folders[0])
+    assert len(names(tmp_path)) > 3 * len(rank_job.DIVIDED)
+    for name in names(tmp_path):
+        check_same(name, folders[0], tmp_path)
+    for name in rank_job.DIVIDED:
+        assert read_log(tmp_path / f"{name}.safetensors.log.jsonl")[0]["images_held"] == 4
+
+
+@pytest.mark.parametrize("name", rank_job.SUMMED)
+def test_what_is_summed_up_over_processes_is_near(name: str, folders: tuple[Path, Path]) -> None:
+    one, other = (DistilledSet.load(folder / f"{name}.safetensors") for folder in folders)
     assert one.gaussians is not None
     assert other.gaussians is not None
     # Sums in another order.
     assert (one.gaussians.float() - other.gaussians.float()).abs().max() < 0.01
-    assert one.training["learning_rate"] == pytest.approx(other.training["learning_rate"], rel=1e-5)
     assert one.options == other.options
+    if name == "tm":
+        assert one.training["learning_rate"] == pytest.approx(other.training["learning_rate"], rel=1e-5)
+    else:
+        parts = [load_file(folder / f"{name}.safetensors.checkpoint.match-2") for folder in folders]
+        learned = [name for name in parts[0] if name.startswith("learned/")]
+        assert learned
+        for name in learned:
+            assert torch.allclose(parts[0][name], parts[1][name], atol=1e-4)
 
 
-@pytest.mark.parametrize("name", [*rank_job.RUNS, "judged"])
+@pytest.mark.parametrize("name", [*rank_job.RUNS, "judged", "judged in turn"])
 def test_the_log_tells_of_all_processes(name: str, folders: tuple[Path, Path]) -> None:
     mine, ours = (read_log(folder / f"{name}.safetensors.log.jsonl") for folder in folders)
     steps = [last_of(records, "step") for records in (mine, ours)]
@@ -99,9 +122,17 @@ def test_the_log_tells_of_all_processes(name: str, folders: tuple[Path, Path]) -
     assert "all_reduce_seconds" not in steps[0]
     assert steps[1]["all_reduce_seconds"] > 0
     assert [records[0]["processes"] for records in (mine, ours)] == [1, 3]
+    # The first process has two of four classes, where each holds its own.
+    held = [records[0]["images_held"] for records in (mine, ours)]
+    assert held == [8, 4 if name in rank_job.DIVIDED else 8]
     judged = [[one["accuracy"] for one in records if one["record"] == "judged"] for records in (mine, ours)]
     assert judged[0] == judged[1]
-    assert len(judged[0]) == (2 if name == "judged" else 0)
+    assert len(judged[0]) == (2 if name.startswith("judged") else 0)
+
+
+def test_what_ends_one_of_two_processes_ends_both(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    in_processes(2, rank_job.ended, tmp_path)
+    check_same("noise.safetensors", folders[0], tmp_path)
 
 
 class Joined:

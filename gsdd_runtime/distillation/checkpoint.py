@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from gsdd_runtime.distillation.division import Division
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.sets.container import Kind, open_container, write_container
+from gsdd_runtime.sets.streamed import Tensors
 
 FORMAT_VERSION = 2
 METADATA_KEY = "gsdd_checkpoint"
@@ -43,7 +46,7 @@ class Checkpoint:
     step: int
     options: dict[str, Any]
     fingerprint: str
-    tensors: dict[str, Tensor] = field(repr=False)
+    tensors: dict[str, Any] = field(repr=False)
     history: list[Any] = field(default_factory=list)
 
     def save(self, path: Path) -> None:
@@ -62,8 +65,12 @@ class Checkpoint:
         write_container(path, KIND, header, self.tensors)
 
     @classmethod
-    def load(cls, path: Path) -> Checkpoint:
+    def load(cls, path: Path, division: Division | None = None) -> Checkpoint:
         """Reads a checkpoint.
+
+        Args:
+            path: of the file.
+            division: of the images over the processes of the run: those of this one are taken.
 
         Raises:
             InputError: the file cannot be read, is damaged, or was written by a newer version.
@@ -83,7 +90,8 @@ class Checkpoint:
             and isinstance(history, list)
         ):
             raise InputError(f"{path}: its description is damaged: {KIND.again}")
-        return cls(phase, step, options, fingerprint, container.copies(), history)
+        tensors = container.copies(None if division is None else partial(_rows, division))
+        return cls(phase, step, options, fingerprint, tensors, history)
 
 
 class CheckpointWriter:
@@ -122,10 +130,22 @@ class CheckpointWriter:
         """Whether a checkpoint is to be written after ``step`` steps of a phase."""
         return step % self._interval == 0 or self._clock() - self._last >= self._seconds
 
-    def write(self, phase: str, step: int, tensors: dict[str, Tensor]) -> None:
+    def write(self, phase: str, step: int, tensors: Tensors) -> None:
         """The state after ``step`` steps of ``phase``."""
-        Checkpoint(phase, step, self._options, self._fingerprint, tensors, self._history).save(self.path)
+        Checkpoint(phase, step, self._options, self._fingerprint, dict(tensors), self._history).save(self.path)
         self._last = self._clock()
+
+
+def _rows(division: Division, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The rows of this process in masters, and in what an optimiser keeps of each of their numbers."""
+    rows = {}
+    for name, tensor in tensors.items():
+        kind, _, rest = name.partition("/")
+        part = rest.partition("/")[0]
+        of_masters = kind in ("parameter", "optimizer") and f"parameter/{part}" in tensors
+        if of_masters and tensor.dim() > 0 and len(tensor) == division.images:
+            rows[name] = division.held
+    return rows
 
 
 def checkpoint_path(out: Path) -> Path:

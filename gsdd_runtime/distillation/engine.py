@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gsdd_runtime import ranks
 from gsdd_runtime.distillation.checkpoint import Checkpoint, CheckpointWriter
+from gsdd_runtime.distillation.division import Division
 from gsdd_runtime.distillation.objectives import Learned, Objective
 from gsdd_runtime.distillation.representations import Representation
 from gsdd_runtime.distillation.sharing import Shared
@@ -83,17 +84,20 @@ def run_phase(
     stop: StopRequest | None = None,
     progress: Reporter = silent,
     watch: Watcher | None = None,
+    division: Division | None = None,
 ) -> None:
     """Optimises ``representation`` for the steps of ``phase`` with Adam.
 
     Args:
         phase: what to do.
         representation: changed in place.
-        start: the state to go on from, which must be of this phase; the first step if left out.
+        start: the state to go on from, which must be of this phase; the first step if left out. Its tensors are let
+            go of.
         writer: writes checkpoints when they are due and on interruption.
         stop: asked after every step.
         progress: told after every step.
-        watch: shown every step; a checkpoint is written where it asks for one.
+        watch: shown every step; a checkpoint is written where it asks for one, unless the images are divided.
+        division: of the images, where ``representation`` has those of this process alone.
 
     Raises:
         GsddError: the loss or a gradient is not finite.
@@ -104,27 +108,38 @@ def run_phase(
     base_rates = [group["lr"] for group in groups]
     optimizer = torch.optim.Adam(groups)
     learned = {name: one.optimizer([one.value]) for name, one in phase.learned().items()}
-    state = RunState(representation, optimizer, phase.objective, learned)
+    state = RunState(representation, optimizer, phase.objective, learned, division)
     first = 0
     if start is not None:
         if start.step > phase.steps:
             raise InputError(NOT_OURS)
         state.restore(start.tensors)
+        start.tensors.clear()
         first = start.step
     shared = Shared(ranks.joined(), state, phase.owner, stop)
     for step in range(first, phase.steps):
         factor = phase.learning_rate_factor(step)
         for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
             group["lr"] = rate * factor
+        if shared.divided:
+            shared.due = writer is not None and writer.due(step + 1)
         loss, parts, images = _step(phase, step, state, shared, writer)
         progress(Progress(phase.name, step + 1, phase.steps, loss, parts))
         rate, learned_now = phase.learning_rate * factor, {name: one.value for name, one in phase.learned().items()}
         moment = Moment(phase.name, step + 1, phase.steps, loss, parts, rate, images, learned_now, shared.seconds)
         wanted = watch is not None and bool(watch(moment))
         stopping = shared.stopping()
-        if writer is not None and (stopping or wanted or writer.due(step + 1)):
+        if shared.divided:
+            due = stopping or shared.due
+        else:
+            due = writer is not None and (stopping or wanted or writer.due(step + 1))
+        if due and writer is not None:
             writer.write(phase.name, step + 1, state.tensors())
+        elif due:
+            state.give()
         if stopping:
+            # Where one process ends, torchrun soon ends the others: not before the checkpoint is there.
+            ranks.joined().wait()
             raise Interrupted(_stopped(phase, step + 1, writer))
 
 
@@ -140,15 +155,21 @@ def _step(
     total, sums, images = 0.0, dict[str, float](), 0
     _forget(optimizers)
     for told in phase.updates(step):
-        loss, told_parts, looked_at, moves = shared.gathered(told.loss, told.parts, told.images, told.moves)
+        loss, parts, looked_at, moves = told.loss, dict(told.parts), told.images, told.moves
+        if not shared.divided:
+            loss, parts, looked_at, moves = shared.gathered(loss, parts, looked_at, moves)
         penalty = state.representation.penalty() if moves else None
         if penalty is not None:
             penalty.backward()
             loss = loss + penalty.detach()
+            parts["penalty"] = penalty.detach()
         if told.elsewhere:
             state.fill_gradients()
-        parts = dict(told_parts) | ({} if penalty is None else {"penalty": penalty.detach()})
-        value, *others = _numbers([loss, *parts.values()], optimizers, loss.device)
+        loss = loss + _health(optimizers)
+        if shared.divided:
+            # The penalty is of this process's images alone, and so is the health.
+            loss, parts, looked_at, moves = shared.gathered(loss, parts, looked_at, moves)
+        value, *others = _numbers([loss, *parts.values()], loss.device)
         if not math.isfinite(value):
             raise GsddError(_not_finite(phase, step, writer))
         if moves:
@@ -157,7 +178,7 @@ def _step(
             state.representation.constrain()
             _keep_within(phase.learned())
         _forget(optimizers)
-        if told.elsewhere:
+        if told.elsewhere and not shared.divided:
             continue
         total += value
         images += looked_at
@@ -166,18 +187,19 @@ def _step(
     return shared.joined(total, sums, images)
 
 
-def _numbers(
-    values: list[Tensor | float], optimizers: list[torch.optim.Optimizer], device: torch.device
-) -> list[float]:
-    """``values`` as numbers, the first of them not finite where a gradient is not: one wait for the device."""
-    tensors = [torch.as_tensor(value, dtype=torch.float32, device=device).detach() for value in values]
+def _health(optimizers: list[torch.optim.Optimizer]) -> Tensor | int:
+    """0 where all gradients are finite, else NaN."""
     gradients = [
         part.grad for optimizer in optimizers for group in optimizer.param_groups for part in group["params"]
         if part.grad is not None
     ]  # fmt: skip
     # Zero times a number that is not finite is NaN.
-    health = sum((gradient * 0).sum() for gradient in gradients)
-    tensors[0] = tensors[0] + health
+    return sum((gradient * 0).sum() for gradient in gradients)
+
+
+def _numbers(values: list[Tensor | float], device: torch.device) -> list[float]:
+    """``values`` as numbers: one wait for the device."""
+    tensors = [torch.as_tensor(value, dtype=torch.float32, device=device).detach() for value in values]
     return [float(number) for number in torch.stack(tensors).tolist()]
 
 

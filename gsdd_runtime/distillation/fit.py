@@ -11,6 +11,7 @@ from torch import Tensor
 from gsdd_runtime import ranks
 from gsdd_runtime.devices import resolve_device
 from gsdd_runtime.distillation.declared import check_number, check_whole_number
+from gsdd_runtime.distillation.division import Division
 from gsdd_runtime.distillation.engine import Phase, Told, run_phase
 from gsdd_runtime.distillation.options import DEFAULT_FIT_LEARNING_RATE, DEFAULT_FIT_STEPS
 from gsdd_runtime.distillation.representations import GaussianRepresentation, Representation
@@ -81,21 +82,28 @@ def fit_images(
     return FitResult(representation.masters.detach().cpu(), psnr(representation, targets).cpu())
 
 
-def fit_phase(representation: Representation, targets: Targets, steps: int, learning_rate: float) -> Phase:
+def fit_phase(
+    representation: Representation,
+    targets: Targets,
+    steps: int,
+    learning_rate: float,
+    division: Division | None = None,
+) -> Phase:
     """Matches the images of ``representation`` to ``targets``.
 
     The loss is the squared error summed over an image, averaged over images, plus the penalty: averaged over
     pixels it would be small beside the penalty and leave the images 2 to 3 dB worse. The processes of a run share the
-    images.
+    images; where they are divided, ``representation`` and ``targets`` are those of this one.
     """
-    own = ranks.joined().own(len(targets))
+    own = ranks.joined().own(len(targets)) if division is None else range(len(targets))
+    images = len(targets) if division is None else division.images
     passes = torch.tensor(own, device=targets.device).split(_images_per_pass(representation))
 
     def updates(step: int) -> Iterator[Told]:
         total = torch.zeros((), device=targets.device)
         for k, indices in enumerate(passes):
             difference = representation.render(indices, k) - targets[indices]
-            loss = difference.square().sum() / len(targets)
+            loss = difference.square().sum() / images
             loss.backward()
             total += loss.detach()
         yield Told(total, images=len(own))

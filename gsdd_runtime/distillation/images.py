@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gsdd_runtime.devices import send
+from gsdd_runtime.distillation.division import Division
 from gsdd_runtime.distillation.representations.representation import Representation
 from gsdd_runtime.sets.preparation import Preparation
 
@@ -23,19 +24,23 @@ class SyntheticImages:
     Args:
         representation: that renders them.
         preparation: from pixel units to what a network takes, on the device.
+        division: of the images over the processes of a run, where the representation has this one's alone.
 
     Attributes:
         given: how many images it has given so far.
     """
 
-    def __init__(self, representation: Representation, preparation: Preparation) -> None:
+    def __init__(
+        self, representation: Representation, preparation: Preparation, division: Division | None = None
+    ) -> None:
         self._representation = representation
+        self._division = division
         self._preparation = preparation
         self._gradients: list[tuple[Tensor, Tensor, Hashable]] = []
         self.given = 0
 
     def __len__(self) -> int:
-        return len(self._representation)
+        return len(self._representation) if self._division is None else self._division.images
 
     def leaf(self, indices: Tensor) -> Tensor:
         """The images at ``indices`` as they are now, a leaf that asks for its gradient.
@@ -49,7 +54,7 @@ class SyntheticImages:
             float32 ``[B, C, H, W]``.
         """
         batch = None if indices.is_cuda else tuple(indices.tolist())
-        indices = send(indices, self._device)
+        indices = self._rows(indices)
         self.given += len(indices)
         with torch.no_grad():
             parts = [
@@ -70,7 +75,7 @@ class SyntheticImages:
     def now(self, indices: Tensor) -> Tensor:
         """The images at ``indices`` as they are now, without a gradient, float32 ``[B, C, H, W]``."""
         with torch.no_grad():
-            indices = send(indices, self._device)
+            indices = self._rows(indices)
             self.given += len(indices)
             return self._preparation.apply(self._representation.render(indices))
 
@@ -99,6 +104,10 @@ class SyntheticImages:
                 part.grad = torch.zeros_like(part)
             # No index comes twice, so that no two additions meet on CUDA.
             part.grad.index_add_(0, indices, added)
+
+    def _rows(self, indices: Tensor) -> Tensor:
+        """Where images are among the masters, on the device."""
+        return send(indices if self._division is None else self._division.local(indices.cpu()), self._device)
 
     @property
     def _device(self) -> torch.device:

@@ -37,9 +37,10 @@ class Plan:
         bytes_per_class: of the images as they are stored; of coded ones the estimate that they were planned with.
         fit_steps, steps: of fitting and of matching.
         passes: losses that a step is made of, each with a graph of its own; None where the method does not say.
-        memory_bytes: that masters, optimiser and the largest graph take, estimated; None where the method does not
-            say how many images that graph holds.
+        memory_bytes: that masters, optimiser and the largest graph take of each process, estimated; None where the
+            method does not say how many images that graph holds.
         renderer: what draws Gaussians, and why; None for pixels.
+        processes: that share the run.
     """
 
     method: str
@@ -56,6 +57,7 @@ class Plan:
     passes: int | None
     memory_bytes: int | None
     renderer: str | None = None
+    processes: int = 1
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -67,6 +69,8 @@ class Plan:
         passes = "" if self.passes is None else f" of {counted(self.passes, 'pass')}"
         drawn = "" if self.renderer is None or self.device == "cpu" else f", drawn by {self.renderer}"
         memory = "" if self.memory_bytes is None else f"; about {bytes_in_words(self.memory_bytes)} of memory"
+        if memory and self.processes > 1:
+            memory += f" in each of {self.processes} processes"
         held = resident_memory()
         if memory and held is not None and self.device == "cpu":
             memory += f" beside {bytes_in_words(held)} that PyTorch and the data take"
@@ -78,8 +82,10 @@ class Plan:
 
 
 def plan_of(options: ResolvedOptions, representation: Representation, objective: Objective) -> Plan:
-    """The plan of a run, from its parts."""
-    facts, classes = options.storage.facts, options.room.data.classes
+    """The plan of a run, from its parts; ``representation`` may hold a part of the images."""
+    facts, classes, held = options.storage.facts, options.room.data.classes, len(representation)
+    images = classes * options.gpc
+    stored = representation.nbytes * images // held
     footprint = objective.footprint()
     memory = None
     if footprint is not None:
@@ -87,22 +93,24 @@ def plan_of(options: ResolvedOptions, representation: Representation, objective:
         working = footprint.working_bytes
         if working is None:
             working = int(footprint.images * graph_bytes(objective) * (1 + WORKING_SHARE))
-        memory = COPIES * masters + working
+        # The first process gathers what is stored once the steps are done.
+        memory = max(COPIES * masters + working, masters + stored)
     return Plan(
         method=options.method,
         representation=options.representation if options.coding == "none" else f"{options.representation}, coded",
         network=options.network,
         device=options.device,
         classes=classes,
-        images=len(representation),
+        images=images,
         images_per_class=options.gpc,
         gaussians_per_image=facts.get("gaussians_per_image"),
-        bytes_per_class=representation.nbytes // classes,
+        bytes_per_class=stored // classes,
         fit_steps=options.fit_steps,
         steps=options.iterations,
         passes=None if footprint is None else footprint.passes,
         memory_bytes=memory,
         renderer=_renderer(options, representation, footprint),
+        processes=objective.problem.ranks,
     )
 
 

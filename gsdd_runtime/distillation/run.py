@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from gsdd_runtime.atomic import check_not_read, check_room, remove_partial_files
 from gsdd_runtime.distillation.batches import RealImages
 from gsdd_runtime.distillation.checkpoint import Checkpoint, CheckpointWriter, checkpoint_path
 from gsdd_runtime.distillation.choosing import JUDGED, best_of
+from gsdd_runtime.distillation.division import Division
 from gsdd_runtime.distillation.engine import Phase, run_phase
+from gsdd_runtime.distillation.first_images import first_images
 from gsdd_runtime.distillation.fit import FIT, fit_phase, psnr
 from gsdd_runtime.distillation.images import SyntheticImages
 from gsdd_runtime.distillation.journal import FITTED, STEP, Journal, Record, last_of, up_to
@@ -26,11 +29,10 @@ from gsdd_runtime.distillation.problem import Problem, Setting
 from gsdd_runtime.distillation.representations import Representation
 from gsdd_runtime.distillation.resuming import HISTORY, check_resumable
 from gsdd_runtime.distillation.saving import Saving
-from gsdd_runtime.distillation.sharing import check_shared
+from gsdd_runtime.distillation.sharing import check_shared, division_of
 from gsdd_runtime.distillation.starts import Source
 from gsdd_runtime.distillation.stopping import Interrupted, StopRequest, stop_on_signal
 from gsdd_runtime.distillation.storage import bytes_over
-from gsdd_runtime.distillation.targets import RealTargets, Targets
 from gsdd_runtime.distillation.telling import Telling
 from gsdd_runtime.distillation.watching import Watcher, unwatched
 from gsdd_runtime.errors import InputError
@@ -45,6 +47,8 @@ from gsdd_runtime.wording import counted
 def distill_with(options: ResolvedOptions, saving: Saving, telling: Telling) -> DistilledSet:
     """``distill`` with its options resolved; see there."""
     together, out = ranks.joined(), saving.out
+    # Without a file every process gives all images back.
+    division = division_of(options, together) if out is not None and not telling.looks else None
     if together.first:
         telling.check(saving, options)
     else:
@@ -54,14 +58,15 @@ def distill_with(options: ResolvedOptions, saving: Saving, telling: Telling) -> 
         with _repeatable(options.device):
             run = _Run(options)
             telling.say(run.plan().text())
-            return run.optimised(run.phases(None), None, None, None, telling.progress, Timing(telling.say).saw)
+            run.optimise(run.phases(None), None, None, None, telling.progress, Timing(telling.say).saw)
+            return run.made()
     log = log_path(out)
     check_not_read(out, options.reads)
     with sole_writer(out) if together.first else nullcontext():
         checkpoint = checkpoint_path(out)
         for place in (checkpoint, log, best_path(out)) if together.first else ():
             remove_partial_files(place)
-        start = saving.earlier_checkpoint(checkpoint)
+        start = saving.earlier_checkpoint(checkpoint, division)
         history = [] if start is None else check_resumable(checkpoint, start, options)
         finished = saving.earlier_set(options, out, unfinished=start is not None)
         records = saving.earlier_log(log) if finished is None else []
@@ -75,19 +80,19 @@ def distill_with(options: ResolvedOptions, saving: Saving, telling: Telling) -> 
             saving.checkpoint_interval, saving.checkpoint_seconds, history,
         )  # fmt: skip
         with stop_on_signal() as stop, _repeatable(options.device):
-            run = _Run(options, history)
+            run = _Run(options, history, division)
             phases = run.phases(start)
             if not together.first:
-                distilled = run.optimised(phases, start, None, stop, telling.progress, unwatched)
-                together.wait()
-                return distilled
+                run.optimise(phases, start, None, stop, telling.progress, unwatched)
+                return run.made_by_first(out)
             run.check_ending(writer, resumed=start is not None)
             with (
                 run.logged(log, records, phases, start) as journal,
                 telling.watcher(out, options, run.representation, run.made, journal, start) as watch,
             ):
                 telling.say(run.plan().text())
-                distilled = run.optimised(phases, start, writer, stop, telling.progress, watch, journal)
+                run.optimise(phases, start, writer, stop, telling.progress, watch, journal)
+                distilled = run.made()
                 distilled.save(out)
                 run.tell_overrun(distilled, telling.say)
                 run.tell_end(journal, out)
@@ -98,7 +103,7 @@ def distill_with(options: ResolvedOptions, saving: Saving, telling: Telling) -> 
 
 def plan_with(options: ResolvedOptions) -> Plan:
     """``plan`` with its options resolved; see there."""
-    run = _Run(options)
+    run = _Run(options, division=division_of(options, ranks.joined()))
     run.check_ending(None, resumed=False)
     return run.plan()
 
@@ -109,11 +114,15 @@ class _Run:
     Args:
         options: with nothing left open.
         history: of its resumptions.
+        division: of the images over the processes that share the run; None where each holds all.
     """
 
-    def __init__(self, options: ResolvedOptions, history: list[Any] | None = None) -> None:
+    def __init__(
+        self, options: ResolvedOptions, history: list[Any] | None = None, division: Division | None = None
+    ) -> None:
         self._options = options
         self._history = history or []
+        self._division = division
         data, device = options.room.data, torch.device(options.device)
         if device.type == "cpu":
             keep_freed_memory()
@@ -125,9 +134,10 @@ class _Run:
         )
         # Before the images, which take longer: a network that cannot take them is told of.
         self._problem.network.draw("match", 0, "network")
-        source = Source(real, data, self._problem.network, options.gpc, options.seed, device)
-        self.representation, self._targets = _first_images(options, source)
-        self._problem.images = SyntheticImages(self.representation, data.preparation.to(device))
+        own = None if division is None else division.own
+        source = Source(real, data, self._problem.network, options.gpc, options.seed, device, own)
+        self.representation, self._targets = first_images(options, source, division)
+        self._problem.images = SyntheticImages(self.representation, data.preparation.to(device), division)
         self._objective = options.objective_type(self._problem, options.method_options)
         if together.count > 1:
             check_shared(self._objective, options, together.count)
@@ -144,7 +154,9 @@ class _Run:
         options = self._options
         phases = [Matching(self._objective, self._problem.images, options).phase()]
         if options.fit_steps > 0 and self._targets is not None:
-            fit = fit_phase(self.representation, self._targets, options.fit_steps, options.fit_learning_rate)
+            fit = fit_phase(
+                self.representation, self._targets, options.fit_steps, options.fit_learning_rate, self._division
+            )
             phases.insert(0, fit)
         if start is not None and start.phase not in [phase.name for phase in phases]:
             raise InputError(
@@ -154,9 +166,10 @@ class _Run:
 
     def check_ending(self, writer: CheckpointWriter | None, *, resumed: bool) -> None:
         """Refuses now, and not after the last step, what cannot be kept."""
-        self._described(self.representation.plain_set).check_saving()
+        own = None if self._division is None else self._division.own
+        self._described(self.representation.plain_set, own).check_saving()
         if writer is not None:
-            _check_room(writer.path, self.representation, self._objective, resumed=resumed)
+            _check_room(writer.path, self.representation, self._objective, self._images, resumed=resumed)
 
     @contextmanager
     def logged(
@@ -181,7 +194,7 @@ class _Run:
         finally:
             journal.close()
 
-    def optimised(
+    def optimise(
         self,
         phases: list[Phase],
         start: Checkpoint | None,
@@ -190,24 +203,47 @@ class _Run:
         progress: Reporter,
         watch: Watcher,
         journal: Journal | None = None,
-    ) -> DistilledSet:
+    ) -> None:
         """Goes through the phases, from ``start`` on."""
         if writer is None:
             self.check_ending(None, resumed=False)
         first = 0 if start is None else [phase.name for phase in phases].index(start.phase)
         for phase in phases[first:]:
             state = start if start is not None and start.phase == phase.name else None
-            run_phase(phase, self.representation, start=state, writer=writer, stop=stop, progress=progress, watch=watch)
-            if phase.name == FIT and journal is not None and self._targets is not None:
-                reached = psnr(self.representation, self._targets)
-                journal.write(
-                    FITTED, phase=FIT, step=phase.steps, psnr=float(reached.mean()), least_psnr=float(reached.min())
-                )
-        return self.made()
+            run_phase(
+                phase, self.representation, start=state, writer=writer, stop=stop, progress=progress, watch=watch,
+                division=self._division,
+            )  # fmt: skip
+            if phase.name == FIT:
+                self._tell_fit(phase, journal)
+
+    def _tell_fit(self, phase: Phase, journal: Journal | None) -> None:
+        if self._targets is None or (journal is None and self._division is None):
+            return
+        reached = psnr(self.representation, self._targets)
+        found = [float(reached.mean()) * len(reached), float(reached.min())]
+        told = [found] if self._division is None else ranks.joined().told(found)
+        if journal is not None:
+            mean, least = sum(one[0] for one in told) / self._images, min(one[1] for one in told)
+            journal.write(FITTED, phase=FIT, step=phase.steps, psnr=mean, least_psnr=least)
 
     def made(self) -> DistilledSet:
-        """The set as it is now."""
-        return self._described(self.representation.to_set)
+        """The set as it is now; where images are divided, for the first process, while others give theirs."""
+        if self._division is None:
+            return self._described(self.representation.to_set)
+        stored = self._division.whole(self.representation.stored)
+        assert stored is not None
+        return self._described(partial(self.representation.set_of, stored))
+
+    def made_by_first(self, out: Path) -> DistilledSet:
+        """For another process than the first, which has the set alone or writes it to ``out`` meanwhile."""
+        if self._division is None:
+            distilled = self.made()
+            ranks.joined().wait()
+            return distilled
+        self._division.whole(self.representation.stored)
+        ranks.joined().wait()
+        return DistilledSet.load(out)
 
     def tell_overrun(self, distilled: DistilledSet, say: Callable[[str], None]) -> None:
         """Coded pixels take what they take: says so where that is more than the storage they were to fill."""
@@ -231,7 +267,7 @@ class _Run:
             best=best and {name: best[name] for name in ("step", "accuracy")},
             last=best and last_of(journal.records, JUDGED)["accuracy"],  # type: ignore[index]
             total_seconds=journal.total_seconds(),
-            images=len(self.representation),
+            images=self._images,
             bytes=out.stat().st_size,
             training=self._objective.facts(),
         )
@@ -250,13 +286,20 @@ class _Run:
             "device": "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device),
             "threads": torch.get_num_threads(),
             "processes": ranks.joined().count,
+            "images_held": len(self.representation),
         }  # fmt: skip
 
-    def _described(self, to_set: Callable[..., DistilledSet]) -> DistilledSet:
+    @property
+    def _images(self) -> int:
+        """Of the run, whoever holds them."""
+        return len(self._problem.images)
+
+    def _described(self, to_set: Callable[..., DistilledSet], classes: Sequence[int] | None = None) -> DistilledSet:
+        """The set of all images, or those of some ``classes`` alone."""
         options, data = self._options, self._options.room.data
         labels = self._objective.labels()
         return to_set(
-            torch.arange(data.classes).repeat_interleave(options.gpc)
+            torch.tensor(classes or range(data.classes)).repeat_interleave(options.gpc)
             if labels is None
             else labels.detach().to("cpu", torch.float16),
             class_names=data.class_names,
@@ -274,34 +317,16 @@ class _Run:
         )
 
 
-def _first_images(options: ResolvedOptions, source: Source) -> tuple[Representation, Targets | None]:
-    """The images that a run starts from, and what they are fitted to, in pixel units; None where nothing is fitted."""
-    first, targets = _made(options, source)
-    first.renderer = options.renderer
-    return first, targets
-
-
-def _made(options: ResolvedOptions, source: Source) -> tuple[Representation, Targets | None]:
-    made, start = options.representation_type, options.start
-    own, room, storage = options.representation_options, options.room, options.storage
-    rows = start.rows(source)
-    if rows is not None:
-        taken = made.taken_from(room, storage, own, rows, options.device)
-        if taken is not None:
-            return taken, None
-    if made.fitted and start.chooses:
-        real = RealTargets(source.real, start.positions(source), source.device)
-        return made.fresh(room, storage, own, None, options.seed, options.device), real
-    targets = start.images(source)
-    fresh = made.fresh(room, storage, own, targets, options.seed, options.device)
-    return fresh, targets if made.fitted else None
-
-
-def _check_room(checkpoint: Path, representation: Representation, objective: Objective, *, resumed: bool) -> None:
-    """A checkpoint holds the masters and two moments of each; while one is written, the one before it stays."""
-    moved = [*representation.parameters().values(), *(one.value for one in objective.learned().values())]
-    size = 3 * _bytes(moved) + _bytes(objective.state().values())
-    check_room(checkpoint, (1 if resumed else 2) * size + representation.nbytes)
+def _check_room(
+    checkpoint: Path, representation: Representation, objective: Objective, images: int, *, resumed: bool
+) -> None:
+    """A checkpoint holds the masters of all images and two moments of each; while one is written, the one before it
+    stays.
+    """
+    held, learned = len(representation), (one.value for one in objective.learned().values())
+    masters = _bytes(representation.parameters().values()) // held * images
+    size = 3 * (masters + _bytes(learned)) + _bytes(objective.state().values())
+    check_room(checkpoint, (1 if resumed else 2) * size + representation.nbytes * images // held)
 
 
 def _bytes(tensors: Any) -> int:

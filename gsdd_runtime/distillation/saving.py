@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gsdd_runtime.distillation.checkpoint import Checkpoint
+from gsdd_runtime.distillation.division import Division
 from gsdd_runtime.distillation.journal import Record, is_log, last_of, read_log
 from gsdd_runtime.distillation.options import ResolvedOptions
 from gsdd_runtime.distillation.resuming import check_same_run
@@ -39,8 +40,8 @@ class Saving:
         if self.resume and self.out is None:
             raise InputError("resume needs out: the checkpoint stands beside that file")
 
-    def earlier_checkpoint(self, path: Path) -> Checkpoint | None:
-        """The state to go on from.
+    def earlier_checkpoint(self, path: Path, division: Division | None) -> Checkpoint | None:
+        """The state to go on from; where images are divided, with this process's.
 
         Raises:
             InputError: there is one, and it was not said that the run is to go on.
@@ -51,7 +52,7 @@ class Saving:
             raise InputError(
                 f"{path} holds an unfinished run: add --resume to go on with it, or remove it to start anew"
             )
-        return Checkpoint.load(path)
+        return Checkpoint.load(path, division)
 
     def earlier_set(self, options: ResolvedOptions, out: Path, *, unfinished: bool) -> DistilledSet | None:
         """The set of this run where it had ended before it was to be resumed; None where ``out`` may be written."""

@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gsdd_runtime.distillation.division import Division
 from gsdd_runtime.distillation.objectives import Objective
 from gsdd_runtime.distillation.representations import Representation
 from gsdd_runtime.errors import InputError
+from gsdd_runtime.sets.streamed import Streamed, in_order
 
 NOT_OURS = "the checkpoint does not hold the state of this run: remove it to start anew"
 
@@ -25,30 +27,41 @@ class RunState:
         optimizer: of its masters.
         objective: with what it learns and keeps; None in fitting.
         learned_optimizers: of what the objective learns, by its name.
+        division: of the images over the processes of the run; None where each holds all.
     """
 
     representation: Representation
     optimizer: torch.optim.Optimizer
     objective: Objective | None
     learned_optimizers: dict[str, torch.optim.Optimizer]
+    division: Division | None = None
 
-    def tensors(self) -> dict[str, Tensor]:
-        """All of it by name, not copied."""
-        tensors = {f"buffer/{name}": value for name, value in self.representation.buffers().items()}
+    def tensors(self) -> dict[str, Tensor | Streamed]:
+        """All of it by name, not copied; what is divided comes in pieces, to the first process."""
+        tensors: dict[str, Tensor | Streamed] = {}
+        tensors |= {f"buffer/{name}": value for name, value in self.representation.buffers().items()}
         for name, value, optimizer in self.moved():
-            tensors[name] = value.detach()
+            tensors[name] = self._whole(name, value.detach())
             for key, kept in optimizer.state[value].items():
                 if isinstance(kept, Tensor):
-                    tensors[f"optimizer/{name.partition('/')[2]}/{key}"] = kept
+                    whole = self._whole(name, kept) if kept.shape == value.shape else kept
+                    tensors[f"optimizer/{name.partition('/')[2]}/{key}"] = whole
         if self.objective is not None:
             tensors |= {f"objective/{name}": value.detach() for name, value in self.objective.state().items()}
         return tensors
+
+    def give(self) -> None:
+        """Gives the first process this one's pieces of :meth:`tensors`, in the order that it writes them in."""
+        for _, tensor in in_order(self.tensors()):
+            if isinstance(tensor, Streamed):
+                for _ in tensor.pieces():
+                    pass
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Puts ``tensors`` in place.
 
         Args:
-            tensors: as :meth:`tensors` names them.
+            tensors: as :meth:`tensors` names them; of what is divided this process's.
 
         Raises:
             InputError: they are not those of this run.
@@ -99,6 +112,13 @@ class RunState:
         if self.objective is not None:
             for name, learned in self.objective.learned().items():
                 yield f"learned/{name}", learned.value, self.learned_optimizers[name]
+
+    def _whole(self, name: str, value: Tensor) -> Tensor | Streamed:
+        """``value``, which belongs to what is moved under ``name``, as the run has it."""
+        division = self.division
+        if division is None or not name.startswith("parameter/"):
+            return value
+        return Streamed((division.images, *value.shape[1:]), lambda: division.gathered(lambda rows: value[rows]))
 
     def _expected(self, moved: bool) -> dict[str, Tensor]:
         """Names, shapes and dtypes of the state, as tensors without storage of their own."""

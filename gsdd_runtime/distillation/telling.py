@@ -52,6 +52,11 @@ class Telling:
     picture_every: int | None = None
     tensorboard: Path | None = None
 
+    @property
+    def looks(self) -> bool:
+        """Whether the images are looked at on the way, by the first process, which then has to have all of them."""
+        return (self.choosing, self.picture_every, self.tensorboard) != (None, None, None)
+
     def check(self, saving: Saving, options: ResolvedOptions) -> None:
         """Before the first step.
 

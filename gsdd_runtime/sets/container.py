@@ -9,7 +9,7 @@ import json
 import os
 import stat
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,6 +21,7 @@ from torch import Tensor
 from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.sets.source import Identity, Source
+from gsdd_runtime.sets.streamed import Tensors, write_streamed
 from gsdd_runtime.sets.strict_json import one_line, parse_json
 
 MAX_HEADER_BYTES = 1 << 23
@@ -86,19 +87,22 @@ class Container:
         self.source.check()
         return tensors
 
-    def copies(self) -> dict[str, Tensor]:
+    def copies(self, rows: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None) -> dict[str, Tensor]:
         """As ``tensors``, all in memory.
+
+        Args:
+            rows: says by the forms of the tensors which rows are wanted of some, int64 by name; the others are whole.
 
         Raises:
             InputError: the header does not fit the file, or the file changed.
         """
         tensors = self.tensors()
-        if self.source is None:
-            return tensors
+        wanted = {} if rows is None else rows(tensors)
         copies = {}
         for name, tensor in tensors.items():
-            self.source.check()
-            copies[name] = tensor.clone()
+            if self.source is not None:
+                self.source.check()
+            copies[name] = tensor[wanted[name]] if name in wanted else tensor.clone()
         return copies
 
 
@@ -150,20 +154,24 @@ def write_container(
     path: str | os.PathLike[str],
     kind: Kind,
     fields: Mapping[str, Any],
-    tensors: Mapping[str, Tensor],
+    tensors: Tensors,
     *,
     inputs: Iterable[Path | None] = (),
 ) -> None:
-    """Writes a file whole or not at all. Equal arguments give equal bytes.
+    """Writes a file whole or not at all. Equal arguments give equal bytes, whether a tensor is whole or streamed.
 
     Raises:
         InputError: the fields cannot be written as JSON, ``path`` is one of the ``inputs`` that the file is made from,
             or the file cannot be written.
     """
     text = description_text(kind, fields)
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    size = len(text) + sum(tensor.numel() * tensor.element_size() for tensor in contiguous.values())
+    whole = {name: tensor for name, tensor in tensors.items() if isinstance(tensor, Tensor)}
+    size = len(text) + sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     with atomic_path(path, size=size, inputs=inputs) as temporary:
+        if len(whole) < len(tensors):
+            write_streamed(temporary, {kind.key: text}, tensors)
+            return
+        contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in whole.items()}
         try:
             safetensors.torch.save_file(contiguous, temporary, metadata={kind.key: text})
         except safetensors.SafetensorError as error:

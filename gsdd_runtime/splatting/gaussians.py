@@ -7,6 +7,7 @@ holds them to plugins/splat/constants.h.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -33,6 +34,8 @@ OPACITY = -1
 
 # The spacing of bfloat16 just below 1: a smaller margin rounds onto the edge (render specification).
 BOUNDARY_MARGIN = 4e-3
+# Drawn at once where only some of them are kept.
+IMAGES_AT_ONCE = 64
 
 
 def parameters_per_gaussian(channels: int) -> int:
@@ -71,21 +74,46 @@ def storage_budget(height: int, width: int, channels: int, ipc: int, gpc: int) -
 
 
 def initial_gaussians(
-    images: int, count: int, channels: int, height: int, width: int, generator: torch.Generator
+    images: int,
+    count: int,
+    channels: int,
+    height: int,
+    width: int,
+    generator: torch.Generator,
+    kept: Tensor | None = None,
 ) -> Tensor:
     """Fresh Gaussians, evenly wide and spread over the image at random, ``[images, count, 6 + channels]``.
 
     Float32. Positions are uniform; the factor is round, of the width at which ``count`` Gaussians just cover
     the image; colour is small noise; opacity is 1 for all.
+
+    Args:
+        images, count, channels, height, width: of all.
+        generator: what all are drawn from.
+        kept: images that are wanted, int64 ``[M]``, rising: ``[M, count, 6 + channels]``, of the same numbers as
+            among all. The others are drawn a few at a time.
     """
-    gaussians = torch.empty(images, count, parameters_per_gaussian(channels))
     edge = 1.0 - 2 * BOUNDARY_MARGIN
-    gaussians[..., POSITION].uniform_(-edge, edge, generator=generator)
+    gaussians = torch.empty(images if kept is None else len(kept), count, parameters_per_gaussian(channels))
+    _draw(gaussians, POSITION, images, kept, lambda part: part.uniform_(-edge, edge, generator=generator))
     width_in_pixels = math.sqrt(height * width / (math.pi * max(count, 1)))
     gaussians[..., CHOLESKY] = torch.tensor([width_in_pixels - CHOLESKY_BIAS, 0.0, width_in_pixels - CHOLESKY_BIAS])
-    gaussians[..., COLOR].normal_(0.0, 0.1, generator=generator)
+    _draw(gaussians, COLOR, images, kept, lambda part: part.normal_(0.0, 0.1, generator=generator))
     gaussians[..., OPACITY] = 1.0
     return gaussians
+
+
+def _draw(gaussians: Tensor, kind: slice, images: int, kept: Tensor | None, fill: Callable[[Tensor], object]) -> None:
+    """Draws parameters of one kind for all images, and keeps those of ``kept``."""
+    if kept is None:
+        fill(gaussians[..., kind])
+        return
+    for first in range(0, images, IMAGES_AT_ONCE):
+        # With gaps between the numbers, as among all: numbers that follow each other are drawn in another way.
+        drawn = torch.empty(min(IMAGES_AT_ONCE, images - first), *gaussians.shape[1:])
+        fill(drawn[..., kind])
+        start, end = torch.searchsorted(kept, torch.tensor([first, first + len(drawn)])).tolist()
+        gaussians[start:end, :, kind] = drawn[kept[start:end] - first][..., kind]
 
 
 def check_gaussians(gaussians: Tensor) -> int:

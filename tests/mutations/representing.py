@@ -139,7 +139,7 @@ MUTATIONS = [
     Mutation(
         "fits by the mean over pixels",
         FIT,
-        "loss = difference.square().sum() / len(targets)",
+        "loss = difference.square().sum() / images",
         "loss = difference.square().mean()",
         FITTING_STEP,
     ),

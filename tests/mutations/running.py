@@ -6,7 +6,9 @@ from mutation import Mutation
 
 CHECKPOINT = "gsdd_runtime/distillation/checkpoint.py"
 RESUMING = "gsdd_runtime/distillation/resuming.py"
+DIVISION = "gsdd_runtime/distillation/division.py"
 RUN = "gsdd_runtime/distillation/run.py"
+SHARING = "gsdd_runtime/distillation/sharing.py"
 OPTIONS = "gsdd_runtime/distillation/options.py"
 STATE = "gsdd_runtime/distillation/state.py"
 JOURNAL = "gsdd_runtime/distillation/journal.py"
@@ -102,8 +104,8 @@ MUTATIONS = [
     Mutation(
         "fits at the rate of the matching",
         RUN,
-        "fit_phase(self.representation, self._targets, options.fit_steps, options.fit_learning_rate)",
-        "fit_phase(self.representation, self._targets, options.fit_steps, options.learning_rate)",
+        "self.representation, self._targets, options.fit_steps, options.fit_learning_rate, self._division",
+        "self.representation, self._targets, options.fit_steps, options.learning_rate, self._division",
         RATES,
     ),
     Mutation(
@@ -116,8 +118,8 @@ MUTATIONS = [
     Mutation(
         "labels images in turn instead of class after class",
         RUN,
-        "torch.arange(data.classes).repeat_interleave(options.gpc)",
-        "torch.arange(data.classes).repeat(options.gpc)",
+        "torch.tensor(classes or range(data.classes)).repeat_interleave(options.gpc)",
+        "torch.tensor(classes or range(data.classes)).repeat(options.gpc)",
         MATCHING_STEP,
         short=True,
     ),
@@ -163,6 +165,50 @@ MUTATIONS = [
         "for phase in phases[first:]:",
         "for phase in phases:",
         RESUMED,
+    ),
+    Mutation(
+        "holds the images of the next process's classes",
+        DIVISION,
+        "return self.ranks.own(self.classes)",
+        "return range((self.ranks.rank + 1) % self.ranks.count, self.classes, self.ranks.count)",
+        ("test_division.py::test_every_image_has_one_holder_who_has_its_whole_class",),
+        short=True,
+    ),
+    Mutation(
+        "gathers the images of the first process alone",
+        DIVISION,
+        "for rank, part in enumerate(parts):",
+        "for rank, part in enumerate(parts[:1]):",
+        ("test_division.py::test_the_first_process_gets_all_images_in_their_order",),
+        short=True,
+    ),
+    Mutation(
+        "goes on from the first rows of a checkpoint whatever a process holds",
+        CHECKPOINT,
+        "rows[name] = division.held",
+        "rows[name] = division.held - division.held[0]",
+        ("test_division.py::test_a_checkpoint_gives_a_process_its_own_rows",),
+    ),
+    Mutation(
+        "averages the penalty over the images of a process",
+        "gsdd_runtime/distillation/representations/gaussian.py",
+        "(self.among or len(self))",
+        "len(self)",
+        ("test_division.py::test_the_penalty_of_a_part_is_its_share",),
+    ),
+    Mutation(
+        "leaves what is learned beside divided images to the losses of each process",
+        SHARING,
+        'if not self.divided or not name.startswith("parameter/"):',
+        "if not self.divided:",
+        ("test_ranks.py::test_what_is_summed_up_over_processes_is_near[sampled]",),
+    ),
+    Mutation(
+        "sees a gradient that is not finite in its own process alone",
+        "gsdd_runtime/distillation/engine.py",
+        "        loss = loss + _health(optimizers)\n        if shared.divided:\n",
+        "        if not shared.divided:\n            loss = loss + _health(optimizers)\n        else:\n",
+        ("test_ranks.py::test_what_ends_one_of_two_processes_ends_both",),
     ),
     Mutation(
         "writes a checkpoint at every tenth interval",
@@ -237,7 +283,7 @@ MUTATIONS = [
     ),
     Mutation(
         "draws by the rule whatever renderer is asked for",
-        "gsdd_runtime/distillation/run.py",
+        "gsdd_runtime/distillation/first_images.py",
         "first.renderer = options.renderer",
         "pass",
         ("test_renderer.py::test_the_choice_reaches_every_drawing_of_a_run_and_its_record",),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -32,6 +32,8 @@ class DistributionMatching(Objective):
         update: str = option(
             "step", "Images move once a step, or for each class in turn, as GSDD's code does.", choices=lambda: UPDATES
         )
+
+    apart: ClassVar[bool] = True
 
     def __init__(self, problem: Problem, options: Options) -> None:
         super().__init__(problem, options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -48,6 +48,8 @@ class MiddleMatching(Objective):
         experts: None for fresh random networks, without calibration.
         calibration_weight: of that term.
     """
+
+    apart: ClassVar[bool] = True
 
     def __init__(self, problem: Problem, options: Any, experts: ExpertFolder | None, calibration_weight: float) -> None:
         super().__init__(problem, options)

@@ -79,6 +79,8 @@ class Objective:
         Options: its own frozen dataclass; fields are made by ``declared.option``, and the paper's values are the
             defaults.
         update: ``"step"``: the images move once, by the sum of a step's losses; ``"loss"``: after each of them.
+        apart: each loss is of one class of ``problem.own_classes`` and asks for no image of another, so that the
+            processes of a run may hold the images of their own classes alone. It keeps no state and makes no labels.
     """
 
     @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class Objective:
         """For a method that has none."""
 
     Options: ClassVar[type] = NoOptions
+    apart: ClassVar[bool] = False
     update: str = "step"
 
     def __init__(self, problem: Problem, options: Any) -> None:

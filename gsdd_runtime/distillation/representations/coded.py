@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -52,6 +52,9 @@ class CodedGaussianRepresentation(GaussianRepresentation):
         budget: bytes of the coded images and labels.
         rate_weight: of a penalty on the bits that a Gaussian takes, per bit.
     """
+
+    # Coding looks at all images.
+    divisible: ClassVar[bool] = False
 
     @dataclass(frozen=True)
     class Options(GaussianRepresentation.Options):
@@ -142,6 +145,9 @@ class CodedPixelRepresentation(PixelRepresentation):
         pixels, downscale: as of :class:`PixelRepresentation`.
         bits: of a pixel.
     """
+
+    # Coding looks at all images.
+    divisible: ClassVar[bool] = False
 
     @dataclass(frozen=True)
     class Options(PixelRepresentation.Options):

@@ -59,6 +59,7 @@ class GaussianRepresentation(Representation):
 
     learning_rate: ClassVar[float] = 1e-3
     fitted: ClassVar[bool] = True
+    divisible: ClassVar[bool] = True
 
     @classmethod
     def plan(cls, room: Room, options: Any) -> Storage:
@@ -71,12 +72,19 @@ class GaussianRepresentation(Representation):
 
     @classmethod
     def fresh(
-        cls, room: Room, storage: Storage, options: Any, targets: Tensor | None, seed: int, device: str
+        cls,
+        room: Room,
+        storage: Storage,
+        options: Any,
+        targets: Tensor | None,
+        seed: int,
+        device: str,
+        kept: Tensor | None = None,
     ) -> Representation:
         data = room.data
         start = initial_gaussians(
             data.classes * storage.gpc, storage.facts["gaussians_per_image"], data.channels, data.height, data.width,
-            derived_generator(seed, "init", "values"),
+            derived_generator(seed, "init", "values"), kept,
         )  # fmt: skip
         return cls._of(start.to(device), room, options)
 
@@ -151,8 +159,10 @@ class GaussianRepresentation(Representation):
         """``boundary_weight * mean(-log(1 - x^2) - log(1 - y^2))`` on the float32 masters (section 3.3)."""
         if self.boundary_weight == 0:
             return None
+        position = self._masters["position"]
+        coordinates = position.numel() // len(self) * (self.among or len(self))
         # Two coordinates a Gaussian: the mean over Gaussians of their sum is twice the mean over coordinates.
-        return -2 * self.boundary_weight * torch.log1p(-self._masters["position"].square()).mean()
+        return -2 * self.boundary_weight * (torch.log1p(-position.square()).sum() / coordinates)
 
     def constrain(self) -> None:
         """Clips the centres to ``[-1 + 4e-3, 1 - 4e-3]``."""
@@ -163,9 +173,14 @@ class GaussianRepresentation(Representation):
     def nbytes(self) -> int:
         return sum(part.numel() for part in self._masters.values()) * BFLOAT16_BYTES
 
-    def plain_set(self, labels: Tensor, **metadata: Any) -> DistilledSet:
-        stored = self.masters.detach().bfloat16().cpu()
+    def stored(self, rows: slice = slice(None)) -> Tensor:
+        return _joined({name: part.detach()[rows].bfloat16() for name, part in self._masters.items()}).cpu()
+
+    def set_of(self, stored: Tensor, labels: Tensor, **metadata: Any) -> DistilledSet:
         return DistilledSet(stored, labels, self.height, self.width, **metadata)
+
+    def plain_set(self, labels: Tensor, **metadata: Any) -> DistilledSet:
+        return self.set_of(self.stored(), labels, **metadata)
 
     def to_set(self, labels: Tensor, **metadata: Any) -> DistilledSet:
         return self.plain_set(labels, **metadata)

@@ -49,6 +49,7 @@ class PixelRepresentation(Representation):
 
     learning_rate: ClassVar[float] = 1e-2
     fitted: ClassVar[bool] = False
+    divisible: ClassVar[bool] = True
 
     @classmethod
     def plan(cls, room: Room, options: Any) -> Storage:
@@ -64,13 +65,21 @@ class PixelRepresentation(Representation):
 
     @classmethod
     def fresh(
-        cls, room: Room, storage: Storage, options: Any, targets: Tensor | None, seed: int, device: str
+        cls,
+        room: Room,
+        storage: Storage,
+        options: Any,
+        targets: Tensor | None,
+        seed: int,
+        device: str,
+        kept: Tensor | None = None,
     ) -> Representation:
         data = room.data
         size = (data.height // options.downscale, data.width // options.downscale)
         if targets is None:
             generator = derived_generator(seed, "init", "values")
             noise = torch.randn(data.classes * storage.gpc, data.channels, *size, generator=generator)
+            noise = noise if kept is None else noise[kept]
             targets = torch.tensor(data.mean).view(1, -1, 1, 1) + NOISE * noise
         return cls._of(scaled(targets.to(device), size), options)
 
@@ -126,9 +135,14 @@ class PixelRepresentation(Representation):
     def nbytes(self) -> int:
         return self._pixels.numel() * BFLOAT16_BYTES
 
-    def plain_set(self, labels: Tensor, **metadata: Any) -> DistilledSet:
-        stored = self._pixels.detach().bfloat16().cpu()
+    def stored(self, rows: slice = slice(None)) -> Tensor:
+        return self._pixels.detach()[rows].bfloat16().cpu()
+
+    def set_of(self, stored: Tensor, labels: Tensor, **metadata: Any) -> DistilledSet:
         return DistilledSet(None, labels, *self._size, pixels=stored, **metadata)
+
+    def plain_set(self, labels: Tensor, **metadata: Any) -> DistilledSet:
+        return self.set_of(self.stored(), labels, **metadata)
 
     def to_set(self, labels: Tensor, **metadata: Any) -> DistilledSet:
         return self.plain_set(labels, **metadata)

@@ -49,14 +49,18 @@ class Representation(Protocol):
         Options: its own frozen dataclass, of ``declared.option`` fields.
         learning_rate: of the matching, where none is asked for.
         fitted: it starts from images by fitting them, not by copying.
+        divisible: nothing of it depends on all images at once, so that processes may hold a part of them each.
         image_values: pixels times channels of an image.
     """
 
     Options: ClassVar[type]
     learning_rate: ClassVar[float]
     fitted: ClassVar[bool]
+    divisible: ClassVar[bool] = False
     # What draws on a CUDA device, where there is something to draw; a run sets it.
     renderer: str = "auto"
+    # The images of the run where these are a part of them; a run sets it.
+    among: int | None = None
 
     @classmethod
     def plan(cls, room: Room, options: Any) -> Storage:
@@ -68,7 +72,14 @@ class Representation(Protocol):
 
     @classmethod
     def fresh(
-        cls, room: Room, storage: Storage, options: Any, targets: Tensor | None, seed: int, device: str
+        cls,
+        room: Room,
+        storage: Storage,
+        options: Any,
+        targets: Tensor | None,
+        seed: int,
+        device: str,
+        kept: Tensor | None = None,
     ) -> Representation:
         """The first images.
 
@@ -79,6 +90,8 @@ class Representation(Protocol):
                 fitted starts at random in any case.
             seed: of the run.
             device: where the masters are.
+            kept: the images that this process holds, int64 ``[M]``, rising, which ``targets`` are of; all if None.
+                They start as they would among all.
         """
 
     @classmethod
@@ -114,7 +127,7 @@ class Representation(Protocol):
         """What a checkpoint keeps beside the masters, float32, by name; changed in place."""
 
     def penalty(self) -> Tensor | None:
-        """A term that the loss gains, or None."""
+        """A term that the loss gains, or None; of a part of the run's images, their share of it."""
 
     def constrain(self) -> None:
         """Moves the masters back into their range; called after every optimiser step."""
@@ -122,6 +135,12 @@ class Representation(Protocol):
     @property
     def nbytes(self) -> int:
         """Bytes of the images as they will be stored."""
+
+    def stored(self, rows: slice = slice(None)) -> Tensor:
+        """Some of the images as a set that is not coded holds them, bfloat16 ``[M, ...]``."""
+
+    def set_of(self, stored: Tensor, labels: Tensor, **metadata: Any) -> DistilledSet:
+        """The set of images that were :meth:`stored`, here or by another process."""
 
     def plain_set(self, labels: Tensor, **metadata: Any) -> DistilledSet:
         """As ``to_set``, without the work of coding: what can be checked before the first step."""

@@ -17,4 +17,4 @@ class ColorStart(Start):
     def images(self, source: Source) -> Tensor:
         data = source.data
         color = torch.tensor(data.mean, device=source.device).view(1, -1, 1, 1)
-        return color.expand(data.classes * source.gpc, -1, data.height, data.width).contiguous()
+        return color.expand(len(source.classes) * source.gpc, -1, data.height, data.width).contiguous()

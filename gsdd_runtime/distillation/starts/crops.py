@@ -67,7 +67,7 @@ class CropsStart(Start):
 
     def images(self, source: Source) -> Tensor:
         teacher = self._teacher(source.data).to(source.device)
-        return torch.cat([self._of_class(index, source, teacher) for index in range(source.data.classes)])
+        return torch.cat([self._of_class(index, source, teacher) for index in source.classes])
 
     def _of_class(self, index: int, source: Source, teacher: Teacher) -> Tensor:
         data, wanted = source.data, source.gpc * SIDE * SIDE

@@ -55,7 +55,7 @@ class SetStart(Start):
 
     def images(self, source: Source) -> Tensor:
         images = []
-        for index in range(source.data.classes):
+        for index in source.classes:
             members = self._members(index)[: source.gpc]
             images.append(self._set.decode(members.cpu()).to(source.device))
             if len(members) < source.gpc:
@@ -63,10 +63,11 @@ class SetStart(Start):
         return torch.cat(images)
 
     def rows(self, source: Source) -> Tensor | None:
+        # By all classes, whichever are wanted: every process of a run starts alike.
         members = [self._members(index)[: source.gpc] for index in range(source.data.classes)]
         if any(len(part) < source.gpc for part in members):
             return None
-        return self._set.rows(torch.cat(members).cpu())
+        return self._set.rows(torch.cat([members[index] for index in source.classes]).cpu())
 
     def _members(self, index: int) -> Tensor:
         return torch.nonzero(self._set.hard_labels == index).flatten()

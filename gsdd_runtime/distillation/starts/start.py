@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class Source:
         gpc: images that each class starts with.
         seed: of the run.
         device: where the images are to be.
+        own: the classes whose images are wanted, rising; all if None.
     """
 
     real: RealImages
@@ -40,6 +42,12 @@ class Source:
     gpc: int
     seed: int
     device: torch.device
+    own: Sequence[int] | None = None
+
+    @property
+    def classes(self) -> Sequence[int]:
+        """The classes whose images are wanted."""
+        return range(self.data.classes) if self.own is None else self.own
 
     def features(self, positions: Tensor) -> Tensor:
         """What a fresh network embeds the training images at ``positions`` as, float32 ``[M, features]``."""
@@ -80,7 +88,7 @@ class Start:
 
     def positions(self, source: Source) -> Tensor:
         """Of one that chooses real images: which, int64 ``[classes * gpc]``, class after class."""
-        return torch.cat([self.chosen(index, source) for index in range(source.data.classes)])
+        return torch.cat([self.chosen(index, source) for index in source.classes])
 
     def chosen(self, index: int, source: Source) -> Tensor:
         """Positions of the ``gpc`` training images that class ``index`` starts from, int64."""
