@@ -25,6 +25,8 @@ class Bytes {
 
   bool coin() { return take<uint8_t>() & 1; }
   int below(int limit) { return take<uint8_t>() % limit; }
+  // Once in so many times, and never where nothing is left: what is short is then ordinary.
+  bool odd(int times) { return below(times) == times - 1; }
 
   // Small most of the time, so that there is something to compute; else at or beyond a limit.
   int64_t number() {
@@ -39,7 +41,16 @@ class Bytes {
   // `size` bytes of memory with nothing behind them, filled from what is left, over and over.
   std::unique_ptr<uint8_t[]> tensor(size_t size) {
     std::unique_ptr<uint8_t[]> made(new uint8_t[size]);
-    for (size_t at = 0; at < size; ++at) made[at] = left_ == 0 ? static_cast<uint8_t>(at) : data_[at % left_];
+    size_t filled = 0;
+    for (const size_t some = left_ == 0 ? 256 : left_; filled < size && filled < some; ++filled) {
+      made[filled] = left_ == 0 ? static_cast<uint8_t>(filled) : data_[filled];
+    }
+    // Twice as much each time: a byte at a time is most of what an input costs.
+    while (filled < size) {
+      const size_t more = filled < size - filled ? filled : size - filled;
+      std::memcpy(made.get() + filled, made.get(), more);
+      filled += more;
+    }
     return made;
   }
 

@@ -1,9 +1,10 @@
 // Stands in for libFuzzer where the compiler has none: inputs drawn from a seed, and files given by name.
 //
-//   fuzz_kernel -runs=N [-seed=S] [FILE ...]
+//   fuzz_kernel -runs=N [-seed=S] [FILE ...]; what else libFuzzer takes is passed over
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <random>
@@ -20,7 +21,7 @@ int main(int count, char** arguments) {
       runs = std::stol(argument.substr(6));
     } else if (argument.rfind("-seed=", 0) == 0) {
       seed = std::stol(argument.substr(6));
-    } else if (argument[0] != '-') {
+    } else if (argument[0] != '-' && !std::filesystem::is_directory(argument)) {
       std::ifstream file(argument, std::ios::binary);
       const std::vector<char> content{std::istreambuf_iterator<char>(file), {}};
       LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(content.data()), content.size());

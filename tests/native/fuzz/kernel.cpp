@@ -7,7 +7,7 @@
 namespace {
 
 // Of a tensor, so that an input takes no second.
-constexpr int64_t kMost = 1 << 14;
+constexpr int64_t kMost = 1 << 12;
 
 struct Parts {
   int parts;

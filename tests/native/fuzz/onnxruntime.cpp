@@ -9,7 +9,7 @@
 
 namespace {
 
-constexpr int64_t kMost = 1 << 14;
+constexpr int64_t kMost = 1 << 12;
 
 struct Value {
   ONNXTensorElementDataType type = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;

@@ -16,7 +16,7 @@ namespace {
 
 using namespace nvinfer1;
 
-constexpr int64_t kMost = 1 << 14;
+constexpr int64_t kMost = 1 << 12;
 
 class Logger final : public ILogger {
  public:
