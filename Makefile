@@ -61,15 +61,11 @@ fuzz: build ## fuzz the readers with atheris, a minute each: FUZZ="set --runs 10
 # Clang where there is one, whose libFuzzer looks at coverage.
 FUZZ_CXX := $(or $(shell command -v clang++ || command -v clang++-14),c++)
 FUZZ_RUNS ?= 1000000
-fuzz-native: $(READY) ## fuzz the kernel and the doors of ONNX Runtime and TensorRT in C++ under sanitizers
+fuzz-native: $(READY) ## fuzz the kernel and the doors of ONNX Runtime, TensorRT and DALI in C++ under sanitizers
 	CXX=$(FUZZ_CXX) $(BIN)/cmake -S tests/native/fuzz -B build/fuzz-native -G Ninja \
-	  -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja)
+	  -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DPython3_EXECUTABLE=$(abspath $(BIN)/python)
 	$(BIN)/cmake --build build/fuzz-native
-	@for each in build/fuzz-native/fuzz_kernel build/fuzz-native/fuzz_onnxruntime build/fuzz-native/fuzz_tensorrt; do \
-	  [ -x "$$each" ] || continue; echo "$$each"; found=tests/native/fuzz/found/$${each##*fuzz_}; \
-	  if [ -d $$found ]; then "$$each" -runs=0 $$found/* || exit 1; fi; \
-	  "$$each" -runs=$(FUZZ_RUNS) -seed=1 -max_len=512 -print_final_stats=1 > "$$each.log" 2>&1; status=$$?; \
-	  tail -n 4 "$$each.log"; [ $$status = 0 ] || exit 1; done
+	$(BIN)/python tests/fuzz/run.py $(or $(FUZZ),native --runs $(FUZZ_RUNS))
 
 test-native: $(READY) ## test the kernel and the steps of networks in C++ under the address and undefined-behaviour sanitizers
 	$(BIN)/cmake -S . -B build/sanitized -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) $(KERNEL_ONLY) \

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 import safetensors.torch
 import torch
 from refusals import check_refused
+from script_folders import first_in_path
 from set_files import some_set
 
 from gsdd_runtime.atomic import atomic_path, sole_writer
@@ -22,16 +25,38 @@ from gsdd_runtime.distillation.journal import Journal, read_log
 from gsdd_runtime.errors import InputError
 
 COMMAND = Path(__file__).parent / "faults" / "run.py"
+with first_in_path(COMMAND.parent):
+    from tally import PAGE, Tally, written
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler for the library that makes calls fail")
-def test_commands_survive_kills_and_failing_writes() -> None:
-    """A few of each fault; ``tests/faults/run.py`` by itself injects some thousands."""
-    words = [str(COMMAND), "--short", "--seed", "3", "--only", "distill ncfm", "experts", "compress"]
+def test_commands_survive_kills_and_failing_writes(tmp_path: Path) -> None:
+    """A few of each fault; ``tests/faults/run.py`` by itself injects some thousands. They are counted by command."""
+    tally = Tally(tmp_path / "faults.json")
+    tally.begin("an earlier run", 2)
+    tally.add("compress", "no rights", Counter({"told in a line": 4}))
+    words = [str(COMMAND), "--short", "--only", "distill ncfm", "experts", "compress", "--keep", str(tally.path)]
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     for kind in ("killed", "call failed", "no rights", "little memory", "clock set back", "two at once", "input cut"):
         assert f"  {kind}" in done.stdout
+    runs = json.loads(tally.path.read_text())["runs"]
+    assert [run["seed"] for run in runs] == [2, 3]
+    assert {job: sum(kinds["killed"].values()) for job, kinds in runs[1]["faults"].items()} == {
+        "distill ncfm": 2,
+        "experts": 2,
+        "compress": 2,
+    }
+    assert Tally(tally.path).by_kind()["no rights"] == {"told in a line": 7}
+    with pytest.raises(ValueError, match="seed 3"):
+        Tally(tally.path).begin("the same again", 3)
+
+
+def test_the_page_shows_the_faults_that_were_kept() -> None:
+    """``python tests/faults/tally.py`` writes it."""
+    page = PAGE.read_text()
+    assert written(page, Tally()) == page
+    assert "| SIGKILL at a random moment" in page
 
 
 def test_a_log_holds_whole_records_after_a_disk_was_full_in_the_middle_of_one(

@@ -2,7 +2,8 @@
 
     python tests/faults/run.py                      a hundred kills of each command, and all other faults
     python tests/faults/run.py --short              what the tests run: a few of each
-    python tests/faults/run.py --kills 10 --only "distill dm" experts --seed 7 --json faults.json
+    python tests/faults/run.py --kills 10 --only "distill dm" experts --seed 7
+    python tests/faults/run.py --faults killed --keep benchmarks/results/faults.json    adds to what tally.py shows
 
 After each fault: whatever stands under its final name is whole and what an undisturbed run writes, or not there; what
 was reported saved is there; a process that lived told the reason in one line and left nothing half-written; the command
@@ -12,8 +13,8 @@ said again ends in the same bytes, and leaves nothing else behind. What is other
 from __future__ import annotations
 
 import argparse
-import json
 import os
+import shlex
 import sys
 import tempfile
 import time
@@ -33,7 +34,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", default=[], help="commands by name")
     parser.add_argument("--faults", nargs="*", default=[], help="kinds by name")
     parser.add_argument("--short", action="store_true")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--keep", type=Path, help="adds the counts to this file, from a seed that it has not")
     return parser.parse_args()
 
 
@@ -52,7 +53,12 @@ def main() -> None:
     if "GSDD_FAULTS_LIBRARY" not in os.environ:
         preloaded()
     from faults import KINDS, Bench, BrokenError
+    from tally import Tally
 
+    tally = Tally(given.keep) if given.keep else None
+    if tally:
+        given.seed = tally.next_seed()
+        tally.begin(shlex.join(["python", "tests/faults/run.py", *sys.argv[1:]]), given.seed)
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="gsdd-faults-") as place:
         amounts = (2, 5) if given.short else (given.kills, given.calls)
@@ -72,20 +78,14 @@ def main() -> None:
                     print(f"BROKEN: {error}", file=sys.stderr)
                     counts[BROKEN] += 1
                 found.setdefault(name, Counter()).update(counts)
+                if tally and counts:
+                    tally.add(job.name, name, counts)
                 told = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
                 print(f"{time.monotonic() - begun:6.0f} s  {job.name:<14} {name:<24} {told or 'none'}", flush=True)
     total = sum((counts.total() for counts in found.values()), 0)
     print(f"{total} faults in {len(jobs)} commands, {time.monotonic() - begun:.0f} s, seed {given.seed}; by kind:")
     for name, counts in found.items():
         print(f"  {name:<24} {counts.total():>6}   " + ", ".join(f"{n} {what}" for what, n in sorted(counts.items())))
-    if given.json:
-        document = {
-            "command": " ".join(["python", "tests/faults/run.py", *sys.argv[1:]]),
-            "seed": given.seed,
-            "jobs": [job.name for job in jobs],
-            "faults": {name: dict(sorted(counts.items())) for name, counts in found.items()},
-        }
-        given.json.write_text(json.dumps(document, indent=1) + "\n")
     if any(BROKEN in counts for counts in found.values()):
         sys.exit(1)
 
