@@ -32,7 +32,7 @@ NATIVE = Path("build/fuzz-native")
 ISAS = {f"kernel-{isa}": isa for isa in ("avx2", "baseline")}
 # Of a run that goes on until a number is reached: what is lost at most where it is stopped.
 PART = 250_000
-# Bytes of an input at most: no sound file of a reader's is longer; an entry takes its numbers from the first few.
+# Bytes of an input at most: a reader's, and twice its longest sound file; an entry takes numbers from the first few.
 MOST_READ, MOST_TAKEN = 16384, 512
 
 
@@ -83,7 +83,7 @@ def fuzz(given: argparse.Namespace) -> None:
     # What is imported at its first use would take the first input's time.
     for path in sorted(corpus.glob("sound-*")):
         one(path.read_bytes())
-    said = options(given, name, MOST_READ)
+    said = options(given, name, max(MOST_READ, 2 * max(len(data) for data in target.corpus)))
     if target.words:
         words = corpus.with_suffix(".words")
         escaped = ("".join(f"\\x{byte:02x}" for byte in word.encode("latin-1")) for word in target.words)
