@@ -115,7 +115,8 @@ def prepared(given: argparse.Namespace, name: str) -> list[str]:
         folder.mkdir(parents=True, exist_ok=True)
     entry = NATIVE / f"fuzz_{'kernel' if name in ISAS else name}"
     if entry.exists():
-        return [str(entry), *options(given, name, MOST_TAKEN), str(given.corpus / name)]
+        # What an entry finds no bytes for is 0: short inputs say little.
+        return [str(entry), *options(given, name, MOST_TAKEN), "-len_control=0", str(given.corpus / name)]
     from readers import TARGETS
 
     if name not in TARGETS:
