@@ -5,8 +5,9 @@
 
 Real images are synthetic: 50 of each class in a file that is mapped, one of them noise, the others black, which takes
 no room on a disk that keeps holes. Distribution matching with a small network, two real images and one distilled one of
-each class in a step, and the writing of the set. Memory is sampled: what a process has of its own (RssAnon), and all of
-it with the pages of the file (VmHWM). Exits 1 where the processes of this machine hold more than the bound together.
+each class in a step, the writing of a checkpoint after the last, and of the set. Memory is sampled: what a process has
+of its own (RssAnon), and all of it with the pages of the file (VmHWM). Exits 1 where the processes of this machine hold
+more than the bound together.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from gsdd_runtime import ranks
 from gsdd_runtime.bench.machine import describe_machine
 from gsdd_runtime.datasets import RealData
 from gsdd_runtime.distillation import distill, plan
+from gsdd_runtime.distillation.journal import last_of, read_log
 from gsdd_runtime.wording import bytes_in_words, counted
 
 SIDE, PER_CLASS, BOUND = 224, 50, 24e9
@@ -105,6 +107,7 @@ def main() -> int:
             "method": "dm", "network": "convnet3-w4", "ipc": 1, "gpc": PER_CLASS, "batch_real": 2, "batch_syn": 1,
             "classes_per_pass": 1, "init": "random", "iterations": options.steps, "device": "cpu",
         }  # fmt: skip
+        kept = {"checkpoint_interval": options.steps, "checkpoint_seconds": 1e9}
         if options.plan:
             if together.first:
                 print(plan(data, **chosen).text())
@@ -113,8 +116,10 @@ def main() -> int:
         say = print if together.first and not options.json else lambda _: None
         began = time.process_time()
         with Watched() as watched:
-            made = distill(data, out=place / "set.safetensors", say=say, **chosen)
+            made = distill(data, out=place / "set.safetensors", say=say, **kept, **chosen)
         nbytes = (place / "set.safetensors").stat().st_size
+        records = read_log(place / "set.safetensors.log.jsonl")
+        last = last_of(records, "step") or {}
         _remove(place)
         found = together.told({
             "own_bytes": watched.most, "all_bytes": held("VmHWM"), "processor_seconds": time.process_time() - began,
@@ -123,7 +128,8 @@ def main() -> int:
             return 0
         document = {
             "machine": describe_machine(), "classes": options.classes, "steps": options.steps,
-            "images": len(made), "set_bytes": nbytes, "processes": found,
+            "images": len(made), "images_held": records[0]["images_held"], "set_bytes": nbytes,
+            "all_reduce_seconds": last.get("all_reduce_seconds"), "processes": found,
         }  # fmt: skip
     if options.json:
         print(json.dumps(document, indent=2))
@@ -133,7 +139,12 @@ def main() -> int:
                 f"process {rank}: {bytes_in_words(one['own_bytes'])} of its own, {bytes_in_words(one['all_bytes'])} "
                 f"with mapped pages, {one['processor_seconds']:.0f} processor seconds"
             )
-        print(f"{counted(len(made), 'image')} in {bytes_in_words(document['set_bytes'])}")
+        print(
+            f"{counted(len(made), 'image')} in {bytes_in_words(document['set_bytes'])}, "
+            f"{document['images_held']} of them held by process 0"
+        )
+        if len(found) > 1:
+            print(f"{document['all_reduce_seconds']:.3g} s an all-reduce, waiting included")
     return int(sum(one["own_bytes"] for one in found) > BOUND)
 
 
