@@ -47,8 +47,8 @@ MUTATIONS = [
     Mutation(
         "does not normalise real images",
         BATCHES,
-        "return self._preparation.apply(images.float().div_(255.0))",
-        "return images.float().div_(255.0)",
+        "return self._preparation.apply(self._bytes(positions).float().div_(255.0))",
+        "return self._bytes(positions).float().div_(255.0)",
         MATCHING_STEP,
     ),
     Mutation(
