@@ -100,15 +100,34 @@ def told(document: Document) -> str:
 
 def _teaching(document: Document) -> str:
     teacher, first = document["teacher"], document["results"][0]
-    count, sizes = len(first["networks"]), {entry["epochs"] for entry in document["results"]}
-    (epochs,) = sizes
     return (
         f"Teacher: `{teacher['network']}`, {counted(teacher['epochs'], 'epoch')} of {teacher['trained_on']}, "
         f"{teacher['processor_seconds']:,} processor seconds; {percent(teacher['accuracy'], 0.0, 1, digits=1)} of "
         f"{counted(first['data']['test_images'], 'test image')}.\n"
-        f"Students: `{first['network']}`, recipe `{first['recipe']}` of {counted(epochs, 'epoch')}, "
-        f"last epoch, mean and deviation of {counted(count, 'network')}."
+        f"Students: `{first['network']}`, recipe `{first['recipe']}`, {_length(document['results'])}; "
+        f"last epoch, mean and deviation of {counted(len(first['networks']), 'network')}."
     )
+
+
+def _length(entries: list[Document]) -> str:
+    """Of the trainings: so many epochs, or so many images shown.
+
+    Raises:
+        SystemExit: sets were trained on for neither.
+    """
+    epochs = {entry["epochs"] for entry in entries}
+    if len(epochs) == 1:
+        return counted(epochs.pop(), "epoch")
+    shown = {entry["epochs"] * entry["images"] for entry in entries}
+    batches = {entry["batch_size"] for entry in entries}
+    if len(shown) > 1 or len(batches) > 1:
+        of = f"epochs {sorted(epochs)}, batches {sorted(batches)}"
+        raise SystemExit(f"sets were trained on by more than one protocol: {of}")
+    each = " and ".join(
+        f"{counted(most, 'epoch')} of {images}"
+        for images, most in sorted({(e["images"], e["epochs"]) for e in entries})
+    )
+    return f"{counted(shown.pop(), 'image')} shown in batches of {batches.pop()} ({each})"
 
 
 def _table(entries: list[Document]) -> str:

@@ -74,3 +74,15 @@ def test_what_commands_wrote_is_kept_and_told(
     assert "| - |" in page
     assert "0.1 kB with 1 told apart of 3 classes (4 views of each of 6 images)" in page
     assert "right of 24 held out of training" in page
+
+
+def test_sets_are_of_one_table_where_as_many_images_were_shown_or_as_often() -> None:
+    def entry(images: int, epochs: int, batch: int = 10) -> dict[str, int]:
+        return {"images": images, "epochs": epochs, "batch_size": batch}
+
+    assert tables._length([entry(40, 9), entry(150, 9, 50)]) == "9 epochs"
+    shown = "600 images shown in batches of 10 (15 epochs of 40 and 4 epochs of 150)"
+    assert tables._length([entry(150, 4), entry(40, 15), entry(40, 15)]) == shown
+    for other in (entry(150, 5), entry(150, 4, 50)):
+        with pytest.raises(SystemExit, match="more than one protocol"):
+            tables._length([entry(40, 15), other])
