@@ -17,6 +17,7 @@ from gsdd_runtime.distillation.starts import Source, crops, start_of
 from gsdd_runtime.distillation.starts.crops import best_crops, cut, random_box
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.experts.teaching import load_teacher
+from gsdd_runtime.progress import Progress
 from gsdd_runtime.seeds import derived_generator
 
 
@@ -77,6 +78,13 @@ def test_each_image_is_four_crops_of_its_class_that_the_teacher_knows_best(teach
                 row, column = 4 * (cell // 2), 4 * (cell % 2)
                 found = images[index * gpc + number][:, row : row + 4, column : column + 4]
                 assert torch.allclose(found, expected, atol=1e-6)
+
+
+def test_a_run_tells_of_each_class_whose_crops_it_has_chosen(teacher: Path) -> None:
+    told: list[Progress] = []
+    distill(DATA, init=f"crops:{teacher}", network="convnet1-w4", gpc=1, iterations=1, batch_real=4, fit_steps=1,
+            device="cpu", progress=told.append)  # fmt: skip
+    assert [(each.step, each.total) for each in told if each.phase == "crops"] == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_a_run_starts_from_crops_and_says_of_which_teacher(teacher: Path) -> None:

@@ -38,7 +38,7 @@ from gsdd_runtime.distillation.watching import Watcher, unwatched
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.formats import best_path, log_path
 from gsdd_runtime.memory import keep_freed_memory
-from gsdd_runtime.progress import Reporter
+from gsdd_runtime.progress import Reporter, silent
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.versions import VERSION
 from gsdd_runtime.wording import counted
@@ -56,7 +56,7 @@ def distill_with(options: ResolvedOptions, saving: Saving, telling: Telling) -> 
     if out is None:
         # Without a file there is no checkpoint, and a signal means what it always means.
         with _repeatable(options.device):
-            run = _Run(options)
+            run = _Run(options, progress=telling.progress)
             telling.say(run.plan().text())
             run.optimise(run.phases(None), None, None, None, telling.progress, Timing(telling.say).saw)
             return run.made()
@@ -80,7 +80,7 @@ def distill_with(options: ResolvedOptions, saving: Saving, telling: Telling) -> 
             saving.checkpoint_interval, saving.checkpoint_seconds, history,
         )  # fmt: skip
         with stop_on_signal() as stop, _repeatable(options.device):
-            run = _Run(options, history, division)
+            run = _Run(options, history, division, telling.progress)
             phases = run.phases(start)
             if not together.first:
                 run.optimise(phases, start, None, stop, telling.progress, unwatched)
@@ -115,10 +115,15 @@ class _Run:
         options: with nothing left open.
         history: of its resumptions.
         division: of the images over the processes that share the run; None where each holds all.
+        progress: told of the first images, where they take long.
     """
 
     def __init__(
-        self, options: ResolvedOptions, history: list[Any] | None = None, division: Division | None = None
+        self,
+        options: ResolvedOptions,
+        history: list[Any] | None = None,
+        division: Division | None = None,
+        progress: Reporter = silent,
     ) -> None:
         self._options = options
         self._history = history or []
@@ -135,7 +140,7 @@ class _Run:
         # Before the images, which take longer: a network that cannot take them is told of.
         self._problem.network.draw("match", 0, "network")
         own = None if division is None else division.own
-        source = Source(real, data, self._problem.network, options.gpc, options.seed, device, own)
+        source = Source(real, data, self._problem.network, options.gpc, options.seed, device, own, progress)
         self.representation, self._targets = first_images(options, source, division)
         self._problem.images = SyntheticImages(self.representation, data.preparation.to(device), division)
         self._objective = options.objective_type(self._problem, options.method_options)

@@ -14,6 +14,7 @@ from gsdd_runtime.distillation.starts.start import Source, Start, content_digest
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.experts.folder import ExpertFolder
 from gsdd_runtime.experts.teaching import load_teacher, teacher_path
+from gsdd_runtime.progress import Progress
 from gsdd_runtime.seeds import derived_generator
 from gsdd_runtime.training.teacher import Teacher, check_classes
 from gsdd_runtime.wording import counted
@@ -67,7 +68,11 @@ class CropsStart(Start):
 
     def images(self, source: Source) -> Tensor:
         teacher = self._teacher(source.data).to(source.device)
-        return torch.cat([self._of_class(index, source, teacher) for index in source.classes])
+        found = []
+        for index in source.classes:
+            found.append(self._of_class(index, source, teacher))
+            source.progress(Progress("crops", len(found), len(source.classes)))
+        return torch.cat(found)
 
     def _of_class(self, index: int, source: Source, teacher: Teacher) -> Tensor:
         data, wanted = source.data, source.gpc * SIDE * SIDE

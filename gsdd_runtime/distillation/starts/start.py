@@ -14,6 +14,7 @@ from gsdd_runtime.datasets import RealData
 from gsdd_runtime.distillation.batches import RealImages
 from gsdd_runtime.distillation.drawing import DrawnNetwork
 from gsdd_runtime.errors import InputError, reading
+from gsdd_runtime.progress import Reporter, silent
 from gsdd_runtime.wording import counted
 
 # Pixels times channels of the images that a network embeds at once.
@@ -34,6 +35,7 @@ class Source:
         seed: of the run.
         device: where the images are to be.
         own: the classes whose images are wanted, rising; all if None.
+        progress: told of the classes whose images there are, by a start that takes long.
     """
 
     real: RealImages
@@ -43,6 +45,7 @@ class Source:
     seed: int
     device: torch.device
     own: Sequence[int] | None = None
+    progress: Reporter = silent
 
     @property
     def classes(self) -> Sequence[int]:
