@@ -19,19 +19,21 @@ from gsdd_runtime.datasets import load_dataset
 from gsdd_runtime.datasets.class_choice import imagenet_names
 
 
+def variable(flags: int, shape: tuple[int, ...], title: str, rest: bytes) -> bytes:
+    sides = struct.pack(f"<{len(shape)}i", *shape)
+    head = element(6, struct.pack("<II", flags, 0), "<") + element(5, sides, "<")
+    return element(14, head + element(1, title.encode(), "<") + rest, "<")
+
+
 def structures(name: str, rows: list[dict[str, float | str]], packed_by_zlib: bool) -> bytes:
     """A MAT file with an array of structures, each field one number (bytes or doubles) or a text."""
-
-    def variable(flags: int, shape: tuple[int, int], title: str, rest: bytes) -> bytes:
-        head = element(6, struct.pack("<II", flags, 0), "<") + element(5, struct.pack("<2i", *shape), "<")
-        return element(14, head + element(1, title.encode(), "<") + rest, "<")
 
     body = b""
     for row in rows:
         for value in row.values():
             if isinstance(value, str):
                 body += variable(4, (1, len(value)), "", element(4, value.encode("utf-16-le"), "<"))
-            elif value < 256:
+            elif 0 <= value < 256:
                 body += variable(6, (1, 1), "", element(2, bytes([int(value)]), "<"))
             else:
                 body += variable(6, (1, 1), "", element(9, struct.pack("<d", value), "<"))
@@ -54,7 +56,9 @@ def jpeg(gray: int) -> bytes:
     return file.getvalue()
 
 
-def official(root: Path, *, packed_by_zlib: bool = True, truth: list[int] = TRUTH, kit: bool = True) -> Path:
+def official(
+    root: Path, *, packed_by_zlib: bool = True, truth: list[int] = TRUTH, kit: bool = True, mat: bytes = b""
+) -> Path:
     """ImageNet's three archives with three classes of two pictures, and four to test on."""
     root.mkdir()
     inner = {}
@@ -72,7 +76,7 @@ def official(root: Path, *, packed_by_zlib: bool = True, truth: list[int] = TRUT
     ]
     data = "ILSVRC2012_devkit_t12/data"
     files = {
-        f"{data}/meta.mat": structures("synsets", rows, packed_by_zlib),
+        f"{data}/meta.mat": mat or structures("synsets", rows, packed_by_zlib),
         f"{data}/ILSVRC2012_validation_ground_truth.txt": "".join(f"{number}\n" for number in truth).encode(),
     }
     if kit:
@@ -132,3 +136,33 @@ def test_imagenet_says_what_it_needs(tmp_path: Path) -> None:
     root = official(tmp_path / "imagenet")
     (root / "ILSVRC2012_img_val.tar").unlink()
     check_refused(lambda: load_dataset("imagenet", data_dir=root, size=(8, 8)), "lacks ILSVRC2012_img_val.tar")
+
+
+def without_bytes(*shape: int, names: bytes = b"", length: int = 32) -> bytes:
+    """Structures that have no fields, or none of which is there."""
+    rest = element(5, struct.pack("<i", length), "<") + element(1, names, "<")
+    return mat_file(variable(2, shape, "synsets", rest))
+
+
+@pytest.mark.parametrize(
+    ("mat", "words"),
+    [
+        (structures("synsets", [{"WNID": "n01440764"}], True), "a class without a whole number or an id"),
+        (structures("synsets", [{"ILSVRC2012_ID": 1}], True), "a class without a whole number or an id"),
+        *(
+            (structures("synsets", [{"ILSVRC2012_ID": number, "WNID": "n01440764"}], True), "a class without a whole")
+            for number in (float("nan"), float("inf"), 1000.5)
+        ),
+        (structures("others", [{"ILSVRC2012_ID": 1}], True), "holds no array of structures synsets"),
+        # They would be made one after the other, for as long as there is memory.
+        (without_bytes(1 << 30, 1 << 30, 1 << 30), "is damaged (names of fields)"),
+        (without_bytes(1 << 20, 1, names=b"WNID".ljust(32, b"\0")), "is damaged (an array of 1048576 structures)"),
+        (without_bytes(-1, 1, names=b"WNID".ljust(32, b"\0")), "is damaged (an array of -1 structures)"),
+        (without_bytes(2, 1, names=b"WNID".ljust(32, b"\0")), "is damaged (structures that end early)"),
+        (without_bytes(1, 1, names=bytes(31)), "is damaged (names of fields)"),
+        (without_bytes(1, 1, names=bytes(32), length=0), "is damaged (names of fields)"),
+    ],
+)
+def test_classes_that_are_not_as_they_should_be_are_refused(mat: bytes, words: str, tmp_path: Path) -> None:
+    root = official(tmp_path / "imagenet", mat=mat)
+    check_refused(lambda: load_dataset("imagenet", data_dir=root, size=(8, 8)), "meta.mat", words)

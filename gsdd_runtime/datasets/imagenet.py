@@ -97,8 +97,9 @@ def _classes_of_test(kit: AnyPath) -> list[str]:
     known = {}
     for synset in read_mat_structs(kit / _META, "synsets", ("ILSVRC2012_ID", "WNID")):
         number, wordnet = synset["ILSVRC2012_ID"], synset["WNID"]
-        if not isinstance(number, float) or not isinstance(wordnet, str):
-            raise InputError(f"{kit / _META}: a class without number or id: {_REMEDY}")
+        # No number that is not finite is whole.
+        if not isinstance(number, float) or not number.is_integer() or not isinstance(wordnet, str):
+            raise InputError(f"{kit / _META}: a class without a whole number or an id: {_REMEDY}")
         known[str(int(number))] = wordnet
     path = kit / _TRUTH
     with reading(str(path)), path.open("rb") as file:

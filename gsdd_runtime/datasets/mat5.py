@@ -28,6 +28,8 @@ _STRUCTURE, _TEXT = 2, 4
 _TEXTS = {1: "ascii", 2: "ascii", 4: "utf-16-{}", 16: "utf-8"}
 _COMPLEX = 0x0800
 _MAX_DIMENSIONS = 8
+# ImageNet's classes and their groups are 1,860.
+_MAX_STRUCTURES = 1 << 16
 _REMEDY = "fetch the file again"
 
 
@@ -47,7 +49,7 @@ def read_mat(path: str | os.PathLike[str], names: Collection[str]) -> dict[str, 
 def read_mat_structs(path: AnyPath, name: str, fields: Collection[str]) -> list[dict[str, float | str | None]]:
     """The elements of the array of structures called ``name``: of each, those ``fields`` that are one number or a text.
 
-    A field that is something else is None.
+    A field that is something else, or is not there, is None.
 
     Raises:
         InputError: as :func:`read_mat`, or there is no such array.
@@ -141,13 +143,16 @@ def _structures(
 ) -> Iterator[dict[str, float | str | None]]:
     (_, width), (_, names) = (next(parts, (0, memoryview(b""))) for _ in range(2))
     (length,) = struct.unpack(f"{order}i", width[:4])
-    if length < 1 or len(names) % length:
+    if length < 1 or not names or len(names) % length:
         raise ValueError("names of fields")
+    # Those without bytes of their own cost memory too.
+    if not 0 <= count <= _MAX_STRUCTURES:
+        raise ValueError(f"an array of {count} structures")
     known = [
         bytes(names[at : at + length]).split(b"\0")[0].decode("ascii", "replace") for at in range(0, len(names), length)
     ]
     for _ in range(count):
-        held = {}
+        held: dict[str, float | str | None] = dict.fromkeys(fields)
         for name in known:
             kind, data = next(parts, (0, memoryview(b"")))
             if kind != _MATRIX:

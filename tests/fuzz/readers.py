@@ -14,7 +14,7 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
 from random import Random
@@ -24,7 +24,9 @@ import torch
 from cifar_files import binary_files, python_files
 from set_files import some_gaussians, some_set, split_file
 from test_container import KINDS
+from test_datasets_imagenet import structures
 
+from gsdd_runtime.datasets import imagenet
 from gsdd_runtime.datasets.archive_listing import open_archive
 from gsdd_runtime.datasets.cifar import load_cifar
 from gsdd_runtime.datasets.idx import read_idx
@@ -193,8 +195,13 @@ def _archives(folder: Path) -> list[Path]:
     return [tar, folder / "a.zip"]
 
 
-def _read_archive(path: Path) -> None:
-    root = open_archive(path)
+def _nested(folder: Path) -> list[Path]:
+    inner = _packed(folder / "n1.tar", {"1.png": b"picture"}).read_bytes()
+    return [_packed(folder / "a.tar", {"n1.tar": inner, "x/2.png": b"another"})]
+
+
+def _read_archive(path: Path, *, nested: bool = False) -> None:
+    root = open_archive(path, nested=nested)
     for inner in list(root.archive.entries)[:20]:
         (root / inner).open().read()
 
@@ -216,6 +223,18 @@ def _import(path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         foreign_set(*images_and_labels(path, None))
+
+
+def _read_kit(path: Path) -> None:
+    path.with_name("ILSVRC2012_validation_ground_truth.txt").write_text("1\n")
+    imagenet._classes_of_test(path.parent)
+
+
+def _kit(folder: Path) -> list[Path]:
+    rows: list[dict[str, float | str]] = [{"ILSVRC2012_ID": 1, "WNID": "n1"}, {"ILSVRC2012_ID": 300, "WNID": "n2"}]
+    path = folder / "meta.mat"
+    path.write_bytes(structures("synsets", rows, False))
+    return [path]
 
 
 def _mat(folder: Path) -> list[Path]:
@@ -268,8 +287,10 @@ TARGETS = {
     "cifar": Target("cifar.tar", lambda path: load_cifar("cifar10", path), _cifar, words=("ustar", "data_batch_1.bin")),
     "pickle": Target("data_batch_1", read_plain_pickle, _pickles, words=("numpy", "_reconstruct", "ndarray", "dtype")),
     "archive": Target("pictures.tar", _read_archive, _archives, words=("ustar", "PK\x01\x02", "PK\x05\x06", "../")),
+    "nested": Target("train.tar", partial(_read_archive, nested=True), _nested, words=("ustar", ".tar", "../")),
     "tensors": Target("images.pt", _import, _tensors, words=("torch", "_rebuild_tensor_v2", "FloatStorage")),
     "arrays": Target("images.npz", _import, _arrays, words=("\x93NUMPY", "'descr'", "'<f4'", "'shape'", "PK\x01\x02")),
+    "kit": Target("meta.mat", _read_kit, _kit, words=("synsets", "WNID", "ILSVRC2012_ID")),
     "mat": Target("train_32x32.mat", lambda path: read_mat(path, ["X", "y"]), _mat),
 }
 
