@@ -16,6 +16,8 @@ from set_files import Header, edited, pixel_set, refused, saved, some_gaussians,
 import gsdd_runtime as gsdd
 from gsdd_runtime import DistilledSet, InputError
 from gsdd_runtime.commands.cli import run
+from gsdd_runtime.sets.coding.gaussians import AMPLITUDE, FIRST_L11, MISSING, NEXT_L11
+from gsdd_runtime.sets.coding.gaussians import decode as decode_gaussians
 from gsdd_runtime.sets.coding.pixels import CHANNEL, PixelSteps
 from gsdd_runtime.sets.coding.pixels import decode as decode_pixels
 from gsdd_runtime.sets.coding.steps import Steps
@@ -218,6 +220,45 @@ def coding(change: Callable[[Any], Any]) -> Callable[[Path], Path]:
 )
 def test_what_is_not_as_described_is_refused(tmp_path: Path, damage: Callable[[Path], Path], words: str) -> None:
     refused(damage(saved(tmp_path, compress(some_set()).distilled_set)), words)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"shape": [6, 5, 12, 10]}, "shape must be images, channels, height, width"),
+        ({"shape": [6, 3, 12, 16385]}, "shape must be images, channels, height, width"),
+        ({"steps": {"bits": 13, "low": 0.0, "step": 0.25}}, "bits of a pixel must be 1 to 12"),
+        ({"steps": {"bits": 2, "low": 1e9, "step": 0.25}}, "the low of a pixel's levels is out of range"),
+        ({"steps": {"bits": 2, "low": 0.0, "step": 0}}, "the step of a pixel's levels is out of range"),
+    ],
+)
+def test_pixels_that_are_not_as_described_are_refused(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    path = saved(tmp_path, compress(pixel_set(), pixel_bits=2).distilled_set)
+    refused(coding(lambda value: value | change)(path), words)
+
+
+def gaussians_of(*planes: tuple[int, list[int]]) -> bytes:
+    """A stream with these numbers of each plane, all in one context."""
+    writer = Writer()
+    for plane, numbers in planes:
+        writer.write(plane, np.array(numbers), np.zeros(len(numbers), np.int64))
+    return writer.finish()
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (gaussians_of((MISSING, [3])), "an image of fewer than no Gaussians"),
+        (gaussians_of((MISSING, [0]), (AMPLITUDE, [0, 40])), "an amplitude out of range"),
+        (
+            gaussians_of((MISSING, [0]), (AMPLITUDE, [0, 0]), (FIRST_L11, [2**20 - 1]), (NEXT_L11, [1])),
+            "a factor out of range",
+        ),
+    ],
+)
+def test_gaussians_that_cannot_be_are_refused(data: bytes, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        decode_gaussians(data, (1, 2, 7), 12, 10, Steps(0.1, 0.1, 0.1, 0.1), labels=False)
 
 
 def test_a_plain_file_with_a_coding_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 import pytest
 
@@ -102,6 +104,15 @@ def test_frequencies_sum_to_the_whole_and_lose_no_token() -> None:
         rans.frequencies(np.zeros(4, np.int64))
 
 
+# Number 0, its lowest token and how many tables it has; of one token.
+PLANE = b"\0\0\1" + b"\1\x0f"
+
+
+def header(plain: int = 0) -> bytes:
+    """Of a stream of one lane without words."""
+    return struct.pack("<BIIIB", stream_module.VERSION, 1, 0, plain, 0)
+
+
 def stream() -> bytes:
     writer = Writer()
     writer.write(0, numbers(300, 30.0), np.arange(300) % 3)
@@ -117,6 +128,13 @@ def stream() -> bytes:
         (lambda data: data + b"0", "not as long as its header says"),
         (lambda data: data[:1] + bytes(4) + data[5:], "not as long as its header says"),
         (lambda data: data[:14] + bytes([255]) + data[15:], "not as long as its header says"),
+        (lambda data: header(), "ends in its tables"),
+        (lambda data: header() + b"\0\0", "ends in its tables"),
+        (lambda data: header() + b"\0\0\1", "ends in its tables"),
+        (lambda data: header() + b"\0\0\0", "a plane without tables"),
+        (lambda data: header() + b"\0\0\1\0", "a table that is too long"),
+        (lambda data: header() + 2 * PLANE + b"\xff", "a plane twice"),
+        (lambda data: header() + PLANE + b"\xff" + struct.pack("<I", rans.LOWEST - 1), "a state out of range"),
     ],
 )
 def test_a_stream_of_another_form_is_refused(damage: object, message: str) -> None:
@@ -136,6 +154,13 @@ def test_reading_more_or_less_than_was_written_is_refused() -> None:
     reader.finish()
     with pytest.raises(InputError, match="ends too early"):
         reader.read(0, contexts.repeat(20))
+
+
+def test_plain_bits_that_nobody_reads_are_refused() -> None:
+    """Less than a byte of them is what the last one is filled up with."""
+    with pytest.raises(InputError, match="does not end where it should"):
+        Reader(header(plain=1) + PLANE + b"\xff" + struct.pack("<I", rans.LOWEST) + b"\0").finish()
+    Reader(header() + PLANE + b"\xff" + struct.pack("<I", rans.LOWEST)).finish()
 
 
 def test_a_stream_of_too_few_lanes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

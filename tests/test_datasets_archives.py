@@ -201,6 +201,14 @@ def test_sizes_and_numbers_are_bounded(tmp_path: Path, monkeypatch: pytest.Monke
     check_refused(lambda: load_dataset(f"imagefolder:{place}"), "cat/3.bmp has 5.0 kB, at most 5.0 kB are read")
     monkeypatch.setattr(packed, "MAX_FILES", 4)
     check_refused(lambda: load_dataset(f"imagefolder:{place}"), "holds more than 4 files")
+    deep = pack({"a/b/c/d/1.png": b"picture"}, tmp_path / "deep.zip")
+    check_refused(lambda: open_archive(deep), "holds more than 4 folders")
+
+
+def test_a_pipe_is_no_archive(tmp_path: Path) -> None:
+    """It would wait for somebody who writes."""
+    os.mkfifo(tmp_path / "a.tar")
+    check_refused(lambda: open_archive(tmp_path / "a.tar"), "is no ordinary file: give a folder or an archive")
 
 
 def test_what_gzip_packs_has_to_fit_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

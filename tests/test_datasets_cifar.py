@@ -5,11 +5,14 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import pickle
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from cifar_files import PER_FILE, binary_files, pack, python_files, records, write
@@ -148,6 +151,11 @@ def test_names_of_other_classes(tmp_path: Path) -> None:
         refused("cifar10", write(tmp_path / meta, files), meta, "names other classes")
 
 
+def batch(labels: list[Any]) -> bytes:
+    """Two images with any labels."""
+    return pickle.dumps({"data": np.zeros((2, 3072), np.uint8), "labels": labels}, protocol=2)
+
+
 def test_damaged_files(tmp_path: Path) -> None:
     def damaged(
         name: str, make: Callable[[str], dict[str, bytes]], file: str, change: Callable[[bytes], bytes]
@@ -165,6 +173,10 @@ def test_damaged_files(tmp_path: Path) -> None:
         ("cifar10", python_files, "data_batch_2", lambda content: content.replace(b"data", b"dada"), "data must be"),
         ("cifar10", python_files, "batches.meta", lambda content: content.replace(b"label_", b"lebal_"), "lacks label"),
         ("cifar100", python_files, "train", lambda content: content.replace(b"fine_", b"find_"), "fine_labels must be"),
+        ("cifar10", python_files, "data_batch_2", lambda _: pickle.dumps([1, 2]), "holds no dictionary"),
+        ("cifar10", python_files, "data_batch_2", lambda _: batch(["cat", "dog"]), "a list of whole numbers"),
+        ("cifar10", python_files, "data_batch_2", lambda _: batch([0]), "holds 2 images and 1 label"),
+        ("cifar10", python_files, "data_batch_2", lambda _: batch([0, 1 << 40]), "a label is out of range"),
     ]
     for number, (name, make, file, change, words) in enumerate(cases):
         refused(name, write(tmp_path / str(number), changed(make(name), file, change)), words)

@@ -164,6 +164,12 @@ def test_a_checkpoint_of_a_newer_version_asks_for_an_upgrade(out: Path) -> None:
         distilled(out, resume=True)
 
 
+def test_a_checkpoint_of_an_older_version_is_left_to_it(out: Path) -> None:
+    header_changed(checkpoint_of(out), format_version=1)
+    with pytest.raises(InputError, match=r"was written by an older gsdd-rt: go on with that one, or remove it"):
+        distilled(out, resume=True)
+
+
 def test_resume_starts_anew_where_there_is_nothing(tmp_path: Path) -> None:
     path = tmp_path / "set.safetensors"
     distilled(path, resume=True)

@@ -100,6 +100,15 @@ def test_weights_are_looked_at_when_they_are_read(folder: Path, tmp_path: Path) 
         experts.parameters(0, 2)
 
 
+def test_an_epoch_that_a_trajectory_lacks_is_refused(folder: Path) -> None:
+    trajectory = Trajectory(folder / "trajectory-0000.safetensors")
+    epochs = trajectory.about.epochs
+    assert torch.equal(trajectory.parameters(-1), trajectory.parameters(epochs))
+    for epoch in (-2, epochs + 1):
+        with pytest.raises(InputError, match=rf"has epochs 0 to {epochs}, not {epoch}"):
+            trajectory.parameters(epoch)
+
+
 def test_a_large_file_is_mapped_and_watched(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = ExpertFolder(folder).parameters(0, 2)
     monkeypatch.setattr(container, "IN_MEMORY_BYTES", 0)

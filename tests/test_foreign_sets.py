@@ -232,6 +232,19 @@ def test_labels_are_given_once(tmp_path: Path) -> None:
         images_and_labels(tmp_path / "missing.pt", None)
 
 
+def test_labels_in_a_file_of_their_own_are_found_by_their_name(tmp_path: Path) -> None:
+    path = saved_as(tmp_path / "set.pt", PIXELS)
+    np.savez(tmp_path / "labels.npz", labels=LABELS.numpy(), other=np.zeros(3))
+    np.savez(tmp_path / "nameless.npz", LABELS.numpy())
+    np.savez(tmp_path / "other.npz", other=LABELS.numpy())
+    for name in ("labels.npz", "nameless.npz"):
+        assert images_and_labels(path, tmp_path / name)[1].tolist() == LABELS.tolist()
+    with pytest.raises(InputError, match=r"other\.npz: the labels are no tensor"):
+        images_and_labels(path, tmp_path / "other.npz")
+    with pytest.raises(InputError, match=r"has images alone: give the file of their labels"):
+        images_and_labels(path, None)
+
+
 @pytest.mark.parametrize("suffix", ["pt", "npz"])
 def test_only_an_ordinary_file_that_fits_into_memory_is_read(
     suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -142,6 +142,15 @@ def test_an_array_of_other_bytes_than_its_shape_is_refused() -> None:
         refused(PYTHON_2.replace(before, after))
 
 
+def test_an_array_that_is_not_filled_in_is_refused() -> None:
+    """numpy's pickles make it empty, and give it shape, type and bytes afterwards."""
+    whole = pickle.dumps(np.arange(3, dtype=np.uint8), protocol=2)
+    assert b"(K\x01K\x03\x85" in whole
+    refused(whole[: whole.index(b"(K\x01K\x03\x85")] + b".", "an array without a value")
+    refused(whole.replace(b"K\x03\x85", b"K\x03"), "an array without a shape")
+    refused(whole.replace(b"K\x03\x85", b"J\xff\xff\xff\xff\x85"), "a side out of range")
+
+
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot read .*none: No such file"):
         read_plain_pickle(tmp_path / "none")
