@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ SMALL: dict[str, Any] = {
 TEACHERS: dict[str, Any] = {
     "network": "convnet1-w4", "count": 4, "epochs": 3, "batch_size": 7, "device": "cpu", "seed": 3,
 }  # fmt: skip
+JUDGED = light_choosing(2, on="test", epochs=1, device="cpu")
 # Runs whose bits do not depend on how many processes share them: each class is one loss.
 RUNS: dict[str, dict[str, Any]] = {
     "dm": {"method": "dm", "classes_per_pass": 1},
@@ -52,9 +53,11 @@ RUNS: dict[str, dict[str, Any]] = {
     "coded": {"method": "dm", "coding": "entropy", "classes_per_pass": 1},
     "noise": {"method": "dm", "representation": "pixels", "init": "random", "classes_per_pass": 1},
     "sampled": {"method": "ncfm", "sampling_network": True, "update": "step"},
+    "judged": {"method": "dm", "classes_per_pass": 1, "choosing": JUDGED, "picture_every": 1},
+    "judged in turn": {"method": "dm", "update": "class", "choosing": JUDGED},
 }  # fmt: skip
 # Those of them whose images are divided over the processes, and those that are summed up over them.
-DIVIDED = ("dm", "dm in turn", "pixels in turn", "dance", "ncfm", "noise", "sampled")
+DIVIDED = ("dm", "dm in turn", "pixels in turn", "dance", "ncfm", "noise", "sampled", "judged", "judged in turn")
 SUMMED = ("tm", "sampled")
 SPREAD = SyntheticImages.spread
 
@@ -81,12 +84,18 @@ class KeptCheckpoints(CheckpointWriter):
         shutil.copy(self.path, f"{self.path}.{phase}-{step}")
 
 
+def distilled(names: Iterable[str], folder: Path, home: Path) -> None:
+    """Runs, with their checkpoints kept, by what they learn from in ``home``."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(run, "CheckpointWriter", KeptCheckpoints)
+        for name in names:
+            distill(data(), out=folder / f"{name}.safetensors", checkpoint_interval=2, **of_run(name, home))
+
+
 def divided(folder: Path, home: Path) -> None:
-    """The runs whose images are divided, by what they learn from in ``home``."""
+    """The runs whose images are divided."""
     torch.set_num_threads(1)
-    run.CheckpointWriter = KeptCheckpoints  # type: ignore[misc]
-    for name in DIVIDED:
-        distill(data(), out=folder / f"{name}.safetensors", checkpoint_interval=2, **of_run(name, home))
+    distilled(DIVIDED, folder, home)
 
 
 def in_the_second_step(act: Callable[[SyntheticImages], None]) -> None:
@@ -125,22 +134,22 @@ def ended(folder: Path) -> None:
 def work(folder: Path) -> None:
     """Makes experts, and then all else that processes share, in ``folder``."""
     torch.set_num_threads(1)
-    run.CheckpointWriter = KeptCheckpoints  # type: ignore[misc]
     together, real, easy = ranks.joined(), data(), easy_data()
     make_experts(real, folder / "experts", **TEACHERS)
     if together.first:
         teacher_of(folder / "teacher.safetensors", real, "convnet1-w4-batch")
     together.wait()
-    for name in RUNS:
-        distill(real, out=folder / f"{name}.safetensors", checkpoint_interval=2, **of_run(name, folder))
+    distilled(RUNS, folder, folder)
     again = folder / "again.safetensors"
     if together.first:
         shutil.copy(folder / "dm.safetensors.checkpoint.match-2", f"{again}.checkpoint")
     together.wait()
     distill(real, out=again, resume=True, **of_run("dm", folder))
-    judged = light_choosing(2, on="test", epochs=1, device="cpu")
-    distill(real, out=folder / "judged.safetensors", choosing=judged, **of_run("dm", folder))
-    distill(real, out=folder / "judged in turn.safetensors", choosing=judged, **of_run("dm in turn", folder))
+    # Without a file all processes hold all images, and give them back.
+    for name in ("dm", "dm in turn"):
+        made = distill(real, **of_run(name, folder))
+        if together.first or len(made) != 2 * CLASSES:
+            made.save(folder / f"{name}, given.safetensors")
     fit_data(easy, folder / "fitted.safetensors", count=2, steps=2, part=4, device="cpu")
     make_experts(easy, folder / "teachers", **TEACHERS)
     original = easy_set(easy).changed(labels=easy.train_labels[:9])

@@ -87,7 +87,7 @@ def test_a_run_never_sees_what_is_held_out(tmp_path: Path, monkeypatch: pytest.M
     honest = RealImages.inputs
 
     def watched(self: RealImages, positions: torch.Tensor) -> torch.Tensor:
-        given.update(image.numpy().tobytes() for image in self._data.train_images[positions])
+        given.update(image.numpy().tobytes() for image in self._bytes(positions))
         return honest(self, positions)
 
     monkeypatch.setattr(RealImages, "inputs", watched)

@@ -41,7 +41,9 @@ class Posting(Ranks):
         if not self.first:
             self.queues[self.rank].put(mine)
             return []
-        return [mine, *(self.queues[rank].get_nowait() for rank in range(1, self.count))]
+        parts = [self.queues[rank].get_nowait() for rank in range(1, self.count)]
+        # Of nothing no form is sent.
+        return [mine, *(part if len(part) else mine[:0] for part in parts)]
 
     def wait(self) -> None:
         """They come one after the other."""
@@ -83,6 +85,18 @@ def test_the_first_process_gets_all_images_in_their_order(
         whole = one.whole(lambda rows, mine=mine: mine[rows])  # type: ignore[misc]
     assert whole is not None
     assert whole.equal(images)
+
+
+@pytest.mark.parametrize(("classes", "gpc", "count"), [(4, 2, 3), (7, 3, 2), (9, 2, 4)])
+def test_a_few_images_come_in_their_order_whoever_holds_them(classes: int, gpc: int, count: int) -> None:
+    images = torch.rand(classes * gpc, 2, 3)
+    for wanted in ([0], [gpc, 0, 1], [classes * gpc - 1, 0, 2, gpc]):
+        for one in divisions_of(classes, gpc, count):
+            mine = images[one.held]
+            found = one.picked(torch.tensor(wanted), lambda rows, mine=mine: mine[rows])  # type: ignore[misc]
+            assert (found is None) == (one.ranks.rank > 0)
+        assert found is not None
+        assert found.equal(images[wanted])
 
 
 @pytest.mark.parametrize("form", [(3, 4), (1,), ()])

@@ -68,6 +68,7 @@ DISTILLED = {
     "dm": ("dm", 1, 5, ("match", 1)),
     "dm, the first is killed": ("dm", 0, 6, ("match", 2)),
     "dm in turn": ("dm in turn", 1, 5, ("match", 1)),
+    "dm, judged": ("judged", 1, 6, ("match", 2)),
     "dc": ("dc", 1, 6, ("match", 2)),
     "ncfm": ("ncfm", 0, 5, ("match", 1)),
     "squeeze": ("squeeze", 1, 5, ("match", 1)),

@@ -39,6 +39,10 @@ class Choosing:
     def __post_init__(self) -> None:
         check_whole_number("eval_every", self.every, 1)
 
+    def due(self, moment: Moment) -> bool:
+        """Whether a set is judged now."""
+        return moment.phase == MATCH and (moment.step % self.every == 0 or moment.step == moment.total)
+
 
 class Chooser:
     """Judges the sets of a run as they come, and writes the best.
@@ -62,7 +66,7 @@ class Chooser:
 
     def saw(self, moment: Moment) -> bool:
         """Judges where it is due; then a run that goes on should do so from here."""
-        if moment.phase != MATCH or (moment.step % self._choosing.every and moment.step != moment.total):
+        if not self._choosing.due(moment):
             return False
         made = self._made()
         with ranks.alone():
@@ -75,6 +79,26 @@ class Chooser:
             JUDGED, phase=moment.phase, step=moment.step, accuracy=accuracy, protocol=dict(self._choosing.protocol)
         )
         return True
+
+
+class Given:
+    """What another process than the first does where a set is judged: it gives the images that it holds.
+
+    Args:
+        choosing: how.
+        give: gives them.
+    """
+
+    def __init__(self, choosing: Choosing, give: Callable[[], None]) -> None:
+        self._choosing = choosing
+        self._give = give
+
+    def saw(self, moment: Moment) -> bool:
+        """As of :class:`Chooser`."""
+        due = self._choosing.due(moment)
+        if due:
+            self._give()
+        return due
 
 
 def best_of(journal: Journal) -> dict[str, Any] | None:

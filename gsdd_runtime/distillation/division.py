@@ -95,6 +95,27 @@ class Division:
             done += len(piece)
         return found
 
+    def picked(self, images: Tensor, give: Callable[[Tensor], Tensor]) -> Tensor | None:
+        """Something of a few of the images, in their order, on the CPU; None for another process than the first.
+
+        Args:
+            images: int64 on the CPU.
+            give: gives it for rows of this process, ``[rows, ...]``.
+
+        Raises:
+            RankLostError: another process has ended.
+        """
+        holders = images // self.gpc % self.ranks.count
+        own = images[holders == self.ranks.rank]
+        mine = give(self.local(own)).cpu() if len(own) or self.ranks.first else torch.empty(0)
+        parts = self.ranks.collected(mine, holders.bincount(minlength=self.ranks.count).tolist())
+        if not parts:
+            return None
+        found = mine.new_empty((len(images), *mine.shape[1:]))
+        for rank, part in enumerate(parts):
+            found[holders == rank] = part
+        return found
+
     def _count(self, rank: int) -> int:
         """Classes whose images a process holds."""
         return len(range(rank, self.classes, self.ranks.count))

@@ -96,7 +96,8 @@ def run_phase(
         writer: writes checkpoints when they are due and on interruption.
         stop: asked after every step.
         progress: told after every step.
-        watch: shown every step; a checkpoint is written where it asks for one, unless the images are divided.
+        watch: shown every step; a checkpoint is written where it asks for one, which it does in all processes where
+            images are divided.
         division: of the images, where ``representation`` has those of this process alone.
 
     Raises:
@@ -130,7 +131,7 @@ def run_phase(
         wanted = watch is not None and bool(watch(moment))
         stopping = shared.stopping()
         if shared.divided:
-            due = stopping or shared.due
+            due = stopping or wanted or shared.due
         else:
             due = writer is not None and (stopping or wanted or writer.due(step + 1))
         if due and writer is not None:

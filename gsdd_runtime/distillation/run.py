@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gsdd_runtime import ranks
 from gsdd_runtime.atomic import check_not_read, check_room, remove_partial_files, sole_writer
@@ -48,7 +49,8 @@ def distill_with(options: ResolvedOptions, saving: Saving, telling: Telling) -> 
     """``distill`` with its options resolved; see there."""
     together, out = ranks.joined(), saving.out
     # Without a file every process gives all images back.
-    division = division_of(options, together) if out is not None and not telling.looks else None
+    division = None if out is None else division_of(options, together)
+    asked = telling
     if together.first:
         telling.check(saving, options)
     else:
@@ -83,12 +85,13 @@ def distill_with(options: ResolvedOptions, saving: Saving, telling: Telling) -> 
             run = _Run(options, history, division, telling.progress)
             phases = run.phases(start)
             if not together.first:
-                run.optimise(phases, start, None, stop, telling.progress, unwatched)
+                watch = unwatched if division is None else asked.giver(options, run.drawn, run.give)
+                run.optimise(phases, start, None, stop, telling.progress, watch)
                 return run.made_by_first(out)
             run.check_ending(writer, resumed=start is not None)
             with (
                 run.logged(log, records, phases, start) as journal,
-                telling.watcher(out, options, run.representation, run.made, journal, start) as watch,
+                telling.watcher(out, options, run.drawn, run.made, journal, start) as watch,
             ):
                 telling.say(run.plan().text())
                 run.optimise(phases, start, writer, stop, telling.progress, watch, journal)
@@ -246,9 +249,26 @@ class _Run:
             distilled = self.made()
             ranks.joined().wait()
             return distilled
-        self._division.whole(self.representation.stored)
+        self.give()
         ranks.joined().wait()
         return DistilledSet.load(out)
+
+    def give(self) -> None:
+        """Gives the first process what this one holds of the images, where they are divided."""
+        if self._division is not None:
+            self._division.whole(self.representation.stored)
+
+    @torch.no_grad()
+    def drawn(self, images: Tensor) -> Tensor | None:
+        """The images at some positions, int64 ``[M]``, in pixel units, ``[M, C, H, W]``, on the CPU; where they are
+        divided, for the first process.
+        """
+        if self._division is None:
+            return self._rendered(images)
+        return self._division.picked(images, self._rendered)
+
+    def _rendered(self, rows: Tensor) -> Tensor:
+        return self.representation.render(rows.to(self._options.device)).cpu()
 
     def tell_overrun(self, distilled: DistilledSet, say: Callable[[str], None]) -> None:
         """Coded pixels take what they take: says so where that is more than the storage they were to fill."""

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from gsdd_runtime.atomic import atomic_path
 from gsdd_runtime.distillation.declared import check_whole_number
 from gsdd_runtime.distillation.journal import Record
 from gsdd_runtime.distillation.matching import MATCH
-from gsdd_runtime.distillation.representations import Representation
 from gsdd_runtime.distillation.watching import Moment
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.sets.pictures import grid
@@ -29,7 +29,8 @@ class Pictures:
 
     Args:
         every: matching steps between two pictures.
-        representation: that is drawn.
+        drawn: draws the images at some positions, int64 ``[M]``, in pixel units, ``[M, C, H, W]``; None in another
+            process than the first, which shows nothing.
         class_names: of the data.
         gpc: images a class.
         show: told of each picture, with its phase and step.
@@ -38,15 +39,15 @@ class Pictures:
     def __init__(
         self,
         every: int | None,
-        representation: Representation,
+        drawn: Callable[[Tensor], Tensor | None],
         class_names: tuple[str, ...],
         gpc: int,
-        show: list[Callable[[Image.Image, str, int], None]],
+        show: Sequence[Callable[[Image.Image, str, int], None]],
     ) -> None:
         if every is not None:
             check_whole_number("picture_every", every, 1)
         self._every = every
-        self._representation = representation
+        self._drawn = drawn
         self._names = class_names[:CLASSES]
         self._columns = min(gpc, IMAGES)
         self._rows = torch.arange(len(self._names)).repeat_interleave(self._columns) * gpc
@@ -57,12 +58,16 @@ class Pictures:
         due = moment.phase == MATCH and self._every is not None and moment.step % self._every == 0
         if not self._show or not (due or moment.step == moment.total):
             return
-        device = next(iter(self._representation.parameters().values())).device
-        with torch.no_grad():
-            images = self._representation.render(self._rows.to(device)).cpu()
+        images = self._drawn(self._rows)
+        if images is None:
+            return
         picture = grid(images, self._columns, self._names)
         for show in self._show:
             show(picture, moment.phase, moment.step)
+
+
+def unshown(picture: Image.Image, phase: str, step: int) -> None:
+    """Where another process shows it."""
 
 
 def picture_writer(folder: Path) -> Callable[[Image.Image, str, int], None]:

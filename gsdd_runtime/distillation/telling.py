@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Tensor
+
 from gsdd_runtime.atomic import check_not_read, check_place
 from gsdd_runtime.distillation.checkpoint import Checkpoint
-from gsdd_runtime.distillation.choosing import Chooser, Choosing
+from gsdd_runtime.distillation.choosing import Chooser, Choosing, Given
 from gsdd_runtime.distillation.journal import Journal
 from gsdd_runtime.distillation.options import ResolvedOptions
 from gsdd_runtime.distillation.planning import Timing
-from gsdd_runtime.distillation.representations import Representation
 from gsdd_runtime.distillation.saving import Saving
 from gsdd_runtime.distillation.showing import (
     Board,
@@ -22,6 +23,7 @@ from gsdd_runtime.distillation.showing import (
     clear_pictures,
     picture_writer,
     summary_writer,
+    unshown,
 )
 from gsdd_runtime.distillation.watching import Watcher, watched
 from gsdd_runtime.errors import InputError
@@ -51,11 +53,6 @@ class Telling:
     choosing: Choosing | None = None
     picture_every: int | None = None
     tensorboard: Path | None = None
-
-    @property
-    def looks(self) -> bool:
-        """Whether the images are looked at on the way, by the first process, which then has to have all of them."""
-        return (self.choosing, self.picture_every, self.tensorboard) != (None, None, None)
 
     def check(self, saving: Saving, options: ResolvedOptions) -> None:
         """Before the first step.
@@ -94,12 +91,20 @@ class Telling:
         self,
         out: Path,
         options: ResolvedOptions,
-        representation: Representation,
+        drawn: Callable[[Tensor], Tensor | None],
         made: Callable[[], DistilledSet],
         journal: Journal,
         start: Checkpoint | None,
     ) -> Iterator[Watcher]:
-        """What is shown every step while the block lasts."""
+        """What is shown every step while the block lasts.
+
+        Args:
+            out, options: of the run.
+            drawn: as :class:`gsdd_runtime.distillation.showing.Pictures` takes it.
+            made: the set as it is now.
+            journal: of the run.
+            start: where it goes on.
+        """
         data = options.room.data
         watchers: list[Watcher] = [journal.saw, Timing(self.say).saw]
         shows = []
@@ -112,13 +117,31 @@ class Telling:
             board = Board(self.tensorboard / out.stem, *(() if start is None else (start.phase, start.step)))
             journal.listeners.append(board.told)
             shows.append(board.show)
-        pictures = Pictures(self.picture_every, representation, data.class_names, options.gpc, shows)
+        pictures = Pictures(self.picture_every, drawn, data.class_names, options.gpc, shows)
         watchers.append(pictures.saw)
         if self.choosing is not None:
             judged = data if self.choosing.on_test or options.judged is None else options.judged
             watchers.append(Chooser(self.choosing, judged, made, journal, best_path(out)).saw)
+        # In the order of :meth:`giver`.
         try:
             yield watched(watchers)
         finally:
             if board is not None:
                 board.close()
+
+    def giver(
+        self, options: ResolvedOptions, drawn: Callable[[Tensor], Tensor | None], give: Callable[[], None]
+    ) -> Watcher:
+        """What another process than the first does every step, where images are divided and that one may ask for them.
+
+        Args:
+            options: of the run.
+            drawn: gives the first process what this one holds of some images.
+            give: gives it all that this one holds.
+        """
+        shows = [unshown] if self.picture_every is not None or self.tensorboard is not None else []
+        pictures = Pictures(self.picture_every, drawn, options.room.data.class_names, options.gpc, shows)
+        watchers: list[Watcher] = [pictures.saw]
+        if self.choosing is not None:
+            watchers.append(Given(self.choosing, give).saw)
+        return watched(watchers)

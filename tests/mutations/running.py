@@ -177,8 +177,8 @@ MUTATIONS = [
     Mutation(
         "gathers the images of the first process alone",
         DIVISION,
-        "for rank, part in enumerate(parts):",
-        "for rank, part in enumerate(parts[:1]):",
+        "whole[rank :: self.ranks.count] = part.view(counts[rank], self.gpc, *mine.shape[1:])",
+        "whole[0 :: self.ranks.count] = parts[0].view(counts[0], self.gpc, *mine.shape[1:])",
         ("test_division.py::test_the_first_process_gets_all_images_in_their_order",),
         short=True,
     ),
@@ -188,6 +188,13 @@ MUTATIONS = [
         "rows[name] = division.held",
         "rows[name] = division.held - division.held[0]",
         ("test_division.py::test_a_checkpoint_gives_a_process_its_own_rows",),
+    ),
+    Mutation(
+        "gives a picture the images of the first process alone",
+        DIVISION,
+        "found[holders == rank] = part",
+        "found[holders == 0] = parts[0]",
+        ("test_division.py::test_a_few_images_come_in_their_order_whoever_holds_them",),
     ),
     Mutation(
         "averages the penalty over the images of a process",
