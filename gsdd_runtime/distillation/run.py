@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from gsdd_runtime import ranks
 from gsdd_runtime.atomic import check_not_read, check_room, remove_partial_files, sole_writer
@@ -25,15 +23,15 @@ from gsdd_runtime.distillation.journal import FITTED, STEP, Journal, Record, las
 from gsdd_runtime.distillation.matching import Matching
 from gsdd_runtime.distillation.objectives import Objective
 from gsdd_runtime.distillation.options import ResolvedOptions
+from gsdd_runtime.distillation.outcome import Outcome, versions
 from gsdd_runtime.distillation.planning import Plan, Timing, plan_of
 from gsdd_runtime.distillation.problem import Problem, Setting
 from gsdd_runtime.distillation.representations import Representation
-from gsdd_runtime.distillation.resuming import HISTORY, check_resumable
+from gsdd_runtime.distillation.resuming import check_resumable
 from gsdd_runtime.distillation.saving import Saving
 from gsdd_runtime.distillation.sharing import check_shared, division_of
 from gsdd_runtime.distillation.starts import Source
 from gsdd_runtime.distillation.stopping import Interrupted, StopRequest, stop_on_signal
-from gsdd_runtime.distillation.storage import bytes_over
 from gsdd_runtime.distillation.telling import Telling
 from gsdd_runtime.distillation.watching import Watcher, unwatched
 from gsdd_runtime.errors import InputError
@@ -41,8 +39,6 @@ from gsdd_runtime.formats import best_path, log_path
 from gsdd_runtime.memory import keep_freed_memory
 from gsdd_runtime.progress import Reporter, silent
 from gsdd_runtime.sets.distilled_set import DistilledSet
-from gsdd_runtime.versions import VERSION
-from gsdd_runtime.wording import counted
 
 
 def distill_with(options: ResolvedOptions, saving: Saving, telling: Telling) -> DistilledSet:
@@ -61,7 +57,7 @@ def distill_with(options: ResolvedOptions, saving: Saving, telling: Telling) -> 
             run = _Run(options, progress=telling.progress)
             telling.say(run.plan().text())
             run.optimise(run.phases(None), None, None, None, telling.progress, Timing(telling.say).saw)
-            return run.made()
+            return run.outcome.made()
     log = log_path(out)
     check_not_read(out, options.reads)
     with sole_writer(out) if together.first else nullcontext():
@@ -85,19 +81,19 @@ def distill_with(options: ResolvedOptions, saving: Saving, telling: Telling) -> 
             run = _Run(options, history, division, telling.progress)
             phases = run.phases(start)
             if not together.first:
-                watch = unwatched if division is None else asked.giver(options, run.drawn, run.give)
+                watch = unwatched if division is None else asked.giver(options, run.outcome.drawn, run.outcome.give)
                 run.optimise(phases, start, None, stop, telling.progress, watch)
-                return run.made_by_first(out)
+                return run.outcome.made_by_first(out)
             run.check_ending(writer, resumed=start is not None)
             with (
                 run.logged(log, records, phases, start) as journal,
-                telling.watcher(out, options, run.drawn, run.made, journal, start) as watch,
+                telling.watcher(out, options, run.outcome.drawn, run.outcome.made, journal, start) as watch,
             ):
                 telling.say(run.plan().text())
                 run.optimise(phases, start, writer, stop, telling.progress, watch, journal)
-                distilled = run.made()
+                distilled = run.outcome.made()
                 distilled.save(out)
-                run.tell_overrun(distilled, telling.say)
+                run.outcome.tell_overrun(distilled, telling.say)
                 run.tell_end(journal, out)
             checkpoint.unlink(missing_ok=True)
             together.wait()
@@ -129,7 +125,6 @@ class _Run:
         progress: Reporter = silent,
     ) -> None:
         self._options = options
-        self._history = history or []
         self._division = division
         data, device = options.room.data, torch.device(options.device)
         if device.type == "cpu":
@@ -147,6 +142,7 @@ class _Run:
         self.representation, self._targets = first_images(options, source, division)
         self._problem.images = SyntheticImages(self.representation, data.preparation.to(device), division)
         self._objective = options.objective_type(self._problem, options.method_options)
+        self.outcome = Outcome(options, self.representation, self._objective, history or [], division)
         if together.count > 1:
             check_shared(self._objective, options, together.count)
 
@@ -174,8 +170,7 @@ class _Run:
 
     def check_ending(self, writer: CheckpointWriter | None, *, resumed: bool) -> None:
         """Refuses now, and not after the last step, what cannot be kept."""
-        own = None if self._division is None else self._division.own
-        self._described(self.representation.plain_set, own).check_saving()
+        self.outcome.check()
         if writer is not None:
             _check_room(writer.path, self.representation, self._objective, self._images, resumed=resumed)
 
@@ -235,52 +230,6 @@ class _Run:
             mean, least = sum(one[0] for one in told) / self._images, min(one[1] for one in told)
             journal.write(FITTED, phase=FIT, step=phase.steps, psnr=mean, least_psnr=least)
 
-    def made(self) -> DistilledSet:
-        """The set as it is now; where images are divided, for the first process, while others give theirs."""
-        if self._division is None:
-            return self._described(self.representation.to_set)
-        stored = self._division.whole(self.representation.stored)
-        assert stored is not None
-        return self._described(partial(self.representation.set_of, stored))
-
-    def made_by_first(self, out: Path) -> DistilledSet:
-        """For another process than the first, which has the set alone or writes it to ``out`` meanwhile."""
-        if self._division is None:
-            distilled = self.made()
-            ranks.joined().wait()
-            return distilled
-        self.give()
-        ranks.joined().wait()
-        return DistilledSet.load(out)
-
-    def give(self) -> None:
-        """Gives the first process what this one holds of the images, where they are divided."""
-        if self._division is not None:
-            self._division.whole(self.representation.stored)
-
-    @torch.no_grad()
-    def drawn(self, images: Tensor) -> Tensor | None:
-        """The images at some positions, int64 ``[M]``, in pixel units, ``[M, C, H, W]``, on the CPU; where they are
-        divided, for the first process.
-        """
-        if self._division is None:
-            return self._rendered(images)
-        return self._division.picked(images, self._rendered)
-
-    def _rendered(self, rows: Tensor) -> Tensor:
-        return self.representation.render(rows.to(self._options.device)).cpu()
-
-    def tell_overrun(self, distilled: DistilledSet, say: Callable[[str], None]) -> None:
-        """Coded pixels take what they take: says so where that is more than the storage they were to fill."""
-        if distilled.coded is None:
-            return
-        over = bytes_over(self._options.room.data, self._options.ipc, distilled.image_nbytes)
-        if over > 0:
-            say(
-                f"the images take {counted(over, 'byte')} more than the storage of ipc {self._options.ipc}: lower gpc "
-                f"from {self._options.gpc} to stay within it"
-            )
-
     def tell_end(self, journal: Journal, out: Path) -> None:
         """The last record: what the run came to, over all the processes that it took."""
         fitted, last = last_of(journal.records, FITTED), last_of(journal.records, STEP)
@@ -307,7 +256,7 @@ class _Run:
             },
             "options": self._options.as_dict(),
             "plan": self.plan().as_dict(),
-            "versions": _versions(),
+            "versions": versions(),
             "device": "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device),
             "threads": torch.get_num_threads(),
             "processes": ranks.joined().count,
@@ -318,28 +267,6 @@ class _Run:
     def _images(self) -> int:
         """Of the run, whoever holds them."""
         return len(self._problem.images)
-
-    def _described(self, to_set: Callable[..., DistilledSet], classes: Sequence[int] | None = None) -> DistilledSet:
-        """The set of all images, or those of some ``classes`` alone."""
-        options, data = self._options, self._options.room.data
-        labels = self._objective.labels()
-        return to_set(
-            torch.tensor(classes or range(data.classes)).repeat_interleave(options.gpc)
-            if labels is None
-            else labels.detach().to("cpu", torch.float16),
-            class_names=data.class_names,
-            mean=data.mean,
-            std=data.std,
-            zca=data.zca,
-            ipc=options.ipc,
-            gpc=options.gpc,
-            method=options.method,
-            options=options.as_dict() | ({HISTORY: self._history} if self._history else {}),
-            seed=options.seed,
-            fingerprint=data.fingerprint,
-            versions=_versions(),
-            training=self._objective.facts(),
-        )
 
 
 def _check_room(
@@ -356,10 +283,6 @@ def _check_room(
 
 def _bytes(tensors: Any) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-
-def _versions() -> dict[str, str]:
-    return {"gsdd-rt": VERSION, "torch": torch.__version__}
 
 
 def _repeatable(device: str) -> AbstractContextManager[None]:

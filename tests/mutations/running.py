@@ -7,6 +7,7 @@ from mutation import Mutation
 CHECKPOINT = "gsdd_runtime/distillation/checkpoint.py"
 RESUMING = "gsdd_runtime/distillation/resuming.py"
 DIVISION = "gsdd_runtime/distillation/division.py"
+OUTCOME = "gsdd_runtime/distillation/outcome.py"
 RUN = "gsdd_runtime/distillation/run.py"
 SHARING = "gsdd_runtime/distillation/sharing.py"
 OPTIONS = "gsdd_runtime/distillation/options.py"
@@ -117,7 +118,7 @@ MUTATIONS = [
     ),
     Mutation(
         "labels images in turn instead of class after class",
-        RUN,
+        OUTCOME,
         "torch.tensor(classes or range(data.classes)).repeat_interleave(options.gpc)",
         "torch.tensor(classes or range(data.classes)).repeat(options.gpc)",
         MATCHING_STEP,
@@ -125,14 +126,14 @@ MUTATIONS = [
     ),
     Mutation(
         "writes no seed into the set",
-        RUN,
+        OUTCOME,
         "            seed=options.seed,\n            fingerprint",
         "            fingerprint",
         ("test_distill.py::test_the_set_tells_all_that_training_on_it_needs",),
     ),
     Mutation(
         "writes the statistics of no data into the set",
-        RUN,
+        OUTCOME,
         "            mean=data.mean,\n            std=data.std,\n",
         "",
         ("test_distill.py::test_the_set_tells_all_that_training_on_it_needs",),
@@ -276,7 +277,7 @@ MUTATIONS = [
     ),
     Mutation(
         "tells of no coded pixels that overrun the storage",
-        RUN,
+        OUTCOME,
         "        if over > 0:",
         "        if False:",
         ("test_distill_coding.py::test_pixels_that_take_more_than_the_storage_are_told_of",),
