@@ -158,7 +158,10 @@ def distilling(document: Document) -> str:
     for name in ("dm", "tm"):
         entry = result.get(name, {})
         if "steps_per_second" in entry:
-            lines.append(f"- {name.upper()} on {entry['data']}: {entry['steps_per_second']:.2f} steps a second.")
+            line = f"- {name.upper()} on {entry['data']}: {entry['steps_per_second']:.2f} steps a second"
+            if spent := entry.get("milliseconds"):
+                line += f"; of {spent['step']:.0f} ms, profiled, the device works {spent['device']['all']:.0f}"
+            lines.append(f"{line}.")
     return "\n".join([f"On {document['device']}:", "", *lines]) if lines else NOT_RUN
 
 
