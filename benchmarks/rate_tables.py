@@ -2,6 +2,7 @@
 
     python benchmarks/rate_tables.py                                  # README.md and docs/, between their marks
     python benchmarks/rate_tables.py --keep NAME RESULT.json ...       # first: these documents' sets, in NAME-rate.json
+    python benchmarks/rate_tables.py --join RESULT.json ... > ALL.json # of several that differ by --seed alone, one
 
 ``gsdd-rt bench rate SET ... --json`` makes a document. A page has ``<!-- rate: NAME -->`` and ``<!-- end of rate -->``:
 what stands between is the table of ``NAME-rate.json``. ``docs/images/NAME-rate.svg`` is its chart. A test holds the
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,35 @@ def keep(name: str, documents: list[Document], results: Path = RESULTS) -> Path:
         together["points"] = [point for point in together["points"] if point["set"] not in told] + document["points"]
     place.write_text(json.dumps(together, indent=2) + "\n")
     return place
+
+
+def joined(documents: list[Document]) -> Document:
+    """One document of several of the same sets, whose networks differ: ``protocol`` has the seeds and counts them all.
+
+    Raises:
+        SystemExit: they differ by more than the seed.
+    """
+    first, *others = documents
+    seeds = [document["protocol"]["seed"] for document in documents]
+    protocol = {**first["protocol"], "seed": seeds, "networks": sum(one["protocol"]["networks"] for one in documents)}
+    for other in others:
+        same = {**other["protocol"], **{name: protocol[name] for name in ("seed", "networks")}} == protocol
+        if not same or [_of_a_set(one) for one in other["points"]] != [_of_a_set(one) for one in first["points"]]:
+            raise SystemExit(f"a document differs from the first by more than the seed: {other['protocol']}")
+    if len(set(seeds)) < len(seeds):
+        raise SystemExit(f"the same networks would count twice: seeds {seeds}")
+    points = []
+    for place, point in enumerate(first["points"]):
+        repeats = [repeat for document in documents for repeat in document["points"][place]["repeats"]]
+        figures = [repeat["last_epoch"] for repeat in repeats]
+        last = {"mean": statistics.fmean(figures), "std": statistics.pstdev(figures)}
+        points.append({**point, "last_epoch": last, "best_epoch": None, "repeats": repeats})
+    return {**first, "protocol": protocol, "points": points}
+
+
+def _of_a_set(point: Document) -> Document:
+    """What networks do not decide."""
+    return {name: value for name, value in point.items() if name not in ("last_epoch", "best_epoch", "repeats")}
 
 
 def table(document: Document) -> str:
@@ -96,7 +127,11 @@ def named(page: str) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", nargs="+", metavar=("NAME", "RESULT"), help="documents to add to NAME-rate.json")
+    parser.add_argument("--join", nargs="+", metavar="RESULT", help="print these documents, of several seeds, as one")
     arguments = parser.parse_args()
+    if arguments.join:
+        print(json.dumps(joined([json.loads(Path(file).read_text()) for file in arguments.join]), indent=2))
+        return
     if arguments.keep:
         name, *files = arguments.keep
         print(keep(name, [json.loads(Path(file).read_text()) for file in files]))

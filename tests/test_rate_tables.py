@@ -56,3 +56,24 @@ def test_documents_of_another_protocol_are_not_kept_together(tmp_path: Path) -> 
     other = {**document, "protocol": {**document["protocol"], "epochs": 1}}
     with pytest.raises(SystemExit, match="another protocol"):
         rate_tables.keep("both", [other], tmp_path)
+
+
+def test_networks_of_several_seeds_are_counted_as_one_row() -> None:
+    document = json.loads((rate_tables.RESULTS / "fashion-mnist-1000-epochs-rate.json").read_text())
+
+    def of(seed: int, accuracies: list[float]) -> dict:
+        protocol = {**document["protocol"], "seed": seed, "networks": len(accuracies)}
+        repeats = [{**document["points"][0]["repeats"][0], "last_epoch": one} for one in accuracies]
+        return {**document, "protocol": protocol, "points": [{**document["points"][0], "repeats": repeats}]}
+
+    together = rate_tables.joined([of(0, [0.5]), of(3, [0.7, 0.9])])
+    assert (together["protocol"]["seed"], together["protocol"]["networks"]) == ([0, 3], 3)
+    assert together["points"][0]["last_epoch"]["mean"] == pytest.approx(0.7)
+    assert together["points"][0]["last_epoch"]["std"] == pytest.approx(0.02667**0.5, rel=1e-3)
+    assert [one["last_epoch"] for one in together["points"][0]["repeats"]] == [0.5, 0.7, 0.9]
+    with pytest.raises(SystemExit, match="count twice"):
+        rate_tables.joined([of(1, [0.5]), of(1, [0.5])])
+    other = of(1, [0.5])
+    other["points"][0]["bytes"] = {}
+    with pytest.raises(SystemExit, match="more than the seed"):
+        rate_tables.joined([of(0, [0.5]), other])
