@@ -149,6 +149,11 @@ def test_real_images_are_kept_where_they_are_seen_unless_there_are_many(monkeypa
     assert near(data.train_images, meta).device == meta
     monkeypatch.setattr(real_images, "ON_DEVICE_BYTES", data.train_images.numel() - 1)
     assert near(data.train_images, meta) is data.train_images
+    small = type("Properties", (), {"total_memory": 8 * data.train_images.numel() - 8})
+    with monkeypatch.context() as patch:
+        patch.setattr(real_images, "ON_DEVICE_BYTES", 1 << 32)
+        patch.setattr(torch.cuda, "get_device_properties", lambda device: small)
+        assert near(data.train_images, torch.device("cuda")) is data.train_images
     # What is drawn goes to the device from there.
     real = RealImages(data, 0, meta)
     assert real.pixels(torch.arange(3)).device == meta

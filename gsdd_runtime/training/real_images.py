@@ -11,13 +11,18 @@ from gsdd_runtime.networks.embedding import classified
 from gsdd_runtime.sets.preparation import Preparation
 
 _BATCH = 256
-# Images of more bytes stay where they are, which may be mapped from a file, and go to the device batch by batch.
+# Images of more bytes, or of more than a share of the device's memory, stay where they are, which may be mapped from a
+# file, and go to the device batch by batch.
 ON_DEVICE_BYTES = 1 << 32
+ON_DEVICE_SHARE = 8
 
 
 def near(images: Tensor, device: torch.device) -> Tensor:
     """Real images, uint8 ``[N, C, H, W]``, on ``device``; where they are unless they are few enough for that."""
-    return images.to(device) if images.numel() <= ON_DEVICE_BYTES else images
+    most = ON_DEVICE_BYTES
+    if device.type == "cuda":
+        most = min(most, torch.cuda.get_device_properties(device).total_memory // ON_DEVICE_SHARE)
+    return images.to(device) if images.numel() <= most else images
 
 
 class RealExamples:
