@@ -50,6 +50,13 @@ MUTATIONS = [
         ("test_datasets_imagenet.py::test_imagenet_is_read_out_of_its_archives",),
     ),
     Mutation(
+        "takes any number for that of a class of ImageNet",
+        f"{DATASETS}/imagenet.py",
+        "not number.is_integer()",
+        "False",
+        ("test_datasets_imagenet.py::test_classes_that_are_not_as_they_should_be_are_refused",),
+    ),
+    Mutation(
         "takes the coarse labels of CIFAR-100",
         CIFAR,
         '"cifar-100-binary", "cifar-100-binary.tar.gz", ("train.bin",), "test.bin", "fine_label_names.txt", 1, 2',
