@@ -28,7 +28,7 @@ class Run:
         seed: of its chance.
         inputs: that were read.
         edges: of our code that any input has reached; 0 where nothing looked at coverage.
-        status: 0, or what the process ended with at an input that was found.
+        status: 0; 72 where the run was stopped from outside; else that of a process which ended at an input it found.
     """
 
     command: str
