@@ -80,10 +80,11 @@ def fuzz(given: argparse.Namespace) -> None:
     def one(data: bytes) -> None:
         target.attempt(data, place)
 
+    sound = [path.read_bytes() for path in sorted(corpus.glob("sound-*"))]
     # What is imported at its first use would take the first input's time.
-    for path in sorted(corpus.glob("sound-*")):
-        one(path.read_bytes())
-    said = options(given, name, max(MOST_READ, 2 * max(len(data) for data in target.corpus)))
+    for data in sound:
+        one(data)
+    said = options(given, name, max(MOST_READ, *(2 * len(data) for data in sound)))
     if target.words:
         words = corpus.with_suffix(".words")
         escaped = ("".join(f"\\x{byte:02x}" for byte in word.encode("latin-1")) for word in target.words)
