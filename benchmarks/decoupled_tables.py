@@ -4,10 +4,9 @@
     python benchmarks/decoupled_tables.py --keep NAME FOLDER     # first: what lies in FOLDER, as NAME-decoupled.json
 
 ``FOLDER`` has, as commands wrote them, ``teacher.json`` (``eval teacher.safetensors --json``), ``teacher.log`` (GNU
-``time`` of its training), ``rows*.json`` (``eval SET ... --json``), ``tried*.json`` (the same, on held-out training
-images), the sets that these name, and ``views*.safetensors`` (``relabel --views``). The page has ``<!-- decoupled:
-NAME -->`` or ``<!-- decoupled: NAME.tried -->`` and ``<!-- end of decoupled -->``: what stands between is of
-``NAME-decoupled.json``. A test holds the page to it.
+``time`` of its training), ``rows*.json`` (``eval SET ... --json``), ``longer*.json`` (the same, of longer trainings),
+the sets that these name, and ``views*.safetensors`` of ``relabel --views``. The page has ``<!-- decoupled: NAME -->``
+and ``<!-- end of decoupled -->``: what stands between is of ``NAME-decoupled.json``. A test holds the page to it.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from gsdd_runtime.bench.machine import processor_name, usable_cores
 from gsdd_runtime.sets.description import description
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.training.view_labels import load_view_labels
-from gsdd_runtime.wording import bytes_in_words, counted, percent
+from gsdd_runtime.wording import counted, percent
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "scale.md"
-_BLOCK = re.compile(r"(<!-- decoupled: ([\w.-]+) -->\n).*?(<!-- end of decoupled -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- decoupled: ([\w-]+) -->\n).*?(<!-- end of decoupled -->)", re.DOTALL)
 _DRAWS = ("first", "second", "third", "fourth")
 # Of a set: what may have been chosen.
 _CHOSEN = ("init", "fit_steps", "iterations", "learning_rate", "crop_scale", "batch_syn", "statistics_weight")
@@ -37,15 +36,15 @@ Document = dict[str, Any]
 
 def keep(name: str, folder: Path, results: Path = RESULTS) -> Path:
     """One document of what was measured, in ``results``."""
-    rows, tried = (_entries(sorted(folder.glob(pattern)), folder) for pattern in ("rows*.json", "tried*.json"))
+    rows, longer = (_entries(sorted(folder.glob(pattern)), folder) for pattern in ("rows*.json", "longer*.json"))
     kept = {
         "machine": {"processor": processor_name(), "cores": usable_cores(), "threads": rows[0].pop("threads")},
         "teacher": _teacher(folder),
         "stored_labels": [_stored(path) for path in sorted(folder.glob("views*.safetensors"))],
         "results": rows,
-        "tried": tried,
+        "longer": longer,
     }
-    for entry in rows[1:] + tried:
+    for entry in rows[1:] + longer:
         if entry.pop("threads") != kept["machine"]["threads"]:
             raise SystemExit(f"{entry['set']} was judged on another number of threads than the first")
     place = results / f"{name}-decoupled.json"
@@ -72,8 +71,7 @@ def _stored(path: Path) -> Document:
 
 
 def _entries(documents: list[Path], folder: Path) -> list[Document]:
-    results = [result for path in documents for result in json.loads(path.read_text())["results"]]
-    return [_entry(result, folder) for result in results]
+    return [_entry(result, folder) for path in documents for result in json.loads(path.read_text())["results"]]
 
 
 def _entry(result: Document, folder: Path) -> Document:
@@ -82,7 +80,8 @@ def _entry(result: Document, folder: Path) -> Document:
         "set": Path(result["set"]["name"]).stem, "labels": "hard" if result["teacher"] is None else "teacher",
         "images": about["images"], "images_per_class": about["images_per_class"],
         "representation": about["representation"], "gaussians_per_image": about["gaussians_per_image"],
-        "bytes": about["payload_bytes"], "coded": about["coding"] is not None, "method": about["method"],
+        "downscale": about["downscale"], "bytes": about["payload_bytes"],
+        "coded": about["coding"] is not None, "method": about["method"],
         "made": {name: made.options[name] for name in _CHOSEN if name in made.options},
         "last_epoch": result["last_epoch"], "networks": [one["last_epoch"] for one in result["repeats"]],
         **{key: result[key] for key in ("network", "recipe", "epochs", "batch_size", "learning_rate", "teacher")},
@@ -95,7 +94,9 @@ def _entry(result: Document, folder: Path) -> Document:
 
 def told(document: Document) -> str:
     """The teacher, a row a set, and what its labels take."""
-    return "\n\n".join([_teaching(document), _table(document["results"]), *_labels(document.get("stored_labels", []))])
+    parts = [_teaching(document), _table(document["results"])]
+    parts += [_longer(entry) for entry in document.get("longer", [])]
+    return "\n\n".join([*parts, *_labels(document.get("stored_labels", []))])
 
 
 def _teaching(document: Document) -> str:
@@ -123,7 +124,7 @@ def _length(entries: list[Document]) -> str:
     if len(shown) > 1 or len(batches) > 1:
         of = f"epochs {sorted(epochs)}, batches {sorted(batches)}"
         raise SystemExit(f"sets were trained on by more than one protocol: {of}")
-    each = " and ".join(
+    each = ", ".join(
         f"{counted(most, 'epoch')} of {images}"
         for images, most in sorted({(e["images"], e["epochs"]) for e in entries})
     )
@@ -143,11 +144,18 @@ def _table(entries: list[Document]) -> str:
     return "\n".join(lines)
 
 
+def _longer(entry: Document) -> str:
+    by = "hard labels" if entry["labels"] == "hard" else "the teacher's labels"
+    shown = counted(entry["epochs"] * entry["images"], "image")
+    return f"After {counted(entry['epochs'], 'epoch')} ({shown} shown) {_words(entry, 0)}: {_accuracy(entry)} by {by}."
+
+
 def _words(entry: Document, draw: int) -> str:
     each = entry["images_per_class"]
     if "bytes_at_a_byte_a_pixel" in entry:
         return f"{counted(each, 'random real image')} a class, {_DRAWS[draw]} draw"
     of = f" of {counted(entry['gaussians_per_image'], 'Gaussian')}" if entry["gaussians_per_image"] else ""
+    of += " of half the size" if entry.get("downscale") == 2 else ""
     return f"`{entry['set']}`, {counted(each, 'image')} a class{of}{', coded' if entry['coded'] else ''}"
 
 
@@ -158,31 +166,19 @@ def _accuracy(entry: Document) -> str:
 
 def _labels(stored: list[Document]) -> list[str]:
     said = [
-        f"{bytes_in_words(one['bytes'])} with {one['top']} told apart of {counted(one['classes'], 'class')} "
-        f"({counted(one['epochs'], 'view')} of each of {counted(one['images'], 'image')})"
+        f"{counted(one['epochs'], 'view')} of each of {counted(one['images'], 'image')} take "
+        f"{one['bytes'] / 1e3:,.1f} kB with {one['top']} told apart of {counted(one['classes'], 'class')}"
         for one in stored
     ]
-    return [f"Stored, the teacher's labels take {' and '.join(said)}."] if said else []
-
-
-def tried(document: Document) -> str:
-    """A row a set that was judged on held-out training images."""
-    first = document["tried"][0]
-    count = first["data"]["test_images"]
-    lines = [f"| set | made by | labels | epochs | right of {count:,} held out of training |", "|---|---|---|---|---|"]
-    for entry in document["tried"]:
-        made = ", ".join(f"{name} {value}" for name, value in entry["made"].items())
-        lines.append(f"| {_words(entry, 0)} | {made} | {entry['labels']} | {entry['epochs']} | {_accuracy(entry)} |")
-    return "\n".join(lines)
+    return [f"The teacher's labels, stored: {'; '.join(said)}."] if said else []
 
 
 def written(page: str, results: Path = RESULTS) -> str:
     """The page with every table as the results have it."""
 
     def block(found: re.Match[str]) -> str:
-        name, _, part = found[2].partition(".")
-        document = json.loads((results / f"{name}-decoupled.json").read_text())
-        return f"{found[1]}{tried(document) if part else told(document)}\n{found[3]}"
+        document = json.loads((results / f"{found[2]}-decoupled.json").read_text())
+        return f"{found[1]}{told(document)}\n{found[3]}"
 
     return _BLOCK.sub(block, page)
 
