@@ -19,7 +19,7 @@ from torch import Tensor
 
 ROOT = Path(__file__).parent.parent
 _DTYPES = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
-_SOURCES = ["tests/native/cuda_host_splat.cpp", "plugins/splat/status.cpp"]
+_SOURCES = ["tests/native/cuda_host_splat.cpp", "tests/native/cuda_host_layers.cpp", "plugins/splat/status.cpp"]
 # No contraction: nvcc fuses multiply-adds as it likes, this does not at all, and both must be within tolerance.
 _FLAGS = ["-std=c++20", "-O2", "-fPIC", "-shared", "-fno-math-errno", "-ffp-contract=off", "-Wno-unknown-pragmas"]
 
@@ -121,3 +121,28 @@ def covers(gaussians: Tensor, height: int, width: int, origin: tuple[float, floa
         ctypes.c_float(origin[1]), _address(box), _address(found),
     )  # fmt: skip
     return found
+
+
+def norm_relu_pool(x: Tensor, weight: Tensor, bias: Tensor, eps: float, *, order: int = 0) -> tuple[Tensor, ...]:
+    """``[B, C, H / 2, W / 2]`` of ``x`` ``[B, C, H, W]``, its means and inverse deviations, ``[B, C]``."""
+    batch, channels, height, width = x.shape
+    # Not zeros: what the kernel leaves out must show.
+    made = [
+        torch.full(size, float("nan"))
+        for size in ((batch, channels, height // 2, width // 2), (batch, channels), (batch, channels))
+    ]
+    library().gsdd_host_norm_relu_pool(
+        *map(_address, (x, weight, bias)), *map(_long, x.shape), ctypes.c_float(eps), *map(_address, made), order
+    )
+    return tuple(made)
+
+
+def norm_relu_pool_gradient(
+    grad: Tensor, x: Tensor, mean: Tensor, inverse: Tensor, weight: Tensor, bias: Tensor, *, order: int = 0
+) -> tuple[Tensor, ...]:
+    """The gradient of ``x``, and each image's of weight and bias, ``[B, C]``."""
+    made = [torch.full(size, float("nan")) for size in (x.shape, x.shape[:2], x.shape[:2])]
+    library().gsdd_host_norm_relu_pool_grad(
+        *map(_address, (grad, x, mean, inverse, weight, bias)), *map(_long, x.shape), *map(_address, made), order
+    )
+    return tuple(made)

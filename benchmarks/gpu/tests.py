@@ -10,8 +10,9 @@ import sys
 from writing import Result, arguments
 
 FILES = (
-    "test_cuda_kernel.py", "test_doors.py", "test_cuda_tiles.py", "test_decoder_capture.py", "test_distill_tm.py",
-    "test_loader_processes.py", "test_prefetch.py", "test_preparation.py", "test_augmentation.py", "test_evaluate.py",
+    "test_cuda_kernel.py", "test_doors.py", "test_cuda_tiles.py", "test_cuda_layers.py", "test_decoder_capture.py",
+    "test_distill_tm.py", "test_loader_processes.py", "test_prefetch.py", "test_preparation.py",
+    "test_augmentation.py", "test_evaluate.py",
 )  # fmt: skip
 
 

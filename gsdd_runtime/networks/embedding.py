@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from gsdd_runtime.networks import convolved_block, norm_relu_pool, planes, winograd
+from gsdd_runtime.networks.device_steps import have_device_steps
 from gsdd_runtime.networks.dropout import Dropout
 from gsdd_runtime.networks.native_steps import have_native_steps
 from gsdd_runtime.networks.network import Network
@@ -52,8 +53,8 @@ def classified(network: nn.Module, images: Tensor) -> Tensor:
     """``network(images)``, with its gradients, by faster steps of the same arithmetic where there are some.
 
     Args:
-        network: any; a :class:`Network` with a convolution, an instance norm, a ReLU and a pool in a row has such steps
-            on the CPU.
+        network: any; a :class:`Network` with a convolution, an instance norm, a ReLU and a pool in a row has such
+            steps, on the CPU and on CUDA devices.
         images: as it takes them, float32 ``[B, C, H, W]``.
 
     Returns:
@@ -67,7 +68,9 @@ def classified(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def _embed(network: Network, images: Tensor) -> Tensor:
-    """``network.embed(images)``, on the CPU by faster steps of the same arithmetic where there are some."""
+    """``network.embed(images)``, by faster steps of the same arithmetic where there are some."""
+    if images.device.type == "cuda":
+        return _embed_on_device(network, images)
     layers = _layers(network, images)
     if not any(norm_relu_pool.fits(layers[at : at + 3]) for at in range(len(layers))):
         return network.embed(images)
@@ -92,6 +95,24 @@ def _embed(network: Network, images: Tensor) -> Tensor:
         else:
             x = layer(_channels_last(x) if x.dim() == 4 else x)
         at += 1
+    return x.flatten(1)
+
+
+def _embed_on_device(network: Network, images: Tensor) -> Tensor:
+    """The same on a CUDA device, which has one such step."""
+    own, features = type(network).embed is Network.embed, network.features
+    if not (own and isinstance(features, nn.Sequential) and have_device_steps(images.device)):
+        return network.embed(images)
+    layers, x, at = list(features), images, 0
+    while at < len(layers):
+        even = x.dim() == 4 and x.shape[2] % 2 == x.shape[3] % 2 == 0
+        # Under autocast a convolution makes narrower numbers.
+        if even and x.dtype == torch.float32 and norm_relu_pool.fits(layers[at : at + 3]):
+            x = norm_relu_pool.norm_relu_pool_planes(x, cast(nn.GroupNorm, layers[at]))
+            at += 3
+        else:
+            x = layers[at](x)
+            at += 1
     return x.flatten(1)
 
 

@@ -1,7 +1,9 @@
-"""Instance norm, ReLU and a 2 x 2 average pool in one, for channels-last maps on the CPU: a tenth of their time.
+"""Instance norm, ReLU and a 2 x 2 average pool in one: of channels-last maps on the CPU, of planes on a CUDA device.
 
-PyTorch's group norm walks channels-last maps by their channels, and takes longer than the convolution before it. The
-native library (``plugins/layers``) reads a map three times while a cache holds it, and writes what is left.
+PyTorch's group norm walks channels-last maps by their channels, and takes longer than the convolution before it: the
+native library (``plugins/layers``) reads a map three times while a cache holds it, and writes what is left, in a tenth
+of the time. On a CUDA device the three layers are two thirds of a training step of a ConvNet, most of it the pool's
+gradient and the norm (docs/gpu.md).
 """
 
 from __future__ import annotations
@@ -12,6 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+
+
+def _summed(ctx: Any, found: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor | None, ...]:
+    """Gradients as a function gives them back: each image has its own of the weights."""
+    asked = ctx.needs_input_grad[1:3]
+    weights = [g.sum(dim=0) if wanted else None for g, wanted in zip(found[1:], asked, strict=True)]
+    return found[0], *weights, None
 
 
 class NormReluPool(torch.autograd.Function):
@@ -27,11 +36,39 @@ class NormReluPool(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        found = torch.ops.gsdd.norm_relu_pool_backward(gradients[0].contiguous(), *ctx.saved_tensors)
-        # Each image has its own gradient of the weights.
-        asked = ctx.needs_input_grad[1:3]
-        summed = [g.sum(dim=0) if wanted else None for g, wanted in zip(found[1:], asked, strict=True)]
-        return found[0], *summed, None
+        return _summed(ctx, torch.ops.gsdd.norm_relu_pool_backward(gradients[0].contiguous(), *ctx.saved_tensors))
+
+
+class NormReluPoolPlanes(torch.autograd.Function):
+    """The same of maps ``[B, C, H, W]`` on a CUDA device."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        pooled, mean, inverse = torch.ops.gsdd.norm_relu_pool_planes(x, weight, bias, eps)
+        ctx.save_for_backward(x, mean, inverse, weight, bias)
+        result: Tensor = pooled
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        return _summed(
+            ctx, torch.ops.gsdd.norm_relu_pool_planes_backward(gradients[0].contiguous(), *ctx.saved_tensors)
+        )
+
+
+def norm_relu_pool_planes(x: Tensor, norm: nn.GroupNorm) -> Tensor:
+    """``x`` behind ``norm``, a ReLU and a pool.
+
+    Args:
+        x: float32 ``[B, C, H, W]`` on a CUDA device that has device steps, of even sides; in planes, or it is copied.
+        norm: an instance norm.
+
+    Returns:
+        ``[B, C, H / 2, W / 2]``, differentiable once.
+    """
+    pooled: Tensor = NormReluPoolPlanes.apply(x.contiguous(), norm.weight, norm.bias, norm.eps)
+    return pooled
 
 
 def norm_relu_pool(x: Tensor, norm: nn.GroupNorm) -> Tensor:

@@ -1,69 +1,15 @@
 // The CUDA side of the torch door: the same ops on the tensors' device and its current stream.
-//
-// The library must load where torch has no CUDA, so nothing of libtorch_cuda is linked: the one call that is needed
-// from it is looked up when the first CUDA tensor arrives.
-#include <dlfcn.h>
-#include <torch/csrc/stable/accelerator.h>
 #include <torch/csrc/stable/library.h>
 
 #include <string>
 
 #include "../splat/cuda/splat_cuda.h"
 #include "door.h"
+#include "on_device.h"
 
 namespace {
 
 using namespace gsdd::torch_door;
-
-using GetCurrentStream = AOTITorchError (*)(int32_t device_index, void** stream);
-
-GetCurrentStream find_current_stream() {
-  constexpr const char* kName = "aoti_torch_get_current_cuda_stream";
-  void* found = dlsym(RTLD_DEFAULT, kName);
-  if (found == nullptr) {
-    // Python loads torch without making its symbols global; this finds the library that is already there.
-    if (void* library = dlopen("libtorch_cuda.so", RTLD_LAZY | RTLD_NOLOAD)) found = dlsym(library, kName);
-  }
-  return reinterpret_cast<GetCurrentStream>(found);
-}
-
-void* current_stream(int32_t device) {
-  static const GetCurrentStream get = find_current_stream();
-  STD_TORCH_CHECK(get != nullptr, "gsdd::splat: this torch has no CUDA; install a CUDA build of torch");
-  void* stream = nullptr;
-  STD_TORCH_CHECK(get(device, &stream) == AOTI_TORCH_SUCCESS, "gsdd::splat: torch gives no stream for CUDA device ",
-                  device);
-  return stream;
-}
-
-// The tensor's device, current in torch's CUDA runtime and in the one that the kernels are linked with. Both see a
-// thread's current context, so putting torch's device back, as the guard does, puts back the other too.
-class OnDeviceOf {
- public:
-  explicit OnDeviceOf(const Tensor& gaussians) : device_(checked_index(gaussians)), guard_(device_) {
-    int previous = 0;
-    const int error = gsdd::cuda::use_device(device_, &previous);
-    STD_TORCH_CHECK(error == 0, "gsdd::splat: CUDA device ", device_, ": ", gsdd::cuda::error_text(error));
-  }
-
-  void* stream() const { return current_stream(device_); }
-
- private:
-  static int32_t checked_index(const Tensor& gaussians) {
-    STD_TORCH_CHECK(gaussians.is_cuda(), "gsdd::splat: gaussians must be on the CUDA device, like the other tensors");
-    return gaussians.get_device_index();
-  }
-
-  int32_t device_;
-  torch::stable::accelerator::DeviceGuard guard_;
-};
-
-void raise_unless_launched(gsdd::Status status, int cuda_error) {
-  STD_TORCH_CHECK(status != gsdd::Status::kLaunchFailed,
-                  "gsdd::splat: CUDA refused the launch: ", gsdd::cuda::error_text(cuda_error), " (compiled for ",
-                  gsdd::cuda::architectures(), ")");
-  raise_unless_ok(status);
-}
 
 Tensor splat(const Tensor& gaussians, int64_t height, int64_t width, int64_t native_height, int64_t native_width,
              int64_t supersample, std::optional<Tensor> mean, std::optional<Tensor> inverse_std,

@@ -6,9 +6,31 @@ from mutation import Mutation
 
 EMBEDDING = "gsdd_runtime/networks/embedding.py"
 NORM_RELU_POOL = "gsdd_runtime/networks/norm_relu_pool.py"
+DEVICE_STEPS = "gsdd_runtime/networks/device_steps.py"
 WINOGRAD = "gsdd_runtime/networks/winograd.py"
 
 MUTATIONS = [
+    Mutation(
+        "takes a device's steps without a look at what they give",
+        DEVICE_STEPS,
+        '_known[index] = _there() and _agree(torch.device("cuda", index))',
+        "_known[index] = _there()",
+        ("test_cuda_layers.py::test_a_device_is_asked_once_and_not_while_a_graph_is_captured",),
+    ),
+    Mutation(
+        "passes a layer by after a device's norm, ReLU and pool",
+        EMBEDDING,
+        "x = norm_relu_pool.norm_relu_pool_planes(x, cast(nn.GroupNorm, layers[at]))\n            at += 3",
+        "x = norm_relu_pool.norm_relu_pool_planes(x, cast(nn.GroupNorm, layers[at]))\n            at += 4",
+        ("test_cuda_layers.py::test_a_network_is_embedded_on_a_device_as_by_its_own_layers",),
+    ),
+    Mutation(
+        "gives a device's steps numbers of half the width",
+        EMBEDDING,
+        "if even and x.dtype == torch.float32 and norm_relu_pool",
+        "if even and norm_relu_pool",
+        ("test_cuda_layers.py::test_under_autocast_a_network_keeps_its_own_layers",),
+    ),
     Mutation(
         "takes the gradient of a norm's weights from one image",
         NORM_RELU_POOL,
