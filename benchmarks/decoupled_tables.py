@@ -95,7 +95,7 @@ def _entry(result: Document, folder: Path) -> Document:
 def told(document: Document) -> str:
     """The teacher, a row a set, and what its labels take."""
     parts = [_teaching(document), _table(document["results"])]
-    parts += [_longer(entry) for entry in document.get("longer", [])]
+    parts += ["\n".join(map(_longer, longer))] if (longer := document.get("longer")) else []
     return "\n\n".join([*parts, *_labels(document.get("stored_labels", []))])
 
 
@@ -147,7 +147,9 @@ def _table(entries: list[Document]) -> str:
 def _longer(entry: Document) -> str:
     by = "hard labels" if entry["labels"] == "hard" else "the teacher's labels"
     shown = counted(entry["epochs"] * entry["images"], "image")
-    return f"After {counted(entry['epochs'], 'epoch')} ({shown} shown) {_words(entry, 0)}: {_accuracy(entry)} by {by}."
+    return (
+        f"- After {counted(entry['epochs'], 'epoch')} ({shown} shown) {_words(entry, 0)}: {_accuracy(entry)} by {by}."
+    )
 
 
 def _words(entry: Document, draw: int) -> str:
