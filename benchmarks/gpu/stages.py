@@ -7,7 +7,8 @@ from dataclasses import dataclass
 # Rehearsed at this size; the GPU gets the paper's settings (benchmarks/cuda_bench.py).
 SMALL_POINT = ["--points", "4,16,3", "--rounds", "1", "--fitting", "2"]
 SHORT_TESTS = (
-    "test_cuda_kernel and (bits or finished) or test_doors and cuda and (one-gaussian or needles) and not source"
+    "test_cuda_kernel and (bits or finished) or test_doors and cuda and (one-gaussian or needles) and not source "
+    "or a_device_has_steps"
 )
 
 

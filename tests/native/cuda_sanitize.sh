@@ -23,9 +23,10 @@ device() {
     echo "compute-sanitizer --tool $tool"
     # PyTorch's allocator keeps freed memory: without it every access beyond a tensor shows.
     GSDD_REQUIRE_CUDA=${GSDD_REQUIRE_CUDA:-1} PYTORCH_NO_CUDA_MEMORY_CACHING=1 \
-      compute-sanitizer --tool "$tool" --error-exitcode 1 --kernel-name kernel_substring=splat \
+      compute-sanitizer --tool "$tool" --error-exitcode 1 --kernel-name kernel_substring=gsdd \
       "$python" -m pytest -q -p no:cacheprovider tests/test_cuda_kernel.py tests/test_doors.py \
-      -k "(test_cuda_kernel and not graph and not compiled and not opcheck and not large) or (test_doors and cuda and not source)" \
+      tests/test_cuda_layers.py \
+      -k "(test_cuda_kernel and not graph and not compiled and not opcheck and not large) or (test_doors and cuda and not source) or a_device_has_steps" \
       --deselect tests/test_doors.py::test_doors_agree_with_each_other "$@"
   done
 }
