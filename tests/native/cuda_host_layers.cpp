@@ -17,9 +17,11 @@ void fill(Params* p, const float* x, int64_t batch, int64_t channels, int64_t he
 
 extern "C" {
 
-__attribute__((visibility("default"))) void gsdd_host_norm_relu_pool(
-    const float* x, const float* weight, const float* bias, int64_t batch, int64_t channels, int64_t height,
-    int64_t width, float eps, float* pooled, float* mean, float* inverse, int order) {
+__attribute__((visibility("default"))) void gsdd_host_norm_relu_pool(const float* x, const float* weight,
+                                                                     const float* bias, int64_t batch, int64_t channels,
+                                                                     int64_t height, int64_t width, float eps,
+                                                                     float* pooled, float* mean, float* inverse,
+                                                                     int order) {
   layers::NormReluPool p;
   fill(&p, x, batch, channels, height, width);
   p.weight = weight, p.bias = bias, p.eps = eps, p.pooled = pooled, p.mean = mean, p.inverse = inverse;
