@@ -97,6 +97,11 @@ GPU := benchmarks/gpu/run.py $(if $(OUT),--out $(OUT)) $(if $(BUDGET),--budget $
 gpu: ## build with CUDA, check and measure on this machine's GPU (docs/gpu.md); OUT=DIR CIFAR=DIR BUDGET=SECONDS
 	$(PYTHON) $(GPU)
 
+.PHONY: gpu-sets
+gpu-sets: ## distill and judge sets on this machine's GPU, as far as SECONDS go; OUT=DIR FASHION=DIR CIFAR=DIR
+	$(PYTHON) benchmarks/gpu/sets.py $(if $(OUT),--out $(OUT),--out build/gpu-sets) $(if $(SECONDS),--seconds $(SECONDS)) \
+	  $(if $(FASHION),--fashion $(FASHION)) $(if $(CIFAR),--cifar $(CIFAR))
+
 gpu-rehearse: build ## the same, small, with the CPU standing in for the GPU
 	$(BIN)/python $(GPU) --rehearse
 

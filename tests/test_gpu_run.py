@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -230,3 +232,42 @@ def test_a_copy_without_git_is_told_its_commit(monkeypatch: pytest.MonkeyPatch) 
     program = module("run", monkeypatch)
     found = program.described(program.arguments(["--commit", "abc"]), [])
     assert (found["commit"], found["changed"]) == ("abc", False)
+
+
+def test_a_job_goes_on_from_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sets = module("sets", monkeypatch)
+    monkeypatch.setattr("sys.argv", ["sets.py", "--out", str(tmp_path), "--fashion", "DIR", "--networks", "2"])
+    options, job = sets.arguments(), sets.JOBS["fashion-ipc1"]
+
+    def left() -> list[str]:
+        return [words[0] for words, _ in sets.commands_of("fashion-ipc1", job, options)]
+
+    assert left() == ["distill", "bench", "bench"]
+    (tmp_path / "fashion-ipc1.safetensors").touch()
+    (tmp_path / "fashion-ipc1.rate.0.json").touch()
+    assert left() == ["bench"]
+    words, told = sets.commands_of("fashion-ipc1", job, options)[0]
+    assert told == tmp_path / "fashion-ipc1.rate.1.json"
+    assert words[words.index("--seed") + 1] == "1"
+    assert words[words.index("--data-dir") + 1] == "DIR"
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+def test_a_command_is_asked_to_stop_when_the_time_is_over(
+    stubborn: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = module("sets", monkeypatch)
+    waits = "import signal, sys, time\n" + ("signal.signal(signal.SIGINT, signal.SIG_IGN)\n" if stubborn else "")
+    waits += "print('begun', flush=True)\ntry:\n    time.sleep(600)\nexcept KeyboardInterrupt:\n    sys.exit(130)\n"
+    monkeypatch.setattr(sets, "PROGRAM", (sys.executable, "-c", waits))
+    monkeypatch.setattr(sets, "GRACE", 0.5 if stubborn else 60.0)
+    told = tmp_path / "told.json"
+    with (tmp_path / "log").open("w") as log:
+        # Long enough for it to have begun: until then an interrupt ends it by itself, which is as well.
+        code = sets.finished([], told, log, dict(os.environ), time.monotonic() + 1.0)
+        assert code in ((-signal.SIGKILL, -signal.SIGINT) if stubborn else (130, -signal.SIGINT))
+        # What was not finished has not its name.
+        assert not told.exists()
+        monkeypatch.setattr(sets, "PROGRAM", (sys.executable, "-c", "print('{}')"))
+        assert sets.finished([], told, log, dict(os.environ), float("inf")) == 0
+    assert told.read_text() == "{}\n"
