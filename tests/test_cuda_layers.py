@@ -101,7 +101,9 @@ def test_steps_that_agree_with_pytorch_s_layers_are_taken_and_others_are_not(
     progress.say_once.cache_clear()
     # Worst measured: 3e-7.
     assert difference(CPU) < 1e-5
-    assert device_steps._agree(CPU)
+    for about in (torch.enable_grad(), torch.no_grad(), torch.inference_mode(), torch.autocast("cpu", torch.bfloat16)):
+        with about:
+            assert device_steps._agree(CPU)
     right = cuda_host.norm_relu_pool_gradient
     wrong = lambda *given: (right(*given)[0] * 1.01, *right(*given)[1:])  # noqa: E731
     monkeypatch.setattr("gsdd_runtime.networks.norm_relu_pool.torch.ops.gsdd.norm_relu_pool_planes_backward", wrong)

@@ -40,7 +40,9 @@ def _there() -> bool:
 
 def _agree(device: torch.device) -> bool:
     try:
-        off = difference(device)
+        # Whatever the caller is about: gradients are wanted here.
+        with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False):
+            off = difference(device)
     except RuntimeError as error:
         say_once(f"the faster steps of networks do not start here, and PyTorch's own are taken: {_line(error)}")
         return False
@@ -70,10 +72,9 @@ def difference(device: torch.device) -> float:
     def found(pooled: Tensor, leaf: Tensor) -> list[Tensor]:
         return [pooled.detach(), *torch.autograd.grad(pooled, [leaf, norm.weight, norm.bias], grad)]
 
-    with torch.enable_grad():
-        leaves = [x.clone().requires_grad_() for _ in range(2)]
-        ours = found(norm_relu_pool_planes(leaves[0], norm), leaves[0])
-        theirs = found(nn.functional.avg_pool2d(norm(leaves[1]).relu(), 2), leaves[1])
+    leaves = [x.clone().requires_grad_() for _ in range(2)]
+    ours = found(norm_relu_pool_planes(leaves[0], norm), leaves[0])
+    theirs = found(nn.functional.avg_pool2d(norm(leaves[1]).relu(), 2), leaves[1])
     worst = [((a - b).abs().max() / b.abs().max()).item() for a, b in zip(ours, theirs, strict=True)]
     return max(worst, key=lambda one: (one != one, one))
 
