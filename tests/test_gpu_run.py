@@ -259,7 +259,7 @@ def test_a_command_is_asked_to_stop_when_the_time_is_over(
     waits = "import signal, sys, time\n" + ("signal.signal(signal.SIGINT, signal.SIG_IGN)\n" if stubborn else "")
     waits += "print('begun', flush=True)\ntry:\n    time.sleep(600)\nexcept KeyboardInterrupt:\n    sys.exit(130)\n"
     monkeypatch.setattr(sets, "PROGRAM", (sys.executable, "-c", waits))
-    monkeypatch.setattr(sets, "GRACE", 0.5 if stubborn else 60.0)
+    monkeypatch.setattr(sets, "GRACE", 0.5 if stubborn else 10.0)
     told = tmp_path / "told.json"
     with (tmp_path / "log").open("w") as log:
         # How it ended goes by how far Python had come: an interrupt may reach it before its first line.
