@@ -137,7 +137,8 @@ def finished(words: list[str], told: Path | None, log: IO[str], environment: dic
         try:
             code = process.wait(max(0.0, min(ends - time.monotonic(), FOREVER)))
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGINT)
+            # What a shell starts in the background does not hear an interrupt.
+            os.killpg(process.pid, signal.SIGTERM)
             try:
                 code = process.wait(GRACE)
             except subprocess.TimeoutExpired:
