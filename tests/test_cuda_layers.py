@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gsdd_runtime import networks, progress
 from gsdd_runtime.networks import device_steps, embedding
 from gsdd_runtime.networks.device_steps import difference, have_device_steps
+from gsdd_runtime.splatting.native import load_torch_library
 
 needs_compiler = pytest.mark.skipif(cuda_host.missing() is not None, reason=str(cuda_host.missing()))
 CPU = torch.device("cpu")
@@ -66,7 +67,7 @@ def host_ops() -> Iterator[None]:
     """The operators of a CUDA device, for tensors of the CPU, by the kernels' source."""
     if problem := cuda_host.missing():
         pytest.skip(problem)
-    device_steps.load_torch_library()
+    load_torch_library()
     library = torch.library.Library("gsdd", "FRAGMENT")
     if not hasattr(torch.ops.gsdd, "norm_relu_pool_planes"):
         three = "(Tensor, Tensor, Tensor)"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gsdd_runtime.errors import LibraryNotBuiltError
+from gsdd_runtime.networks.native_steps import have_native_steps
 from gsdd_runtime.progress import say_once
-from gsdd_runtime.splatting.native import load_torch_library
 
 # Of a small batch against PyTorch's own layers, in parts of its largest number: rounding is a hundredth of it.
 _TOLERANCE = 1e-3
@@ -26,16 +25,9 @@ def have_device_steps(device: torch.device) -> bool:
     if index not in _known:
         if torch.cuda.is_current_stream_capturing():
             return False
-        _known[index] = _there() and _agree(torch.device("cuda", index))
+        there = have_native_steps() and hasattr(torch.ops.gsdd, "norm_relu_pool_planes")
+        _known[index] = there and _agree(torch.device("cuda", index))
     return _known[index]
-
-
-def _there() -> bool:
-    try:
-        load_torch_library()
-    except LibraryNotBuiltError:
-        return False
-    return hasattr(torch.ops.gsdd, "norm_relu_pool_planes")
 
 
 def _agree(device: torch.device) -> bool:

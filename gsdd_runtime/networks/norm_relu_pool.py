@@ -16,19 +16,17 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 
-def _summed(ctx: Any, found: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor | None, ...]:
-    """Gradients as a function gives them back: each image has its own of the weights."""
-    asked = ctx.needs_input_grad[1:3]
-    weights = [g.sum(dim=0) if wanted else None for g, wanted in zip(found[1:], asked, strict=True)]
-    return found[0], *weights, None
-
-
 class NormReluPool(torch.autograd.Function):
-    """``avg_pool2d(relu(group_norm(x, channels, weight, bias, eps)), 2)`` of maps ``[B, H, W, C]`` with even sides."""
+    """``avg_pool2d(relu(group_norm(x, channels, weight, bias, eps)), 2)`` of maps with even sides.
+
+    They are ``[B, H, W, C]`` on the CPU, and ``planes``, ``[B, C, H, W]``, on a CUDA device.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-        pooled, mean, inverse = torch.ops.gsdd.norm_relu_pool(x, weight, bias, eps)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, planes: bool) -> Tensor:
+        step = torch.ops.gsdd.norm_relu_pool_planes if planes else torch.ops.gsdd.norm_relu_pool
+        pooled, mean, inverse = step(x, weight, bias, eps)
+        ctx.planes = planes
         ctx.save_for_backward(x, mean, inverse, weight, bias)
         result: Tensor = pooled
         return result
@@ -36,25 +34,13 @@ class NormReluPool(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        return _summed(ctx, torch.ops.gsdd.norm_relu_pool_backward(gradients[0].contiguous(), *ctx.saved_tensors))
-
-
-class NormReluPoolPlanes(torch.autograd.Function):
-    """The same of maps ``[B, C, H, W]`` on a CUDA device."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-        pooled, mean, inverse = torch.ops.gsdd.norm_relu_pool_planes(x, weight, bias, eps)
-        ctx.save_for_backward(x, mean, inverse, weight, bias)
-        result: Tensor = pooled
-        return result
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        return _summed(
-            ctx, torch.ops.gsdd.norm_relu_pool_planes_backward(gradients[0].contiguous(), *ctx.saved_tensors)
-        )
+        ops = torch.ops.gsdd
+        step = ops.norm_relu_pool_planes_backward if ctx.planes else ops.norm_relu_pool_backward
+        found = step(gradients[0].contiguous(), *ctx.saved_tensors)
+        # Each image has its own gradient of the weights.
+        asked = ctx.needs_input_grad[1:3]
+        summed = [g.sum(dim=0) if wanted else None for g, wanted in zip(found[1:], asked, strict=True)]
+        return found[0], *summed, None, None
 
 
 def norm_relu_pool_planes(x: Tensor, norm: nn.GroupNorm) -> Tensor:
@@ -67,7 +53,7 @@ def norm_relu_pool_planes(x: Tensor, norm: nn.GroupNorm) -> Tensor:
     Returns:
         ``[B, C, H / 2, W / 2]``, differentiable once.
     """
-    pooled: Tensor = NormReluPoolPlanes.apply(x.contiguous(), norm.weight, norm.bias, norm.eps)
+    pooled: Tensor = NormReluPool.apply(x.contiguous(), norm.weight, norm.bias, norm.eps, True)
     return pooled
 
 
@@ -81,7 +67,7 @@ def norm_relu_pool(x: Tensor, norm: nn.GroupNorm) -> Tensor:
     Returns:
         ``[B, C, H / 2, W / 2]``, channels last, differentiable once.
     """
-    pooled: Tensor = NormReluPool.apply(x.permute(0, 2, 3, 1).contiguous(), norm.weight, norm.bias, norm.eps)
+    pooled: Tensor = NormReluPool.apply(x.permute(0, 2, 3, 1).contiguous(), norm.weight, norm.bias, norm.eps, False)
     return pooled.permute(0, 3, 1, 2)
 
 

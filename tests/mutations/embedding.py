@@ -13,8 +13,8 @@ MUTATIONS = [
     Mutation(
         "takes a device's steps without a look at what they give",
         DEVICE_STEPS,
-        '_known[index] = _there() and _agree(torch.device("cuda", index))',
-        "_known[index] = _there()",
+        '_known[index] = there and _agree(torch.device("cuda", index))',
+        "_known[index] = there",
         ("test_cuda_layers.py::test_a_device_is_asked_once_and_not_while_a_graph_is_captured",),
     ),
     Mutation(
