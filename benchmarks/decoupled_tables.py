@@ -15,7 +15,8 @@ import argparse
 import json
 import re
 from pathlib import Path
-from typing import Any
+
+from pages import RESULTS, Document, Tables
 
 from gsdd_runtime.bench.machine import processor_name, usable_cores
 from gsdd_runtime.sets.description import description
@@ -23,15 +24,9 @@ from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.training.view_labels import load_view_labels
 from gsdd_runtime.wording import counted, percent
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
-PAGE = ROOT / "docs" / "scale.md"
-_BLOCK = re.compile(r"(<!-- decoupled: ([\w-]+) -->\n).*?(<!-- end of decoupled -->)", re.DOTALL)
 _DRAWS = ("first", "second", "third", "fourth")
 # Of a set: what may have been chosen.
 _CHOSEN = ("init", "fit_steps", "iterations", "learning_rate", "crop_scale", "batch_syn", "statistics_weight")
-
-Document = dict[str, Any]
 
 
 def keep(name: str, folder: Path, results: Path = RESULTS) -> Path:
@@ -47,7 +42,7 @@ def keep(name: str, folder: Path, results: Path = RESULTS) -> Path:
     for entry in rows[1:] + longer:
         if entry.pop("threads") != kept["machine"]["threads"]:
             raise SystemExit(f"{entry['set']} was judged on another number of threads than the first")
-    place = results / f"{name}-decoupled.json"
+    place = TABLES.place(name, results)
     place.write_text(json.dumps(kept, indent=1) + "\n")
     return place
 
@@ -175,14 +170,7 @@ def _labels(stored: list[Document]) -> list[str]:
     return [f"The teacher's labels, stored: {'; '.join(said)}."] if said else []
 
 
-def written(page: str, results: Path = RESULTS) -> str:
-    """The page with every table as the results have it."""
-
-    def block(found: re.Match[str]) -> str:
-        document = json.loads((results / f"{found[2]}-decoupled.json").read_text())
-        return f"{found[1]}{told(document)}\n{found[3]}"
-
-    return _BLOCK.sub(block, page)
+TABLES = Tables("decoupled", ("docs/scale.md",), told)
 
 
 def main() -> None:
@@ -191,7 +179,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.keep:
         print(keep(options.keep[0], Path(options.keep[1])))
-    PAGE.write_text(written(PAGE.read_text()))
+    TABLES.write()
 
 
 if __name__ == "__main__":

@@ -12,19 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
-PAGE = ROOT / "docs" / "networks.md"
-_BLOCK = re.compile(r"(<!-- networks: ([\w-]+) -->\n).*?(<!-- end of networks -->)", re.DOTALL)
+from pages import RESULTS, Document, Tables
+
 # What is the same for all networks of a table; a rate is each network's own.
 _OF_ALL = ("recipe", "epochs", "batch_size", "augment", "schedule", "size", "seed", "device", "versions", "data")
 _OF_EACH = ("network", "learning_rate", "last_epoch")
-
-Document = dict[str, Any]
 
 
 def keep(name: str, words: dict[str, str], documents: list[Document], results: Path = RESULTS) -> Path:
@@ -51,7 +45,7 @@ def keep(name: str, words: dict[str, str], documents: list[Document], results: P
         of_set = {"set": words[file], "images": result["set"]["images"], "bytes": result["set"]["bytes"]}
         accuracies = [repeat["last_epoch"] for repeat in result["repeats"]]
         rows.append({**of_set, **{key: result[key] for key in _OF_EACH}, "accuracies": accuracies})
-    place = results / f"{name}-networks.json"
+    place = TABLES.place(name, results)
     place.write_text(json.dumps({"protocol": protocol, "results": rows}, indent=1) + "\n")
     return place
 
@@ -70,14 +64,7 @@ def table(document: Document) -> str:
     return "\n".join(lines)
 
 
-def written(page: str, results: Path = RESULTS) -> str:
-    """The page with every table as the results have it."""
-
-    def block(found: re.Match[str]) -> str:
-        document = json.loads((results / f"{found[2]}-networks.json").read_text())
-        return f"{found[1]}{table(document)}\n{found[3]}"
-
-    return _BLOCK.sub(block, page)
+TABLES = Tables("networks", ("docs/networks.md",), table)
 
 
 def main() -> None:
@@ -88,7 +75,7 @@ def main() -> None:
         name, words, *files = arguments.keep
         called = dict(pair.split("=", 1) for pair in words.split(","))
         print(keep(name, called, [json.loads(Path(file).read_text()) for file in files]))
-    PAGE.write_text(written(PAGE.read_text()))
+    TABLES.write()
 
 
 if __name__ == "__main__":

@@ -13,20 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import statistics
 from pathlib import Path
-from typing import Any
+
+from pages import RESULTS, ROOT, Document, Tables
 
 from gsdd_runtime.bench.rate_chart import draw_rate_chart
 from gsdd_runtime.wording import counted
-
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
-PAGES = ("README.md", "docs/coding.md")
-_BLOCK = re.compile(r"(<!-- rate: ([\w-]+) -->\n).*?(<!-- end of rate -->)", re.DOTALL)
-
-Document = dict[str, Any]
 
 
 def keep(name: str, documents: list[Document], results: Path = RESULTS) -> Path:
@@ -35,7 +28,7 @@ def keep(name: str, documents: list[Document], results: Path = RESULTS) -> Path:
     Raises:
         SystemExit: they are not.
     """
-    place = results / f"{name}-rate.json"
+    place = TABLES.place(name, results)
     together = json.loads(place.read_text()) if place.exists() else {**documents[0], "points": []}
     for document in documents:
         if document["protocol"] != together["protocol"]:
@@ -76,7 +69,7 @@ def _of_a_set(point: Document) -> Document:
 
 
 def table(document: Document) -> str:
-    """A row a set, the best first."""
+    """A row a set, the best first, and how they were judged."""
     lines = ["| objective | images are | a class | bytes, labels and all | last epoch, % |",
              "|---|---|---|---|---|"]  # fmt: skip
     points = sorted(document["points"], key=lambda point: -point["last_epoch"]["mean"])
@@ -86,7 +79,9 @@ def table(document: Document) -> str:
             f"| {point['made']['method'].upper()} | {kind(point)} | {point['images'] // classes(point)} "
             f"| {point['bytes']['all']:,} | {best}{accuracy(point['last_epoch'])}{best} |"
         )
-    return "\n".join(lines)
+    how = document["protocol"]
+    judged = f"{counted(how['networks'], 'network')} `{how['network']}`, {counted(how['epochs'], 'epoch')}"
+    return "\n".join([*lines, "", f"Judged by {judged}."])
 
 
 def kind(point: Document) -> str:
@@ -109,19 +104,7 @@ def accuracy(figures: Document) -> str:
     return f"{100 * figures['mean']:.1f} ± {100 * figures['std']:.1f}"
 
 
-def written(page: str, results: Path = RESULTS) -> str:
-    """The page with every table as the results have it."""
-
-    def block(found: re.Match[str]) -> str:
-        document = json.loads((results / f"{found[2]}-rate.json").read_text())
-        return f"{found[1]}{table(document)}\n{found[3]}"
-
-    return _BLOCK.sub(block, page)
-
-
-def named(page: str) -> list[str]:
-    """The results that a page shows."""
-    return [found[2] for found in _BLOCK.finditer(page)]
+TABLES = Tables("rate", ("README.md", "docs/coding.md"), table)
 
 
 def main() -> None:
@@ -135,10 +118,8 @@ def main() -> None:
     if arguments.keep:
         name, *files = arguments.keep
         print(keep(name, [json.loads(Path(file).read_text()) for file in files]))
-    for page in PAGES:
-        path = ROOT / page
-        path.write_text(written(path.read_text()))
-    for path in sorted(RESULTS.glob("*-rate.json")):
+    TABLES.write()
+    for path in TABLES.kept().values():
         (ROOT / "docs" / "images" / f"{path.stem}.svg").write_text(draw_rate_chart(json.loads(path.read_text())))
 
 

@@ -1,4 +1,4 @@
-"""The tables of sets that many networks were trained on are those of benchmarks/results."""
+"""The tables of sets that many networks were trained on."""
 
 from __future__ import annotations
 
@@ -22,13 +22,6 @@ def result(network: str, name: str, accuracy: float, **changes: Any) -> dict[str
         "repeats": [{"last_epoch": accuracy - 0.01}, {"last_epoch": accuracy + 0.01}],
         "set": {"name": name, "images": 10, "bytes": 100},
     }  # fmt: skip
-
-
-def test_the_page_says_what_was_measured() -> None:
-    text = network_tables.PAGE.read_text()
-    assert network_tables.written(text) == text, "run: python benchmarks/network_tables.py"
-    shown = {name for _, name, _ in network_tables._BLOCK.findall(text)}
-    assert shown == {path.stem.removesuffix("-networks") for path in network_tables.RESULTS.glob("*-networks.json")}
 
 
 def test_a_network_is_a_row_and_a_set_a_column(tmp_path: Path) -> None:

@@ -1,51 +1,31 @@
-"""The pages' tables and charts of accuracy by bytes are those of benchmarks/results."""
+"""Tables and charts of accuracy by bytes are of what was measured."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from script_folders import first_in_path
 
 from gsdd_runtime.bench.rate_chart import draw_rate_chart
 
 CHECKOUT = Path(__file__).parent.parent
 
 
-def script(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
+with first_in_path(CHECKOUT / "benchmarks"):
+    import rate_tables
 
 
-rate_tables = script(CHECKOUT / "benchmarks" / "rate_tables.py")
+@pytest.mark.parametrize("path", rate_tables.TABLES.kept().values(), ids=lambda path: path.stem)
+def test_the_chart_of_every_rate_is_of_what_was_measured(path: Path) -> None:
+    result = json.loads(path.read_text())
+    assert (CHECKOUT / "docs" / "images" / f"{path.stem}.svg").read_text() == draw_rate_chart(result)
 
 
-@pytest.mark.parametrize("page", rate_tables.PAGES)
-def test_the_tables_of_accuracy_are_what_was_measured(page: str) -> None:
-    text = (CHECKOUT / page).read_text()
-    assert rate_tables.named(text)
-    assert rate_tables.written(text) == text, "run: python benchmarks/rate_tables.py"
-
-
-def test_every_rate_that_was_measured_is_shown_with_its_chart() -> None:
-    shown = [name for page in rate_tables.PAGES for name in rate_tables.named((CHECKOUT / page).read_text())]
-    kept = {path.stem.removesuffix("-rate"): path for path in rate_tables.RESULTS.glob("*-rate.json")}
-    assert set(shown) == set(kept)
-    for name, path in kept.items():
-        result = json.loads(path.read_text())
-        # As the pages say.
-        epochs = 1000 if name.endswith("1000-epochs") else 300
-        networks = 2 if name == "fashion-mnist-128-filters-1000-epochs" else 5
-        assert (result["protocol"]["networks"], result["protocol"]["epochs"]) == (networks, epochs)
-        assert (CHECKOUT / "docs" / "images" / f"{path.stem}.svg").read_text() == draw_rate_chart(result)
+def test_a_table_says_by_which_networks_its_sets_were_judged() -> None:
+    document = json.loads((rate_tables.RESULTS / "fashion-mnist-rate.json").read_text())
+    assert rate_tables.table(document).splitlines()[-1] == "Judged by 5 networks `convnet3-w32`, 300 epochs."
 
 
 def test_documents_of_another_protocol_are_not_kept_together(tmp_path: Path) -> None:
