@@ -338,6 +338,7 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "learning_rate": Reaches(
             "--learning-rate 0.125", ("train.learning_rate", "save_model.training.learning_rate"), 0.125
         ),
+        "batch_size": Reaches("--batch-size 17", ("train.batch_size", "save_model.training.batch_size"), 17),
         "teacher": Reaches("--teacher {folder}/teacher", "load_teacher.path", "{folder}/teacher"),
         "dataset": Reaches("--dataset imagefolder:photos", "load_dataset.name", "imagefolder:photos"),
         **of_data(TESTED, without=("size",)),
@@ -420,6 +421,7 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "temperature": Reaches("--temperature 4", "relabel.temperature", 4.0),
         "views": Reaches("--views 7", "label_views.epochs", 7),
         "recipe": Reaches("--views 7 --recipe rded", "label_views.recipe", "rded"),
+        "batch_size": Reaches("--views 7 --batch-size 17", "label_views.batch_size", 17),
         "top": Reaches("--views 7 --top 2", "label_views.top", 2),
         "seed": Reaches("--views 7 --seed 5", "label_views.seed", 5),
         "device": Reaches("--device cuda", "relabel.device", "cuda"),

@@ -116,6 +116,22 @@ def test_an_evaluation_counts_them_and_takes_their_recipe(teacher: Path) -> None
     assert found.repeats[0].loss != found.repeats[1].loss
 
 
+def test_labels_of_smaller_batches_are_of_the_views_of_those(teacher: Path) -> None:
+    labels, known = labels_of(teacher, batch_size=4), load_model(teacher)
+    for indices, images in views_by_hand(2, 4):
+        expected = (known.network(images) / 20).softmax(dim=1)
+        torch.testing.assert_close(labels.of(2, indices, images.device), expected, rtol=0, atol=1e-3)
+    # A training takes their batch size unless another one is asked for.
+    found = gsdd.evaluate(SET, DATA, network=NETWORK, repeats=1, teacher=labels, device="cpu")
+    assert (found.recipe_name, found.recipe.batch_size) == ("rded", 4)
+    for options, words in (
+        ({"batch_size": 3}, "of views with batch_size 4, and the training has 3"),
+        ({"recipe": "sre2l"}, "of views with batch_size 4, and the training has 1024"),
+    ):
+        with pytest.raises(InputError, match=words):
+            train(SET, network=NETWORK, teacher=labels, device="cpu", **options)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -243,16 +259,19 @@ def test_the_commands_label_train_and_test(teacher: Path, tmp_path: Path, capsys
     source, out, model = (tmp_path / f"{name}.safetensors" for name in ("set", "views", "model"))
     SET.save(source)
     line = f"relabel {source} --teacher {teacher} --views 3 --recipe rded --top 1 --seed 7 --device cpu --out {out}"
-    assert run(line.split()) == 0
+    assert run([*line.split(), "--batch-size", "4"]) == 0
     assert f"{out}: 3 epochs of 9 images by rded, 1 class of 3 told apart" in capsys.readouterr().out
-    expected = labels_of(teacher, top=1)
+    expected = labels_of(teacher, top=1, batch_size=4)
     found = load_view_labels(out)
     assert torch.equal(found.shares, expected.shares)
     assert torch.equal(found.top, expected.top)
     assert run(f"train {source} --network {NETWORK} --teacher {out} --device cpu --out {model}".split()) == 0
     trained = train(DistilledSet.load(source), network=NETWORK, teacher=expected, device="cpu")
     assert torch.equal(load_model(model).network.classifier.weight, trained.classifier.weight)
-    assert load_model(model).training["recipe"] == "rded"
+    training = load_model(model).training
+    assert (training["recipe"], training["epochs"], training["batch_size"]) == ("rded", 3, 4)
+    again = ["train", str(source), "--network", NETWORK, "--teacher", str(out), "--device", "cpu", "--out", str(model)]
+    assert run([*again, "--overwrite", "--batch-size", "5"]) == 2
     capsys.readouterr()
     dataset = folder_of(easy_data(class_names=("a", "b", "c")), tmp_path / "images")
     SET.changed(class_names=None).save(source)
@@ -269,6 +288,7 @@ def test_the_commands_label_train_and_test(teacher: Path, tmp_path: Path, capsys
     [
         ("--top 2", "--top is of --views"),
         ("--recipe rded", "--recipe is of --views"),
+        ("--batch-size 4", "--batch-size is of --views: give that too, or leave --batch-size out"),
         ("--seed 2", "--seed is of --views"),
         ("--views 2 --temperature 4", "--temperature: views are labelled at the temperature of their recipe"),
         ("--temperature 0", "temperature must be above 0"),

@@ -44,6 +44,12 @@ def command(
     recipe: Annotated[
         str | None, typer.Option(metavar="NAME", help="Of --views: that training's, as eval has them. [default: sre2l]")
     ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size", min=1, help="Of --views: images of a step of that training. [default: the recipe's]"
+        ),
+    ] = None,
     top: Annotated[
         int | None,
         typer.Option(
@@ -60,7 +66,7 @@ def command(
     from gsdd_runtime.training.relabeling import relabel
     from gsdd_runtime.training.view_labeling import DEFAULT_RECIPE, label_views
 
-    _check(views, temperature=temperature, recipe=recipe, top=top, seed=seed)
+    _check(views, temperature=temperature, recipe=recipe, batch_size=batch_size, top=top, seed=seed)
     place = outputs.Output("--out", out, outputs.SET if views is None else outputs.VIEWS)
     with outputs.claim([place], reads=[path, teacher_path(teacher)], overwrite=overwrite), progress_bar() as progress:
         original = DistilledSet.load(path)
@@ -76,8 +82,8 @@ def command(
             )
         else:
             labels = label_views(
-                original, known, epochs=views, recipe=recipe or DEFAULT_RECIPE, top=top, seed=seed or 0, device=device,
-                progress=progress,
+                original, known, epochs=views, recipe=recipe or DEFAULT_RECIPE, batch_size=batch_size, top=top,
+                seed=seed or 0, device=device, progress=progress,
             )  # fmt: skip
         if not ranks.joined().first:
             return
@@ -98,7 +104,8 @@ def _check(views: int | None, *, temperature: float | None, **of_views: object) 
     """Refuses what the other kind of labels has no use for."""
     for name, value in of_views.items():
         if views is None and value is not None:
-            raise InputError(f"--{name} is of --views: give that too, or leave --{name} out")
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(f"{option} is of --views: give that too, or leave {option} out")
     if views is not None and temperature is not None:
         raise InputError("--temperature: views are labelled at the temperature of their recipe: leave it out")
 

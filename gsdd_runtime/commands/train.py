@@ -9,7 +9,7 @@ import typer
 
 from gsdd_runtime.commands import outputs
 from gsdd_runtime.commands.progress_lines import progress_bar
-from gsdd_runtime.commands.protocol import EpochsOption, RateOption, RecipeOption, TeacherOption
+from gsdd_runtime.commands.protocol import BatchOption, EpochsOption, RateOption, RecipeOption, TeacherOption
 from gsdd_runtime.commands.shared import (
     DataOptions,
     DeviceOption,
@@ -42,6 +42,7 @@ def command(
     recipe: RecipeOption = None,
     epochs: EpochsOption = None,
     learning_rate: RateOption = None,
+    batch_size: BatchOption = None,
     teacher: TeacherOption = None,
     *,
     data: DataOptions,
@@ -69,9 +70,12 @@ def command(
             distilled = with_statistics(distilled, tested)
         network = chosen(network, (distilled.height, distilled.width))
         known = None if teacher is None else load_labels(teacher, distilled.preparation)
-        recipe, epochs = as_labelled(known, recipe, epochs)
-        by = recipe_for(recipe, distilled, network=network, epochs=epochs, learning_rate=learning_rate)
-        facts = {"recipe": by.name, "epochs": by.recipe.epochs, "learning_rate": by.recipe.learning_rate, "seed": seed}
+        recipe, epochs, batch_size = as_labelled(known, recipe, epochs, batch_size)
+        by = recipe_for(
+            recipe, distilled, network=network, epochs=epochs, learning_rate=learning_rate, batch_size=batch_size
+        )
+        used = {name: getattr(by.recipe, name) for name in ("epochs", "learning_rate", "batch_size")}
+        facts = {"recipe": by.name, **used, "seed": seed}
         about: dict[str, Any] = {
             "network": network,
             "distilled_set": distilled,
@@ -79,8 +83,8 @@ def command(
         }
         check_saving(out, **about)
         model = train(
-            distilled, network=network, recipe=recipe, epochs=epochs, learning_rate=learning_rate, teacher=known,
-            seed=seed, device=device, progress=progress,
+            distilled, network=network, recipe=recipe, epochs=epochs, learning_rate=learning_rate,
+            batch_size=batch_size, teacher=known, seed=seed, device=device, progress=progress,
         )  # fmt: skip
         save_model(model, out, **about)
     print(f"{out}: {network} trained on {counted(len(distilled), 'image')} for {counted(by.recipe.epochs, 'epoch')}")

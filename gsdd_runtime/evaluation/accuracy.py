@@ -79,7 +79,8 @@ def evaluate(
             more than that one.
         accuracy_at: epochs after which to test besides.
         teacher: that labels every batch as it is augmented, in place of the set's labels; or what one said of views,
-            which every network then sees, by the recipe and for the epochs that they are of unless others are given.
+            which every network then sees, by the recipe, for the epochs and in batches that they are of unless others
+            are given.
             Their bytes count as the set's.
         progress: told of every part of the training, a phase for each network. Small networks train side by
             side, in several threads; it is called from one of them at a time.
@@ -92,7 +93,7 @@ def evaluate(
     check_real_data(data)
     shape = (distilled_set.height, distilled_set.width) if size is None else size
     network = networks.chosen(network, shape)
-    recipe, epochs = as_labelled(teacher, recipe, epochs)
+    recipe, epochs, batch_size = as_labelled(teacher, recipe, epochs, batch_size)
     chosen = recipe_for(
         recipe, distilled_set, network=network, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
         momentum=momentum, weight_decay=weight_decay, augment=augment,

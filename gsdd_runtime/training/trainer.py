@@ -106,7 +106,8 @@ def train(
         epochs, batch_size, learning_rate, momentum, weight_decay, augment: as the recipe has them, unless given; see
             :class:`Recipe`.
         teacher: that labels every batch as it is augmented, in place of the set's labels; or what one said of views,
-            which the training then sees, by the recipe and for the epochs that they are of unless others are given.
+            which the training then sees, by the recipe, for the epochs and in the batches that they are of unless
+            others are given.
         seed: fixes the result on a device and a number of threads.
         device: ``auto``, ``cpu`` or ``cuda``.
         size: height and width that the images are decoded at; the set's own if None.
@@ -118,7 +119,7 @@ def train(
     check_distilled_set(distilled_set)
     shape = (distilled_set.height, distilled_set.width) if size is None else size
     name = networks.chosen(network, shape)
-    recipe, epochs = as_labelled(teacher, recipe, epochs)
+    recipe, epochs, batch_size = as_labelled(teacher, recipe, epochs, batch_size)
     chosen = recipe_for(
         recipe, distilled_set, network=name, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
         momentum=momentum, weight_decay=weight_decay, augment=augment,

@@ -26,6 +26,7 @@ def label_views(
     *,
     epochs: int,
     recipe: str = DEFAULT_RECIPE,
+    batch_size: int | None = None,
     top: int | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -41,6 +42,7 @@ def label_views(
         teacher: knows the set's classes.
         epochs: to label; a training may take the first of them.
         recipe: of :data:`gsdd_runtime.training.recipe.RECIPES`; its temperature divides the teacher's logits.
+        batch_size: images of a step of that training, among which images are mixed; the recipe's if None.
         top: classes of a view that are told apart, at least 1 and below the number of classes, with which it is all of
             them; ``DEFAULT_TOP`` where there are more than that.
         seed: of the views.
@@ -62,6 +64,7 @@ def label_views(
     chosen = choose_recipe(
         recipe, facts=distilled_set.training, images=len(distilled_set), classes=distilled_set.classes,
         network=teacher.network or "", epochs=epochs,
+        batch_size=batch_size,
     ).recipe  # fmt: skip
     where = resolve_device(device)
     asked = teacher.for_training(distilled_set.preparation, teacher.size).to(where)

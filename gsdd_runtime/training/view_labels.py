@@ -125,11 +125,18 @@ class ViewLabels:
         write_container(path, KIND, facts, {"top": self.top, "shares": self.shares})
 
 
-def as_labelled(teacher: object, recipe: str | None, epochs: int | None) -> tuple[str | None, int | None]:
-    """The recipe and the epochs of a training: where nothing is asked for, those that its views are labelled for."""
+def as_labelled(
+    teacher: object, recipe: str | None, epochs: int | None, batch_size: int | None
+) -> tuple[str | None, int | None, int | None]:
+    """Recipe, epochs and batch size of a training: where nothing is asked for, those that its views are labelled for.
+
+    The batch size goes with the recipe: another one than the labels' keeps its own.
+    """
     if not isinstance(teacher, ViewLabels):
-        return recipe, epochs
-    return recipe or teacher.recipe, epochs or teacher.epochs
+        return recipe, epochs, batch_size
+    if batch_size is None and recipe in (None, teacher.recipe):
+        batch_size = teacher.made_by.batch_size
+    return recipe or teacher.recipe, epochs or teacher.epochs, batch_size
 
 
 def view_generator(seed: int, epoch: int) -> torch.Generator:

@@ -424,6 +424,13 @@ MUTATIONS = [
         short=True,
     ),
     Mutation(
+        "labels views of batches of another size than was asked for",
+        "gsdd_runtime/training/view_labeling.py",
+        "        batch_size=batch_size,\n",
+        "",
+        ("test_view_labels.py::test_labels_of_smaller_batches_are_of_the_views_of_those",),
+    ),
+    Mutation(
         "takes the labels of the epoch before",
         "gsdd_runtime/training/view_labels.py",
         "self.top[epoch - 1, indices].long(), self.shares[epoch - 1, indices].float()",
