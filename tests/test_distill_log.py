@@ -274,3 +274,19 @@ def test_a_line_a_minute_where_stderr_is_no_terminal(capsys: pytest.CaptureFixtu
         "gsdd-rt: match: 6 of 100, loss 0.125, 0.1/s, 16 min left",
         "gsdd-rt: match: 12 of 100, loss 0.125, 0.1/s, 15 min left",
     ]
+
+
+def test_the_end_of_what_lines_told_of_is_told_too(capsys: pytest.CaptureFixture[str]) -> None:
+    now = [0.0]
+    report = line_a_minute(lambda: now[0])
+    for phase, steps in (("training", 8), ("check", 3), ("training", 8)):
+        for step in range(1, steps + 1):
+            now[0] += 10
+            report(Progress(phase, step, steps))
+    assert capsys.readouterr().err.splitlines() == [
+        "gsdd-rt: training: 6 of 8, 0.1/s, 20 s left",
+        "gsdd-rt: training: 8 of 8, 0.1/s",
+        # Of a phase of less than a minute nothing.
+        "gsdd-rt: training: 3 of 8, 0.1/s, 50 s left",
+        "gsdd-rt: training: 8 of 8, 0.1/s",
+    ]

@@ -1,4 +1,4 @@
-"""How far a command is: a bar on a terminal, a line a minute elsewhere."""
+"""How far a command is: a bar on a terminal, a line a minute and one at the end elsewhere."""
 
 from __future__ import annotations
 
@@ -17,31 +17,48 @@ SECONDS_A_LINE = 60.0
 
 
 def line_a_minute(clock: Callable[[], float] = time.monotonic) -> Reporter:
-    """Says on stderr where a run stands, once a minute, the first time after one."""
+    """Says on stderr where a run stands, once a minute, the first time after one.
+
+    The end of a phase that was told of is told too, whenever it comes.
+    """
     last = clock()
     began: dict[str, tuple[float, int]] = {}
+    told: set[str] = set()
 
     def report(progress: Progress) -> None:
         nonlocal last
-        now = clock()
-        since, first = began.setdefault(progress.phase, (now, progress.step))
-        if now - last < SECONDS_A_LINE:
-            return
-        last = now
-        words = [f"{progress.phase}: {progress.step} of {progress.total}"]
-        if progress.loss is not None:
-            words.append(f"loss {progress.loss:.4g}")
-        if progress.step > first and now > since:
-            rate = (progress.step - first) / (now - since)
-            words.append(f"{rate:.3g}/s, {time_in_words((progress.total - progress.step) / rate)} left")
-        say(", ".join(words))
+        now, phase = clock(), progress.phase
+        since, first = began.setdefault(phase, (now, progress.step))
+        ended = progress.step >= progress.total
+        if now - last >= SECONDS_A_LINE or (ended and phase in told):
+            last = now
+            told.add(phase)
+            say(", ".join([*_standing(progress), *_pace(progress, first, now - since)]))
+        if ended:
+            # Another of the same name begins anew.
+            told.discard(phase)
+            del began[phase]
 
     return report
 
 
+def _standing(progress: Progress) -> list[str]:
+    loss = [] if progress.loss is None else [f"loss {progress.loss:.4g}"]
+    return [f"{progress.phase}: {progress.step} of {progress.total}", *loss]
+
+
+def _pace(progress: Progress, first: int, seconds: float) -> list[str]:
+    """Of a phase that was at ``first`` so many seconds ago."""
+    if progress.step <= first or seconds <= 0:
+        return []
+    rate = (progress.step - first) / seconds
+    left = progress.total - progress.step
+    return [f"{rate:.3g}/s", *([f"{time_in_words(left / rate)} left"] if left > 0 else [])]
+
+
 @contextmanager
 def progress_bar() -> Iterator[Reporter]:
-    """Draws reports on stderr: phase, bar, rate, loss, time left. A line a minute where stderr is no terminal.
+    """Draws reports on stderr: phase, bar, rate, loss, time left. Lines where stderr is no terminal.
 
     Of several processes that share a run, the first alone draws.
     """
