@@ -92,10 +92,17 @@ MUTATIONS = [
         COMMANDS,
     ),
     Mutation(
+        "train drops --batch-size",
+        TRAIN,
+        "            batch_size=batch_size, teacher=known,",
+        "            teacher=known,",
+        OPTIONS,
+    ),
+    Mutation(
         "train drops --seed",
         TRAIN,
-        "            seed=seed, device=device, progress=progress,",
-        "            device=device, progress=progress,",
+        "teacher=known, seed=seed, device=device, progress=progress,",
+        "teacher=known, device=device, progress=progress,",
         OPTIONS,
     ),
     Mutation(
