@@ -165,6 +165,7 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "pixel_bits": Reaches("--pixel-bits 2", "distill.pixel_bits", 2),
         "downscale": Reaches("--downscale 2", "distill.downscale", 2),
         "rate_weight": Reaches("--rate-weight 0.5", "distill.rate_weight", 0.5),
+        "gaussians": Reaches("--gaussians 7", "distill.gaussians", 7),
         "iterations": Reaches("--iterations 123", "distill.iterations", 123),
         "representation": Reaches("--representation pixels", "distill.representation", "pixels"),
         "init": Reaches("--init color", "distill.init", "color"),

@@ -184,11 +184,23 @@ def test_the_storage_is_filled_by_measured_bits() -> None:
         resolve({**options, "coding": "entropy", "gpc": 9999}, data)
 
 
+def test_the_number_of_gaussians_is_the_user_s_where_he_says_it_and_the_steps_keep_the_budget() -> None:
+    options = {**CODED, "gpc": 4, "ipc": 2, "iterations": 60}
+    by_budget = distill(blobs(), **options)
+    more = by_budget.rows().shape[1] * 3 // 2
+    chosen = distill(blobs(), **options, gaussians=more)
+    assert chosen.rows().shape[1] == more
+    assert chosen.image_nbytes + HEADER_BYTES <= coded_budget(blobs(), 2)
+    with pytest.raises(InputError, match="bits for each of 4000 coded Gaussians, which need 8 at least: lower gauss"):
+        resolve({**options, "gaussians": 1000}, blobs())
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"coding": "zip"}, "coding 'zip' is not known"),
         ({"rate_weight": 0.1}, "rate_weight is an option of representation gaussians with coding entropy, not of"),
+        ({"gaussians": 7}, "gaussians is an option of representation gaussians with coding entropy, not of"),
         ({"coding": "entropy", "rate_weight": -1}, "rate_weight must be"),
         ({"coding": "entropy", "representation": "pixels", "pixel_bits": 0}, "pixel_bits must be"),
     ],

@@ -36,6 +36,8 @@ _INTERVAL, _LONGEST_INTERVAL = 25, 400
 _NEAR = 0.01
 # Twice as coarse steps take about so many bits less a Gaussian: seven parameters, of which one is half settled.
 _BITS_AN_OCTAVE = 6.5
+# Below so many a Gaussian is hardly more than a blot where it must be.
+_LEAST_BITS = 8
 # How far a look moves towards the budget, and the scales that it stays within.
 _GAIN = 0.5
 _SCALES = (DEFAULT_SCALE / 8, DEFAULT_SCALE * 8)
@@ -59,6 +61,7 @@ class CodedGaussianRepresentation(GaussianRepresentation):
     @dataclass(frozen=True)
     class Options(GaussianRepresentation.Options):
         rate_weight: float = option(0.0, "Of a penalty on the bits of a coded Gaussian, per bit.")
+        gaussians: int | None = option(None, "Gaussians of a coded image.", least=1, shown="by the budget")
 
     @classmethod
     def plan(cls, room: Room, options: Any) -> Storage:
@@ -70,7 +73,15 @@ class CodedGaussianRepresentation(GaussianRepresentation):
                 f"{counted(held, 'coded Gaussian')}, fewer than one for each of {counted(gpc, 'image')}: "
                 "lower gpc, or raise ipc"
             )
-        return Storage(gpc, {"gaussians_per_image": held // gpc})
+        count = held // gpc if options.gaussians is None else options.gaussians
+        bits = coded_bits(room.data, room.ipc) / (gpc * count)
+        if bits < _LEAST_BITS:
+            raise InputError(
+                f"the storage of {counted(room.ipc, 'float32 image')} per class leaves {bits:.1f} bits for each of "
+                f"{counted(gpc * count, 'coded Gaussian')}, which need {_LEAST_BITS} at least: "
+                "lower gaussians or gpc, or raise ipc"
+            )
+        return Storage(gpc, {"gaussians_per_image": count})
 
     @classmethod
     def _of(cls, gaussians: Tensor, room: Room, options: Any) -> Representation:
