@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gsdd_runtime.commands.shared import JsonOption, SetOrModelArgument, load_set_or_model, print_json
+from gsdd_runtime.commands.known_files import Described, described
+from gsdd_runtime.commands.shared import JsonOption, load_set_or_model, print_json
 from gsdd_runtime.errors import printable
 
 
 def command(
-    path: SetOrModelArgument,
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A set, a trained network, labels of views, experts, a run's checkpoint or log."
+        ),
+    ],
     network: Annotated[
         str | None, typer.Option(help="Of a trained network that is code of yours: its module:Class, which is run.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what a distilled set or a trained network holds and how it was made."""
-    from gsdd_runtime.networks.model_file import TrainedModel, model_description
-    from gsdd_runtime.sets.description import description
-
-    source = load_set_or_model(path, network)
-    is_model = isinstance(source, TrainedModel)
-    facts = {
-        "file": str(path),
-        "file_bytes": path.stat().st_size,
-        "kind": "trained network" if is_model else "distilled set",
-        **(model_description(source) if isinstance(source, TrainedModel) else description(source)),
-    }
+    """Say what a file of gsdd-rt holds and how it was made: a set, a trained network, a run's log, and others."""
+    kind, told = described(path, network) or _set_or_model(path, network)
+    size = sum(file.stat().st_size for file in path.iterdir()) if path.is_dir() else path.stat().st_size
+    facts = {"file": str(path), "file_bytes": size, "kind": kind, **told}
     if as_json:
         print_json(facts)
         return
@@ -36,6 +35,16 @@ def command(
     for name, value in facts.items():
         if value is not None and value != {}:
             print(f"{name.replace('_', ' '):<{width}}  {printable(_readable(value))}")
+
+
+def _set_or_model(path: Path, network: str | None) -> Described:
+    from gsdd_runtime.networks.model_file import TrainedModel, model_description
+    from gsdd_runtime.sets.description import description
+
+    source = load_set_or_model(path, network)
+    if isinstance(source, TrainedModel):
+        return "trained network", model_description(source)
+    return "distilled set", description(source)
 
 
 def _readable(value: object) -> str:

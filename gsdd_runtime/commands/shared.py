@@ -75,9 +75,6 @@ NetworkOption = Annotated[
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Replace the file that is there, whatever it is; never one that is read.")
 ]
-SetOrModelArgument = Annotated[
-    Path, typer.Argument(metavar="SET|MODEL", help="A distilled set or a trained network (.safetensors).")
-]
 SetArgument = Annotated[Path, typer.Argument(metavar="SET", help="A distilled set (.safetensors).")]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gsdd_runtime.distillation.division import Division
 from gsdd_runtime.errors import InputError
-from gsdd_runtime.sets.container import Kind, open_container, write_container
+from gsdd_runtime.sets.container import Container, Kind, open_container, write_container
 from gsdd_runtime.sets.streamed import Tensors
 
 FORMAT_VERSION = 2
@@ -76,6 +76,17 @@ class Checkpoint:
             InputError: the file cannot be read, is damaged, or was written by a newer version.
         """
         container = open_container(path, KIND)
+        described = cls._described(container)
+        return replace(described, tensors=container.copies(None if division is None else partial(_rows, division)))
+
+    @classmethod
+    def described(cls, path: Path) -> Checkpoint:
+        """As :meth:`load`, without the tensors: of a large file the header alone is read."""
+        return cls._described(open_container(path, KIND))
+
+    @classmethod
+    def _described(cls, container: Container) -> Checkpoint:
+        path = container.path
         if container.fields["format_version"] < FORMAT_VERSION:
             raise InputError(f"{path} was written by an older gsdd-rt: go on with that one, or {KIND.remedy}")
         phase, step, options, fingerprint, history = (
@@ -90,8 +101,7 @@ class Checkpoint:
             and isinstance(history, list)
         ):
             raise InputError(f"{path}: its description is damaged: {KIND.again}")
-        tensors = container.copies(None if division is None else partial(_rows, division))
-        return cls(phase, step, options, fingerprint, tensors, history)
+        return cls(phase, step, options, fingerprint, {}, history)
 
 
 class CheckpointWriter:

@@ -170,15 +170,18 @@ class Unfinished:
         write_container(path, UNFINISHED, self.about.to_fields(), tensors)
 
     @classmethod
-    def load(cls, path: Path, *, momentum: bool) -> Unfinished:
+    def load(cls, path: Path, *, momentum: bool | None) -> Unfinished:
         """Reads it.
 
         Raises:
-            InputError: it cannot be read, is damaged, or has no momentum where ``momentum`` says that it must.
+            InputError: it cannot be read, is damaged, or has no momentum where ``momentum`` says that it must; None
+                takes it either way.
         """
         container = open_container(path, UNFINISHED)
         about = About.from_fields(path, container.fields)
         tensors = container.copies()
+        if momentum is None:
+            momentum = MOMENTUM in tensors
         expected = {PARAMETERS, MOMENTUM} if momentum else {PARAMETERS}
         rows, speed = tensors.get(PARAMETERS), tensors.get(MOMENTUM)
         length = about.subject.length

@@ -9,7 +9,7 @@ import json
 import os
 import stat
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -137,17 +137,24 @@ def open_container(path: str | os.PathLike[str], kind: Kind) -> Container:
 
 def is_of_kind(path: str | os.PathLike[str], kind: Kind) -> bool:
     """Whether a file's header names ``kind``; no where it cannot be read, which opening it will explain."""
-    path = Path(path)
+    return kind_of(path, (kind,)) is not None
+
+
+def kind_of(path: str | os.PathLike[str], kinds: Sequence[Kind]) -> Kind | None:
+    """The first of ``kinds``, one at least, that a file's header names; None where it names none or cannot be read."""
+    path, first = Path(path), kinds[0]
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            return False
+            return None
         with open(path, "rb") as file:
-            text = _header_text(path, kind, file, os.fstat(file.fileno()).st_size)
-        header = parse_json(str(path), "the header", text, kind.remedy, controls=True)
+            text = _header_text(path, first, file, os.fstat(file.fileno()).st_size)
+        header = parse_json(str(path), "the header", text, first.remedy, controls=True)
     except (OSError, InputError):
-        return False
+        return None
     metadata = header.get("__metadata__") if isinstance(header, dict) else None
-    return isinstance(metadata, dict) and kind.key in metadata
+    if not isinstance(metadata, dict):
+        return None
+    return next((kind for kind in kinds if kind.key in metadata), None)
 
 
 def write_container(

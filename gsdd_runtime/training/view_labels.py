@@ -125,6 +125,30 @@ class ViewLabels:
         write_container(path, KIND, facts, {"top": self.top, "shares": self.shares})
 
 
+def view_labels_description(labels: ViewLabels) -> dict[str, Any]:
+    """Facts by name, all of them JSON values; ``told_apart`` are the classes of a view that have a share of their own.
+
+    ``views`` are images times epochs, ``images_digest`` is of the set that they are of.
+    """
+    by, (epochs, images, told) = labels.made_by, labels.top.shape
+    return {
+        "teacher": labels.teacher,
+        "views": epochs * images,
+        "images": images,
+        "epochs": epochs,
+        "classes": labels.classes,
+        "told_apart": told,
+        "recipe": labels.recipe,
+        "augment": by.augment,
+        **{name: getattr(by, name) for name in DECIDES if name != "augment"},
+        "seed": labels.seed,
+        "payload_bytes": labels.nbytes,
+        "dtypes": {"top": _name(labels.top.dtype), "shares": _name(labels.shares.dtype)},
+        "class_names": None if labels.class_names is None else list(labels.class_names),
+        "images_digest": labels.images,
+    }
+
+
 def as_labelled(
     teacher: object, recipe: str | None, epochs: int | None, batch_size: int | None
 ) -> tuple[str | None, int | None, int | None]:

@@ -106,6 +106,13 @@ MUTATIONS = [
         OPTIONS,
     ),
     Mutation(
+        "info takes an expert for its teacher's labels",
+        "gsdd_runtime/commands/known_files.py",
+        "return name, tell(path)",
+        "return 'labels of views', tell(path)",
+        ("test_info.py::test_experts_their_files_and_one_that_is_not_done",),
+    ),
+    Mutation(
         "the demo raises once it has loaded",
         DEMO,
         "    with progress_bar() as progress:\n        rows",
