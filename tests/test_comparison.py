@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -203,10 +204,75 @@ def test_what_is_no_document_is_refused(
     assert words in capsys.readouterr().err
 
 
-def test_again_takes_no_other_protocol(line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture(scope="module")
+def made_before(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A document of a set that is there no more."""
+    folder = tmp_path_factory.mktemp("before")
+    data = easy_data(class_names=("a", "b", "c"))
+    easy_set(data, count=6).save(folder / "set.safetensors")
+    words = ["--dataset", folder_of(data, folder / "data"), "--network", "mlp", "--epochs", "1", "--repeats", "1"]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert run(["eval", str(folder / "set.safetensors"), *words, "--device", "cpu", "--json"]) == 0
+    (folder / "set.safetensors").unlink()
+    return json.loads(printed.getvalue())  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "words"),
+    [
+        ({"sets": [3]}, "the protocol's sets has 3 in it"),
+        ({"sets": [None]}, "the protocol's sets has None in it"),
+        ({"networks": [3]}, "the protocol's networks has 3 in it"),
+        ({"sizes": ["x"]}, "the protocol's sizes has 'x' in it"),
+        ({"sizes": [[8, 8, 8]]}, "the protocol's sizes has [8, 8, 8] in it"),
+        ({"sizes": [[8, True]]}, "the protocol's sizes has [8, True] in it"),
+        ({"accuracy_at": ["1"]}, "the protocol's accuracy_at has '1' in it"),
+        ({"data": {"dataset": "fashion-mnist-sample", "classes": [3]}}, "the protocol's classes is of another type"),
+        ({"data": {"dataset": "fashion-mnist-sample", "data_dir": 3}}, "the protocol's data_dir is of another type"),
+        ({"data": {"dataset": "fashion-mnist-sample", "other": 3}}, "the protocol's data has other"),
+        ({}, "set.safetensors: No such file"),
+    ],
+    ids=str,
+)
+def test_a_document_that_was_edited_is_refused(
+    protocol: dict[str, Any],
+    words: str,
+    made_before: dict[str, Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    edited = {**made_before, "protocol": {**made_before["protocol"], **protocol}}
+    (tmp_path / "first.json").write_text(json.dumps(edited))
+    assert run(["eval", "--again", str(tmp_path / "first.json")]) == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("mean", [None, "inf", "0.5", [0.5]])
+def test_results_that_are_no_numbers_are_refused(
+    mean: Any, made_before: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edited = {**made_before, "results": [{"last_epoch": {"mean": mean}}]}
+    (tmp_path / "first.json").write_text(json.dumps(edited))
+    assert run(["eval", "--again", str(tmp_path / "first.json")]) == 2
+    assert "it was edited" in capsys.readouterr().err
+    (tmp_path / "first.json").write_text(json.dumps({**made_before, "results": []}))
+    assert run(["eval", "--again", str(tmp_path / "first.json")]) == 2
+    assert "its results are not those of its protocol" in capsys.readouterr().err
+
+
+def test_again_takes_no_other_protocol(
+    line: list[str], made_before: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "first.json").write_text("{}")
     again = ["--again", str(tmp_path / "first.json")]
     for more, words in (([line[1]], "leave the sets out"), (["--epochs", "3"], "leave --epochs out")):
+        assert run(["eval", *more, *again]) == 2
+        assert words in capsys.readouterr().err
+    (tmp_path / "first.json").write_text(json.dumps(made_before))
+    for more, words in ((["--network", "lenet"], "leave --networks out"), (["--teacher", "x"], "leave --teacher out")):
         assert run(["eval", *more, *again]) == 2
         assert words in capsys.readouterr().err
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -187,8 +187,12 @@ def data_options(protocol: Mapping[str, Any]) -> DataOptions:
     wrong = next((name for name in values if name not in known), None)
     if wrong is not None or not isinstance(values.get("dataset"), str):
         raise InputError(f"the protocol's data has {wrong or 'no dataset'}: give a document of gsdd-rt eval --json")
-    if values.get("data_dir") is not None:
+    if isinstance(values.get("data_dir"), str):
         values["data_dir"] = Path(values["data_dir"])
+    types = get_type_hints(DataOptions)
+    wrong = next((name for name, value in values.items() if not isinstance(value, types[name])), None)
+    if wrong is not None:
+        raise InputError(f"the protocol's {wrong} is of another type: give a document of gsdd-rt eval --json")
     return DataOptions(**values)
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gsdd_runtime.commands.protocol import data_options, parse_names, sums_of
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.sets.strict_json import parse_json
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
 
 # What a request must hold besides the data, and of which types: all of an evaluation but the machine.
 _REQUEST: dict[str, tuple[type, ...]] = {
@@ -17,6 +23,13 @@ _REQUEST: dict[str, tuple[type, ...]] = {
     "augment": (str, type(None)), "teacher": (str, type(None)), "repeats": (int,), "seed": (int,), "tests": (int,),
     "accuracy_at": (list,), "device": (str,),
 }  # fmt: skip
+# What each of a list in it must be.
+_EACH: dict[str, Callable[[Any], bool]] = {
+    "sets": lambda path: isinstance(path, str),
+    "networks": lambda name: name is None or isinstance(name, str),
+    "sizes": lambda size: size is None or (isinstance(size, list) and len(size) == 2 and all(map(_is_whole, size))),
+    "accuracy_at": _is_whole,
+}
 _REMEDY = "give a document of gsdd-rt eval --json"
 
 
@@ -49,6 +62,10 @@ def earlier(path: Path, given: Sequence[str], networks: str | None, teacher: Pat
     for name, types in _REQUEST.items():
         if not isinstance(protocol.get(name, ...), types) or isinstance(protocol[name], bool):
             raise InputError(f"{path}: the protocol's {name} is missing or of another type: {_REMEDY}")
+    for name, fits in _EACH.items():
+        for one in protocol[name]:
+            if not fits(one):
+                raise InputError(f"{path}: the protocol's {name} has {repr(one)[:80]} in it: {_REMEDY}")
     _check_networks(path, protocol["networks"], networks)
     _check_teacher(path, protocol["teacher"], teacher)
     data_options(protocol)
@@ -87,9 +104,12 @@ def _check_teacher(path: Path, named: str | None, teacher: Path | None) -> None:
 def _means(path: Path, results: list[Any]) -> list[float]:
     """Last-epoch means of a document's results."""
     try:
-        return [float(result["last_epoch"]["mean"]) for result in results]
-    except (KeyError, TypeError, ValueError) as error:
+        means = [result["last_epoch"]["mean"] for result in results]
+    except (KeyError, TypeError) as error:
         raise InputError(f"{path}: its results are not those of gsdd-rt eval --json: it was edited") from error
+    if not all(isinstance(mean, float) and math.isfinite(mean) for mean in means):
+        raise InputError(f"{path}: its results are not those of gsdd-rt eval --json: it was edited")
+    return means
 
 
 def compared(path: Path, before: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:

@@ -150,4 +150,25 @@ MUTATIONS = [
         'return dataset["validation" if "validation" in dataset else "train"], next(',
         ("test_datasets_arrays.py::test_columns_are_named_and_splits_are_found",),
     ),
+    Mutation(
+        "evaluates again whatever the lists of a document hold",
+        "gsdd_runtime/commands/repeating.py",
+        "            if not fits(one):\n",
+        "            if False:\n",
+        ("test_comparison.py::test_a_document_that_was_edited_is_refused",),
+    ),
+    Mutation(
+        "takes data options of any type from a document",
+        "gsdd_runtime/commands/protocol.py",
+        "if not isinstance(value, types[name])",
+        "if False",
+        ("test_comparison.py::test_a_document_that_was_edited_is_refused",),
+    ),
+    Mutation(
+        "compares with results that are no numbers",
+        "gsdd_runtime/commands/repeating.py",
+        "isinstance(mean, float) and math.isfinite(mean)",
+        "float(mean) > 0",
+        ("test_comparison.py::test_results_that_are_no_numbers_are_refused",),
+    ),
 ]
