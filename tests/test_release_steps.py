@@ -54,6 +54,18 @@ def test_a_step_that_is_not_here_is_seen() -> None:
     assert {"bash .ci/run", "sh release/wheels.sh dist"} <= {step for path in WORKFLOWS for step in steps(path)}
 
 
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_cibuildwheel_takes_its_options_and_every_python(machine: str) -> None:
+    """It checks the whole section; containers need docker, this does not."""
+    cibuildwheel = pytest.importorskip("cibuildwheel", reason="cibuildwheel is not installed")
+    assert f"cibuildwheel=={cibuildwheel.__version__}\n" in (ROOT / "release" / "wheels.sh").read_text()
+    words = ["--print-build-identifiers", "--platform", "linux", "--archs", machine, str(ROOT)]
+    asked = subprocess.run([sys.executable, "-m", "cibuildwheel", *words], capture_output=True, text=True, check=False)
+    assert asked.returncode == 0, asked.stderr
+    pythons = re.findall(r"Python :: 3\.(\d+)", PROJECT)
+    assert asked.stdout.split() == [f"cp3{minor}-manylinux_{machine}" for minor in pythons]
+
+
 def test_the_containers_commands_are_here() -> None:
     section = PROJECT.partition("[tool.cibuildwheel]")[2].partition("\n[")[0]
     commands = re.findall(r'(?:command|before-build) = "(.+)"', section)
