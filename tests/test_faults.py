@@ -32,7 +32,7 @@ with first_in_path(COMMAND.parent):
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler for the library that makes calls fail")
 def test_commands_survive_kills_and_failing_writes(tmp_path: Path) -> None:
     """A few of each fault; ``tests/faults/run.py`` by itself injects some thousands. They are counted by command."""
-    tally = Tally(tmp_path / "faults.json")
+    tally = Tally(tmp_path / "build" / "faults.json")
     tally.begin("an earlier run", 2)
     tally.add("compress", "no rights", Counter({"told in a line": 4}))
     words = [str(COMMAND), "--short", "--only", "distill ncfm", "experts", "compress", "--keep", str(tally.path)]

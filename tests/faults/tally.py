@@ -55,6 +55,7 @@ class Tally:
         """
         if seed in {run["seed"] for run in self.runs}:
             raise ValueError(f"the seed {seed} was used before: its moments would count twice")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         self.runs.append({"command": command, "seed": seed, "faults": {}})
 
     def add(self, job: str, kind: str, counts: Counts) -> None:
