@@ -84,7 +84,7 @@ def test_an_input_that_was_found_ends_the_count_with_its_status(tmp_path: Path) 
 
 
 def test_no_seed_counts_twice(tmp_path: Path) -> None:
-    kept = Kept(tmp_path / "counts.json")
+    kept = Kept(tmp_path / "build" / "counts.json")
     kept.add("set", Run("a command", 1, 10, 5, 0))
     with pytest.raises(ValueError, match="seed 1"):
         kept.add("set", Run("a command", 1, 10, 5, 0))

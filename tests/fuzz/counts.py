@@ -70,6 +70,7 @@ class Kept:
         if run.seed in {earlier.seed for earlier in self.runs.get(name, [])}:
             raise ValueError(f"{name} was run from the seed {run.seed} before: its inputs would count twice")
         self.runs.setdefault(name, []).append(run)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(self.document())
 
     def document(self) -> str:

@@ -20,12 +20,18 @@ import os
 import subprocess
 import sys
 import tempfile
+import traceback
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from counts import Kept, Run  # noqa: E402
+
+if TYPE_CHECKING:
+    from readers import Target
 
 NATIVE = Path("build/fuzz-native")
 # Entries beside those that are named as their program: the kernel chooses the best instruction set where none is said.
@@ -62,20 +68,32 @@ def options(given: argparse.Namespace, name: str, most: int) -> list[str]:
     ]  # fmt: skip
 
 
-def fuzz(given: argparse.Namespace) -> None:
-    """One reader in this process: libFuzzer ends it."""
-    import atheris
+@cache
+def readers() -> dict[str, Target]:
+    """The readers, whose code says which of it an input reached; those that are fuzzed are forked from here.
 
-    (name,) = given.names
+    That code is made and imported once: it takes longer than to read some thousand inputs.
+    """
+    # A forked process has none of the threads that this one started.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        import atheris
+    except ImportError:
+        sys.exit("no atheris, which fuzzes the readers: pip install atheris")
     # An editable install's modules come by a loader that atheris does not instrument.
     sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "ScikitBuildRedirectingFinder"]
     sys.path.insert(0, str(HERE.parent.parent))
     with atheris.instrument_imports(include=["gsdd_runtime", "pickletools", "tarfile", "zipfile"]):
         from readers import TARGETS
-    target = TARGETS[name]
+    return TARGETS
+
+
+def fuzz(given: argparse.Namespace, name: str, place: Path) -> None:
+    """One reader in this process, by files in a folder: libFuzzer ends it."""
+    import atheris
+
+    target = readers()[name]
     corpus = given.corpus / name
-    # In memory where the system has such a folder.
-    place = Path(tempfile.mkdtemp(prefix="gsdd-fuzz-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
 
     def one(data: bytes) -> None:
         target.attempt(data, place)
@@ -94,14 +112,31 @@ def fuzz(given: argparse.Namespace) -> None:
     atheris.Fuzz()
 
 
+def forked(given: argparse.Namespace, name: str) -> tuple[int, str]:
+    """Status and words of a process that fuzzes a reader."""
+    # In memory where the system has such a folder.
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="gsdd-fuzz-", dir=memory) as place, tempfile.TemporaryFile() as said:
+        process = os.fork()
+        if not process:
+            try:
+                os.dup2(said.fileno(), 2)
+                fuzz(given, name, Path(place))
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(70)
+        status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        said.seek(0)
+        return status, said.read().decode(errors="replace")
+
+
 def names(given: argparse.Namespace) -> list[str]:
     """Readers and entries that are meant."""
     found: list[str] = []
     for name in given.names:
         if name == "all":
-            from readers import TARGETS
-
-            found += TARGETS
+            found += readers()
         elif name == "native":
             built = {path.name.removeprefix("fuzz_") for path in NATIVE.glob("fuzz_*") if not path.suffix}
             found += sorted(built | (ISAS.keys() if "kernel" in built else set()))
@@ -110,44 +145,47 @@ def names(given: argparse.Namespace) -> list[str]:
     return found
 
 
-def prepared(given: argparse.Namespace, name: str) -> list[str]:
-    """The words that fuzz one of them, whose folders are made."""
-    for folder in (given.corpus / name, given.found / name):
-        folder.mkdir(parents=True, exist_ok=True)
-    entry = NATIVE / f"fuzz_{'kernel' if name in ISAS else name}"
-    if entry.exists():
-        # What an entry finds no bytes for is 0: short inputs say little.
-        return [str(entry), *options(given, name, MOST_TAKEN), "-len_control=0", str(given.corpus / name)]
-    from readers import TARGETS
-
-    if name not in TARGETS:
-        sys.exit(f"{name} is no reader of tests/fuzz/readers.py, and there is no {entry}: run `make fuzz-native`")
-    for number, data in enumerate(TARGETS[name].corpus):
-        (given.corpus / name / f"sound-{number}").write_bytes(data)
-    return [
-        sys.executable, __file__, name, "--runs", str(given.runs), "--seconds", str(given.seconds),
-        "--seed", str(given.seed), "--corpus", str(given.corpus), "--found", str(given.found),
-    ]  # fmt: skip
-
-
-def once(given: argparse.Namespace, name: str) -> Run:
-    """Fuzzes one of them in a process of its own, and says how that went."""
-    words = prepared(given, name)
-    environment = {**os.environ, "GSDD_FUZZ": "1", "OMP_NUM_THREADS": "1"}
+def entry(given: argparse.Namespace, name: str) -> tuple[int, str]:
+    """Status and words of the program that fuzzes an entry in C++."""
+    # What an entry finds no bytes for is 0: short inputs say little.
+    words = [str(program(name)), *options(given, name, MOST_TAKEN), "-len_control=0", str(given.corpus / name)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     if name in ISAS:
         environment["GSDD_CPU_ISA"] = ISAS[name]
     known = sorted((HERE.parent / "native" / "fuzz" / "found" / name).glob("*"))
-    if words[0] != sys.executable and known:
+    if known:
         read = [words[0], "-runs=0", *map(str, known)]
         again = subprocess.run(read, env=environment, capture_output=True, text=True, errors="replace", check=False)
         if again.returncode:
             sys.exit(f"{name}: what was found before is found again\n{again.stderr}")
     done = subprocess.run(words, env=environment, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
+    return done.returncode, done.stderr
+
+
+def program(name: str) -> Path:
+    """Of an entry in C++, where it was built."""
+    return NATIVE / f"fuzz_{'kernel' if name in ISAS else name}"
+
+
+def once(given: argparse.Namespace, name: str) -> Run:
+    """Fuzzes one of them in a process of its own, and says how that went."""
+    for folder in (given.corpus / name, given.found / name):
+        folder.mkdir(parents=True, exist_ok=True)
+    if program(name).exists():
+        status, words = entry(given, name)
+    elif name in readers():
+        for number, data in enumerate(readers()[name].corpus):
+            (given.corpus / name / f"sound-{number}").write_bytes(data)
+        status, words = forked(given, name)
+    else:
+        sys.exit(
+            f"{name} is no reader of tests/fuzz/readers.py, and there is no {program(name)}: run `make fuzz-native`"
+        )
     said = f"python tests/fuzz/run.py {name} --runs {given.runs} --seconds {given.seconds} --seed {given.seed}"
-    run = Run.said(done.stderr, said, given.seed, done.returncode)
+    run = Run.said(words, said, given.seed, status)
     print(f"{name:<12} {run.inputs:>9} inputs, {run.edges:>5} edges, status {run.status}", flush=True)
     if run.status:
-        print("\n".join(done.stderr.splitlines()[-40:]), file=sys.stderr)
+        print("\n".join(words.splitlines()[-40:]), file=sys.stderr)
     return run
 
 
@@ -179,8 +217,6 @@ def main() -> None:
 
         with tempfile.TemporaryDirectory() as place:
             print(TARGETS[given.names[0]].attempt(given.input.read_bytes(), Path(place)) or "taken")
-    elif "GSDD_FUZZ" in os.environ:
-        fuzz(given)
     else:
         sys.exit(one_after_the_other(given))
 
