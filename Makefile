@@ -54,8 +54,13 @@ faults: build ## kill commands, fail their writes, take their memory: FAULTS="--
 	$(BIN)/python tests/faults/run.py $(FAULTS)
 
 .PHONY: fuzz fuzz-native
-fuzz: build ## fuzz the readers with atheris, a minute each: FUZZ="set --runs 1000000" for one (docs/faults.md)
+ATHERIS := $(VENV)/.atheris
+
+$(ATHERIS): $(READY)
 	$(PIP) atheris
+	@touch $@
+
+fuzz: build $(ATHERIS) ## fuzz the readers with atheris, a minute each: FUZZ="set --runs 1000000" for one (docs/faults.md)
 	$(BIN)/python tests/fuzz/run.py $(or $(FUZZ),all --seconds 60)
 
 # Clang where there is one, whose libFuzzer looks at coverage.
@@ -185,10 +190,12 @@ tidy: $(READY) ## check the native code with clang-tidy (.clang-tidy says what f
 .PHONY: coverage coverage-native
 TESTS ?= -m 'not slow'
 
-coverage: build ## run the tests, or TESTS="...", and list the lines of Python that none of them reached
-	$(PIP) coverage
-	$(BIN)/python -m coverage run --branch --data-file=build/coverage.db --source=gsdd_runtime,export -m pytest $(TESTS)
-	$(BIN)/python -m coverage report --data-file=build/coverage.db --skip-covered --sort=cover --show-missing
+coverage: build ## run the tests, or TESTS="...", and list the lines and branches of Python that none of them reached
+	$(PIP) 'coverage>=7.10'
+	rm -rf build/coverage-python && mkdir -p build/coverage-python
+	$(BIN)/python -m coverage run -m pytest $(TESTS)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report --skip-covered --sort=cover --show-missing
 
 coverage-native: $(READY) ## run the tests in C++, and list the lines that none of them reached
 	$(PIP) gcovr
