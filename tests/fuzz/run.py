@@ -22,6 +22,7 @@ import sys
 import tempfile
 import traceback
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,7 +81,11 @@ def readers() -> dict[str, Target]:
         import atheris
     except ImportError:
         sys.exit("no atheris, which fuzzes the readers: pip install atheris")
-    # An editable install's modules come by a loader that atheris does not instrument.
+    # An editable install's modules come by a loader that atheris does not instrument, and which finds its libraries.
+    installed = find_spec("gsdd_runtime")
+    for place in (installed and installed.submodule_search_locations) or []:
+        if Path(place, "lib").is_dir():
+            os.environ.setdefault("GSDD_PLUGIN_DIR", str(Path(place, "lib")))
     sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "ScikitBuildRedirectingFinder"]
     sys.path.insert(0, str(HERE.parent.parent))
     with atheris.instrument_imports(include=["gsdd_runtime", "pickletools", "tarfile", "zipfile"]):
