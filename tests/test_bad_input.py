@@ -222,6 +222,17 @@ def test_files_that_are_no_pictures(suffix: str, content: bytes, tmp_path: Path)
     refused(root, str(path), size=(4, 4), channels=3)
 
 
+def test_a_picture_too_large_to_be_read_is_refused_by_its_header(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = folder(tmp_path, ["cat", "dog"])
+    path = root / "train" / "dog" / "0.png"
+    noise(1, (9, 12)).save(path)
+    monkeypatch.setattr(images, "MAX_IMAGE_PIXELS", 100)
+    refused(root, f"{path} has 12x9 pixels, at most 100 are read: shrink it first")
+    refused(root, str(path), "shrink it first", size=(4, 4))
+
+
 # Names
 
 

@@ -113,6 +113,13 @@ def test_aims_that_cannot_be_met_or_contradict_are_refused() -> None:
         compress(pixel_set(), psnr=20)
 
 
+def test_steps_that_leave_next_to_nothing_are_refused() -> None:
+    """What reads it asks for a byte for each 64 numbers, so that a small file takes little memory."""
+    blank = torch.zeros(1, 3, 160, 160, dtype=torch.bfloat16)
+    with pytest.raises(InputError, match=r"76800 numbers in \d+ bytes: .* take finer ones"):
+        compress(DistilledSet(None, torch.tensor([0]), 160, 160, pixels=blank), pixel_bits=1)
+
+
 def test_finer_steps_are_within_more_bytes() -> None:
     original = some_set(30)
     few, more = within_bytes(original, 600), within_bytes(original, 900)

@@ -100,6 +100,10 @@ def test_a_number_spoilt_after_the_check_does_not_reach_a_file(tmp_path: Path) -
     [
         ({"gaussians": None}, "either gaussians or pixels"),
         ({"pixels": torch.zeros(6, 1, 12, 10)}, "either gaussians or pixels"),
+        (
+            {"gaussians": None, "pixels": torch.zeros(6, 5, 12, 10).bfloat16()},
+            "pixels must have 1 to 4 channels, got 5",
+        ),
         ({"gaussians": some_gaussians().float()}, "must be bfloat16, got float32"),
         ({"labels": torch.zeros(6)}, "must be float16"),
         ({"labels": torch.tensor([0, 1, 2, 3, 0, 0])}, "label 3 is out of range"),

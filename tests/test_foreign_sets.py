@@ -282,6 +282,21 @@ def test_tensors_that_are_no_images_are_refused(images: torch.Tensor, words: str
         foreign_set(torch.full((9, 1, 8, 8), float("inf")), LABELS, given=given)
 
 
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (torch.tensor([0, 1]), "2 labels for 3 images: one is needed for each"),
+        (torch.zeros(3, 1, 2), r"labels must be \[images\] or \[images, classes\], got \[3, 1, 2\]"),
+        (torch.tensor([0, 1, -1]), "label -1 is out of range for 2 classes"),
+        (torch.full((3, 2), float("nan")), "soft labels must be finite"),
+    ],
+    ids=["too few", "three dimensions", "negative", "NaN"],
+)
+def test_labels_that_do_not_fit_the_images_are_refused(labels: torch.Tensor, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        foreign_set(torch.rand(3, 1, 8, 8), labels)
+
+
 def nested(depth: int) -> list[Any]:
     inner: list[Any] = [PIXELS, LABELS]
     for _ in range(depth):

@@ -142,6 +142,15 @@ class Joined:
         monkeypatch.setattr(ranks, "_joined", ranks.Ranks(rank, count))
 
 
+def test_a_process_that_sees_other_files_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    together = ranks.Ranks(0, 3)
+    monkeypatch.setattr(ranks.Ranks, "told", lambda self, value: [value, value, [False, 4]])
+    with pytest.raises(InputError, match=r"rank 2 sees another state than rank 0 \(\[False, 4\], not \[True, 3\]\)"):
+        together.check_same([True, 3], "state")
+    monkeypatch.setattr(ranks.Ranks, "told", lambda self, value: [value] * 3)
+    together.check_same([True, 3], "state")
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
