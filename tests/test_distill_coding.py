@@ -9,6 +9,7 @@ import pytest
 import torch
 from distill_data import SMALL, blobs
 
+from gsdd_runtime.datasets import RealData, load_dataset
 from gsdd_runtime.distillation import distill
 from gsdd_runtime.distillation.options import resolve
 from gsdd_runtime.distillation.representations import coded as coded_module
@@ -16,6 +17,7 @@ from gsdd_runtime.distillation.representations.coded import CodedGaussianReprese
 from gsdd_runtime.distillation.storage import HEADER_BYTES, coded_budget
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.progress import Progress
+from gsdd_runtime.sets.coding.pixels import PixelSteps
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.splatting.gaussians import initial_gaussians
 
@@ -182,6 +184,56 @@ def test_the_storage_is_filled_by_measured_bits() -> None:
     assert fixed.storage == coded.storage
     with pytest.raises(InputError, match="fewer than one for each of 9999 images"):
         resolve({**options, "coding": "entropy", "gpc": 9999}, data)
+
+
+@pytest.fixture(scope="module")
+def two_classes() -> RealData:
+    return load_dataset("fashion-mnist-sample", classes="Trouser,Bag")
+
+
+@pytest.mark.parametrize("downscale", [1, 2], ids=["whole", "half"])
+@pytest.mark.parametrize("bits", [8, 2])
+def test_pixels_fill_their_storage_and_stay_within_it(bits: int, downscale: int, two_classes: RealData) -> None:
+    options = {**PIXELS, "pixel_bits": bits, "downscale": downscale, "ipc": 4 if bits == 8 else 2}
+    fast = {"network": "convnet1-w4", "batch_real": 8, "batch_syn": 16, "iterations": 30}
+    made = distill(two_classes, coding="entropy", device="cpu", **options, **fast)
+    room = coded_budget(two_classes, int(options["ipc"])) - HEADER_BYTES
+    assert 0.9 * room < made.image_nbytes <= room
+
+
+def test_pixels_are_planned_by_how_far_training_will_scatter_them(two_classes: RealData) -> None:
+    options = {**PIXELS, "pixel_bits": 8, "coding": "entropy", "device": "cpu", "ipc": 4}
+    rates = (1e-4, 1e-2, None, 1e-1)
+    planned = [resolve({**options, "learning_rate": rate}, two_classes).gpc for rate in rates]
+    assert planned[0] > planned[1] == planned[2] > planned[3]
+    # Noise takes more than real images do.
+    assert resolve({**options, "init": "random"}, two_classes).gpc < planned[2]
+
+
+def test_levels_lie_further_apart_where_the_pixels_would_take_more_than_the_budget() -> None:
+    pixels = torch.rand(20, 1, 12, 16, generator=torch.Generator().manual_seed(0))
+    free = CodedPixelRepresentation(pixels, bits=8)
+    taken = free.to_set(torch.arange(20)).image_nbytes
+    budget = int(0.9 * taken)
+    for moves in (0, 200):
+        bound = CodedPixelRepresentation(pixels, bits=8, budget=budget)
+        for _ in range(moves):
+            bound.constrain()
+        assert 0.93 * budget < bound.to_set(torch.arange(20)).image_nbytes <= budget
+        # What is drawn is of these levels too, once the bytes were looked at.
+        assert (bound.steps.step > 1.5 * free.steps.step) is (moves > 0)
+    # Four times as far apart and no further: what then takes more is told of.
+    bound = CodedPixelRepresentation(pixels, bits=8, budget=taken // 2)
+    assert bound.to_set(torch.arange(20)).image_nbytes > taken // 2
+
+
+def test_levels_that_lie_apart_are_where_most_pixels_are() -> None:
+    pixels = torch.cat([torch.zeros(900), torch.linspace(-0.3, 1.2, 100)])
+    fitted = PixelSteps.fitted(pixels, 2)
+    apart = fitted.apart(1.5, pixels)
+    assert apart.step == 1.5 * fitted.step
+    assert float(apart.values(apart.numbers(torch.zeros(1)))) == pytest.approx(0, abs=0.1)
+    assert fitted.apart(1, pixels) == fitted
 
 
 def test_the_number_of_gaussians_is_the_user_s_where_he_says_it_and_the_steps_keep_the_budget() -> None:

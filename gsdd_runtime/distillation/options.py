@@ -190,7 +190,10 @@ def resolve(given: Mapping[str, Any], data: RealData, recipe: Mapping[str, Any] 
         data, judged = hold_out(data, common.held_out, common.seed)
     start.check(data)
     sizes = torch.bincount(data.train_labels, minlength=data.classes).tolist()
-    room = Room(data, common.ipc, common.gpc, min(sizes) if start.chooses else None)
+    room = Room(
+        data, common.ipc, common.gpc, min(sizes) if start.chooses else None,
+        noise=start.varied and not start.fitted, learning_rate=common.learning_rate,
+    )  # fmt: skip
     own = taken(representation.Options, chosen)
     storage = representation.plan(room, own)
     check_enough(data, sizes, storage.gpc if start.chooses else 1, "init color or random")

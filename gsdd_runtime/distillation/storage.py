@@ -10,17 +10,8 @@ from gsdd_runtime.datasets import RealData
 PIXEL_IMAGES_PER_FLOAT32_IMAGE = 2
 FLOAT32_BITS = 32
 
-# What coding takes by its default steps, measured on distilled sets (docs/coding.md): bits of a Gaussian by its
-# channels, and of a pixel and channel that is rounded to 2 and to 8 bits, by whether there is color and whether images
-# are smaller than the native size.
+# What a Gaussian takes by the default steps of coding, measured on distilled sets (docs/coding.md), by its channels.
 BITS_PER_GAUSSIAN = {1: 24.0, 2: 29.0, 3: 34.0, 4: 39.0}
-_BITS_PER_PIXEL = {
-    (False, False): (0.62, 5.44),
-    (False, True): (1.10, 6.35),
-    (True, False): (0.90, 5.76),
-    (True, True): (0.89, 6.23),
-}
-_LEAST_SHARE_OF_PIXEL_BITS = 0.3
 # Kept for the file's header.
 HEADER_BYTES = 2048
 
@@ -38,12 +29,6 @@ def coded_bits(data: RealData, ipc: int) -> int:
 def coded_budget(data: RealData, ipc: int) -> int:
     """Bytes that a coded set may take, its file's header and all."""
     return float32_bits(data, ipc) // 8 * data.classes
-
-
-def coded_pixel_bits(pixel_bits: int, channels: int, *, smaller: bool) -> float:
-    """Bits that a pixel and channel takes, coded; ``smaller`` images vary more from pixel to pixel."""
-    at_2, at_8 = _BITS_PER_PIXEL[channels > 1, smaller]
-    return max(_LEAST_SHARE_OF_PIXEL_BITS * pixel_bits, at_2 + (pixel_bits - 2) * (at_8 - at_2) / 6)
 
 
 def bytes_over(data: RealData, ipc: int, image_bytes: int) -> int:

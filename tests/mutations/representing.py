@@ -180,11 +180,25 @@ MUTATIONS = [
         ("test_distill_starts.py::test_fewer_images_are_filled_up_with_real_ones_and_all_are_fitted",),
     ),
     Mutation(
-        "counts coded pixels of smaller images like those of whole ones",
+        "measures coded pixels of whole images where smaller ones are kept",
         CODED,
-        "smaller=options.downscale > 1",
-        "smaller=False",
+        "(room.data.height // options.downscale, room.data.width // options.downscale)",
+        "(room.data.height, room.data.width)",
         ("test_distill_options.py::test_the_storage_holds_four_times_as_many_pixel_images_at_half_the_size",),
+    ),
+    Mutation(
+        "plans coded pixels by images that were not trained",
+        "gsdd_runtime/distillation/representations/pixel_rate.py",
+        "scattered = some + scatter * learning_rate * noise",
+        "scattered = some",
+        ("test_distill_coding.py::test_pixels_are_planned_by_how_far_training_will_scatter_them",),
+    ),
+    Mutation(
+        "never moves the levels of coded pixels apart",
+        CODED,
+        "self._look(self._budget)\n            self._fit()",
+        "self._fit()",
+        ("test_distill_coding.py::test_levels_lie_further_apart_where_the_pixels_would_take_more_than_the_budget",),
     ),
     Mutation(
         "starts from the crops that a teacher knows least",

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from gsdd_runtime.distillation.declared import option
 from gsdd_runtime.distillation.representations.gaussian import GaussianRepresentation
-from gsdd_runtime.distillation.representations.pixel import PixelRepresentation, check_downscale, small_values
+from gsdd_runtime.distillation.representations.pixel import PixelRepresentation, check_downscale
+from gsdd_runtime.distillation.representations.pixel_rate import bits_of_pixels, images_that_fit
 from gsdd_runtime.distillation.representations.representation import Representation, Room, Storage
 from gsdd_runtime.distillation.representations.rounding import round_to_levels, round_to_steps
 from gsdd_runtime.distillation.storage import (
@@ -19,7 +20,6 @@ from gsdd_runtime.distillation.storage import (
     bounded,
     coded_bits,
     coded_budget,
-    coded_pixel_bits,
     gaussian_images,
 )
 from gsdd_runtime.errors import InputError
@@ -41,6 +41,12 @@ _LEAST_BITS = 8
 # How far a look moves towards the budget, and the scales that it stays within.
 _GAIN = 0.5
 _SCALES = (DEFAULT_SCALE / 8, DEFAULT_SCALE * 8)
+# Levels of pixels twice as far apart take about so many bits less a pixel; how much further apart they may come, and
+# by how much at a time in the end.
+_PIXEL_BITS_AN_OCTAVE = 0.7
+_WIDEST, _WIDENING = 4.0, 2.0 ** (1 / 16)
+# Of few levels, which then are hardly any; and how many bits are few.
+_WIDEST_OF_FEW, _FEW_BITS = 2.0, 3
 
 
 class CodedGaussianRepresentation(GaussianRepresentation):
@@ -152,9 +158,14 @@ class CodedGaussianRepresentation(GaussianRepresentation):
 class CodedPixelRepresentation(PixelRepresentation):
     """Pixels that are drawn as coding by a few bits will leave them; their levels follow their range.
 
+    They lie further apart, up to four times as far (twice, of 3 bits and fewer), while the coded images would take more
+    than the budget.
+
     Args:
         pixels, downscale: as of :class:`PixelRepresentation`.
         bits: of a pixel.
+        budget: bytes of the coded images and labels; None for no bound.
+        scatter: the learning rate, which decides what trained pixels are expected to take.
     """
 
     # Coding looks at all images.
@@ -167,22 +178,45 @@ class CodedPixelRepresentation(PixelRepresentation):
     @classmethod
     def plan(cls, room: Room, options: Any) -> Storage:
         check_downscale(room, options.downscale)
-        bits = coded_pixel_bits(options.pixel_bits, room.data.channels, smaller=options.downscale > 1)
-        held = int(coded_bits(room.data, room.ipc) / (small_values(room, options.downscale) * bits))
-        return Storage(bounded(held, room.most) if room.gpc is None else room.gpc)
+        if room.gpc is not None:
+            return Storage(room.gpc)
+        size = (room.data.height // options.downscale, room.data.width // options.downscale)
+        held = images_that_fit(room, size, options.pixel_bits, cls._rate(room))
+        return Storage(bounded(held, room.most))
 
     @classmethod
-    def _of(cls, pixels: Tensor, options: Any) -> Representation:
-        return cls(pixels, bits=options.pixel_bits, downscale=options.downscale)
+    def _rate(cls, room: Room) -> float:
+        return cls.learning_rate if room.learning_rate is None else room.learning_rate
 
-    def __init__(self, pixels: Tensor, *, bits: int, downscale: int = 1) -> None:
+    @classmethod
+    def _of(cls, pixels: Tensor, room: Room, options: Any) -> Representation:
+        return cls(
+            pixels, bits=options.pixel_bits, downscale=options.downscale, scatter=cls._rate(room),
+            budget=coded_budget(room.data, room.ipc) - HEADER_BYTES,
+        )  # fmt: skip
+
+    def __init__(
+        self,
+        pixels: Tensor,
+        *,
+        bits: int,
+        downscale: int = 1,
+        budget: int | None = None,
+        scatter: float = PixelRepresentation.learning_rate,
+    ) -> None:
         super().__init__(pixels, downscale=downscale)
         self._bits = bits
-        self._state = torch.zeros(3)
+        self._budget = budget
+        self._widest = _WIDEST if bits > _FEW_BITS else _WIDEST_OF_FEW
+        taken = bits_of_pixels(pixels.detach().cpu(), bits, scatter) * self._pixels.numel() / 8
+        self._planned = int(taken if budget is None else min(taken, budget))
+        # Lowest level, step between levels, moves that were made, how much further apart than fitted the levels are,
+        # moves until the next look at the bytes, and how many there are between two.
+        self._state = torch.tensor([0.0, 0.0, 0.0, 1.0, _INTERVAL, _INTERVAL])
         self._fit()
 
     def _fit(self) -> None:
-        fitted = PixelSteps.fitted(self._pixels.detach(), self._bits)
+        fitted = self._apart(float(self._state[3]))
         self._state[0], self._state[1] = fitted.low, fitted.step
 
     @property
@@ -190,10 +224,24 @@ class CodedPixelRepresentation(PixelRepresentation):
         """The levels as they are now."""
         return PixelSteps(self._bits, float(self._state[0]), float(self._state[1]))
 
+    def _apart(self, factor: float) -> PixelSteps:
+        """Levels for the pixels as they are, so many times further apart than would fit them best."""
+        pixels = self._pixels.detach()
+        return PixelSteps.fitted(pixels, self._bits).apart(factor, pixels)
+
+    def _look(self, budget: int) -> None:
+        """Codes the images, and moves the levels apart, or together again, towards what the budget allows."""
+        taken = encode_images(self._pixels.detach().cpu(), None, *self._size, self.steps).data.numel()
+        octaves = _GAIN * 8 * (taken - budget) / self._pixels.numel() / _PIXEL_BITS_AN_OCTAVE
+        self._state[3] = (self._state[3] * 2.0 ** min(max(octaves, -1.0), 1.0)).clamp(1.0, self._widest)
+        within = taken <= budget and float(self._state[3]) == 1
+        near = within or abs(taken - budget) <= _NEAR * budget
+        self._state[5] = min(2 * float(self._state[5]), _LONGEST_INTERVAL) if near else _INTERVAL
+        self._state[4] = self._state[5]
+
     @property
     def nbytes(self) -> int:
-        bits = coded_pixel_bits(self._bits, self._pixels.shape[1], smaller=self._size[0] > self._pixels.shape[2])
-        return int(self._pixels.numel() * bits / 8)
+        return self._planned
 
     def buffers(self) -> dict[str, Tensor]:
         return {"coding": self._state}
@@ -204,9 +252,23 @@ class CodedPixelRepresentation(PixelRepresentation):
     def constrain(self) -> None:
         super().constrain()
         self._state[2] += 1
-        if int(self._state[2]) % _INTERVAL == 0:
+        if int(self._state[2]) % _INTERVAL:
+            return
+        self._fit()
+        self._state[4] -= _INTERVAL
+        if self._state[4] <= 0 and self._budget is not None:
+            self._look(self._budget)
             self._fit()
 
     def to_set(self, labels: Tensor, **metadata: Any) -> DistilledSet:
-        plain = self.plain_set(labels, **metadata)
-        return plain.with_coded(encoded(plain, self._pixels.detach().cpu(), self.steps))
+        """Where they would take more than the budget by the levels as they are, these are set further apart.
+
+        Not beyond some bound: the set may take more then, as whoever asked for many images will be told.
+        """
+        plain, exact = self.plain_set(labels, **metadata), self._pixels.detach().cpu()
+        factor = float(self._state[3])
+        found = encoded(plain, exact, self.steps)
+        while self._budget is not None and found.data.numel() > self._budget and factor < self._widest:
+            factor = min(factor * _WIDENING, self._widest)
+            found = encoded(plain, exact, self._apart(factor))
+        return plain.with_coded(found)

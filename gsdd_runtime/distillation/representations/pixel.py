@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gsdd_runtime.distillation.declared import option
+from gsdd_runtime.distillation.representations.pixel_rate import NOISE
 from gsdd_runtime.distillation.representations.representation import Representation, Room, Storage
 from gsdd_runtime.distillation.representations.rounding import round_to_bfloat16
 from gsdd_runtime.distillation.representations.scaling import scale_up
@@ -26,8 +27,6 @@ from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.wording import counted
 
 BFLOAT16_BYTES = 2
-# Of the noise that a random start is, in pixel units.
-NOISE = 0.25
 
 
 class PixelRepresentation(Representation):
@@ -81,16 +80,16 @@ class PixelRepresentation(Representation):
             noise = torch.randn(data.classes * storage.gpc, data.channels, *size, generator=generator)
             noise = noise if kept is None else noise[kept]
             targets = torch.tensor(data.mean).view(1, -1, 1, 1) + NOISE * noise
-        return cls._of(scaled(targets.to(device), size), options)
+        return cls._of(scaled(targets.to(device), size), room, options)
 
     @classmethod
     def taken_from(cls, room: Room, storage: Storage, options: Any, rows: Tensor, device: str) -> Representation | None:
         data = room.data
         size = (data.height // options.downscale, data.width // options.downscale)
-        return cls._of(rows.to(device).float(), options) if rows.shape[1:] == (data.channels, *size) else None
+        return cls._of(rows.to(device).float(), room, options) if rows.shape[1:] == (data.channels, *size) else None
 
     @classmethod
-    def _of(cls, pixels: Tensor, options: Any) -> Representation:
+    def _of(cls, pixels: Tensor, room: Room, options: Any) -> Representation:
         return cls(pixels, downscale=options.downscale)
 
     def __init__(self, pixels: Tensor, *, downscale: int = 1) -> None:

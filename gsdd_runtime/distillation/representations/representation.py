@@ -34,12 +34,16 @@ class Room:
         ipc: the storage, that of so many float32 pixel images per class.
         gpc: images per class, where they were asked for.
         most: images per class that a default goes up to; None for no such bound.
+        noise: the first images are noise, not real ones.
+        learning_rate: of the matching, where one was asked for.
     """
 
     data: RealData
     ipc: int
     gpc: int | None = None
     most: int | None = None
+    noise: bool = False
+    learning_rate: float | None = None
 
 
 class Representation(Protocol):

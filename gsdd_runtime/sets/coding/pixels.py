@@ -23,6 +23,8 @@ from gsdd_runtime.sets.coding.tokens import Numbers, fold
 LABELS, CHANNEL = 0, 1
 MAX_BITS = 12
 _CONTEXT_BITS = 3
+# Parts of a step that levels are moved by while they are fitted.
+_MOVES = 8
 # Binary digits of numbers from 0 to 2^15 - 1.
 _LENGTHS = np.frexp(np.arange(1 << 15))[1].astype(np.int8)
 
@@ -66,6 +68,17 @@ class PixelSteps:
                 best = (error, found)
         assert best is not None
         return best[1]
+
+    def apart(self, factor: float, pixels: Tensor) -> PixelSteps:
+        """Levels so many times further apart, which take fewer bits, moved to where they are nearest to these pixels.
+
+        A plain background then lies at a level, not between two of them.
+        """
+        if factor == 1:
+            return self
+        values, step = pixels.double().flatten(), self.step * factor
+        moved = [PixelSteps(self.bits, self.low + place / _MOVES * step, step) for place in range(-_MOVES, _MOVES + 1)]
+        return min(moved, key=lambda one: float((one.values(one.numbers(values)) - values).square().mean()))
 
     def numbers(self, pixels: Tensor) -> Tensor:
         """The nearest levels, int64."""
