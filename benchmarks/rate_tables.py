@@ -1,6 +1,6 @@
 """Writes the tables and charts of accuracy by bytes into the pages that show them, from ``benchmarks/results``.
 
-    python benchmarks/rate_tables.py                                  # README.md and docs/, between their marks
+    python benchmarks/rate_tables.py                                  # README.md, docs/figures.md: between their marks
     python benchmarks/rate_tables.py --keep NAME RESULT.json ...       # first: these documents' sets, in NAME-rate.json
     python benchmarks/rate_tables.py --join RESULT.json ... > ALL.json # of several that differ by --seed alone, one
 
@@ -104,7 +104,7 @@ def accuracy(figures: Document) -> str:
     return f"{100 * figures['mean']:.1f} ± {100 * figures['std']:.1f}"
 
 
-TABLES = Tables("rate", ("README.md", "docs/coding.md"), table)
+TABLES = Tables("rate", ("README.md", "docs/figures.md"), table)
 
 
 def main() -> None:
