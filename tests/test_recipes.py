@@ -98,7 +98,18 @@ def test_a_change_is_a_change_of_the_recipe() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"descent": "lion"}, {"schedule": "linear"}, {"temperature": 0.0}, {"crop_scale": 0.0}, {"mixed": 1.5}],
+    [
+        {"descent": "lion"},
+        {"schedule": "linear"},
+        {"temperature": 0.0},
+        {"crop_scale": 0.0},
+        {"mixed": 1.5},
+        {"momentum": 1.0},
+        {"weight_decay": -1e-9},
+        {"weight_decay": math.inf},
+        {"epochs": True},
+        {"batch_size": 0},
+    ],
     ids=str,
 )
 def test_what_no_recipe_knows_is_refused(change: dict[str, Any]) -> None:

@@ -133,6 +133,17 @@ def softened(distilled: DistilledSet, model: Path) -> DistilledSet:
     return DistilledSet.load(path)
 
 
+def test_a_teacher_of_other_channels_or_of_another_class_is_refused(model: Path) -> None:
+    colored = DistilledSet(
+        some_gaussians(6, channels=3), torch.arange(6) % 3, 8, 8, class_names=DATA.class_names,
+        mean=[0.5] * 3, std=[0.5] * 3,
+    )  # fmt: skip
+    with pytest.raises(InputError, match=r"the teacher teacher\.safetensors takes images of 1 channel"):
+        relabel(colored, load_teacher(model), device="cpu")
+    with pytest.raises(InputError, match="holds weights of convnet1-w8, not of own:Network: name that"):
+        load_teacher(Path(f"own:Network@{model}"))
+
+
 def test_door_training_takes_the_soft_labels(model: Path) -> None:
     soft = softened(easy_set(DATA), model)
     network = networks.build("convnet1-w8", 1, 3, (8, 8), derived_generator(0, "evaluate", 0))
