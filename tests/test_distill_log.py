@@ -17,7 +17,6 @@ from gsdd_runtime.commands.progress_lines import line_a_minute
 from gsdd_runtime.distillation import distill, plan
 from gsdd_runtime.distillation.journal import Journal, is_log, read_log, up_to
 from gsdd_runtime.distillation.planning import Timing
-from gsdd_runtime.distillation.storage import coded_bits
 from gsdd_runtime.distillation.watching import Moment
 from gsdd_runtime.errors import GsddError, InputError
 from gsdd_runtime.formats import log_path
@@ -241,16 +240,10 @@ def test_a_plan_of_coded_pixels_tells_their_bytes_and_not_those_of_plain_ones() 
     values = 4 * 12 * 16
     data = blobs(channels=1)
     assert plan(data, **options).bytes_per_class == 2 * values
-    assert plan(data, coding="entropy", pixel_bits=8, **options).bytes_per_class == int(3 * values * 5.44 / 8) // 3
+    # What a value of 8 bits, and of 2, is expected to take: tests/test_distill_coding.py holds it to what it takes.
+    assert 5 < 8 * plan(data, coding="entropy", pixel_bits=8, **options).bytes_per_class / values < 8
     half = plan(data, coding="entropy", pixel_bits=2, downscale=2, **options)
-    assert half.bytes_per_class == int(3 * values / 4 * 1.10 / 8) // 3
-
-
-@pytest.mark.parametrize(("channels", "bits"), [(1, 0.62), (3, 0.90)])
-def test_pixels_are_planned_by_what_their_channels_were_measured_to_take(channels: int, bits: float) -> None:
-    data = blobs(channels=channels, per_class=600)
-    held = plan(data, representation="pixels", coding="entropy", pixel_bits=2, ipc=8, device="cpu")
-    assert held.images_per_class == int(coded_bits(data, 8) / (channels * 12 * 16 * bits))
+    assert 1 < 8 * half.bytes_per_class / (values / 4) < 2
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
