@@ -87,6 +87,11 @@ def test_features_choose(kind: str, line: list[str], tmp_path: Path, capsys: pyt
         found = document([kind, *line, "--ipc", "2", "--out", str(out), *more], capsys)
         assert found["results"][0]["set"]["method"] == f"{kind}-real"
         assert len(DistilledSet.load(out)) == 6
+    coded = tmp_path / "coded.safetensors"
+    assert run(["compress", str(out), "--pixel-bits", "2", "--out", str(coded)]) == 0
+    found = DistilledSet.load(coded)
+    assert found.coded is not None
+    assert len(found.decode().unique()) == 4
 
 
 def test_the_whole_is_the_upper_bound(line: list[str], capsys: pytest.CaptureFixture[str]) -> None:

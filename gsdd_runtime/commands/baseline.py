@@ -49,7 +49,8 @@ def command(
         Path | None, typer.Option("--features", metavar="MODEL", help="Chooses. [default: a fresh seeded network]")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="SET", help="Write the chosen images as a set, too.")
+        Path | None,
+        typer.Option("--out", metavar="SET", help="Write the chosen images as a set, too, which compress codes."),
     ] = None,
     training: TrainingOptions,
     per_class: PerClassOption = False,
