@@ -122,6 +122,18 @@ def test_parts_of_a_fitted_dataset(tmp_path: Path, capsys: pytest.CaptureFixture
     assert run(["info", str(parts)]) == 2
 
 
+def test_a_file_of_another_kind_of_ours_is_pointed_to_info(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, model = tmp_path / "set.safetensors", tmp_path / "model.safetensors"
+    easy_set(DATA).save(source)
+    save_model(networks.build(NETWORK, 1, 3, (8, 8), seed=0), model, network=NETWORK, distilled_set=easy_set(DATA))
+    assert run(["export", str(model), "--onnx"]) == 2
+    expected = "not a distilled set (no metadata 'gsdd', but 'gsdd_model', which `gsdd-rt info` tells of): make a set"
+    assert expected in capsys.readouterr().err
+    line = ["relabel", str(source), "--teacher", str(source), "--out", str(tmp_path / "out.safetensors")]
+    assert run(line) == 2
+    assert "(no metadata 'gsdd_model', but 'gsdd', which `gsdd-rt info` tells of)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,6 +26,8 @@ from gsdd_runtime.sets.streamed import Tensors, write_streamed
 from gsdd_runtime.sets.strict_json import one_line, parse_json
 
 MAX_HEADER_BYTES = 1 << 23
+# Metadata of a file of ours.
+_OURS = re.compile(r"gsdd(_[a-z]{1,20}){0,4}")
 # Files up to this size are copied into memory, larger ones mapped.
 IN_MEMORY_BYTES = 1 << 24
 
@@ -222,7 +225,11 @@ def _description(path: Path, kind: Kind, header: dict[str, Any]) -> dict[str, An
     metadata = header.get("__metadata__")
     text = metadata.get(kind.key) if isinstance(metadata, dict) else None
     if not isinstance(text, str):
-        raise InputError(f"{path} is a .safetensors file but not {kind.name} (no metadata {kind.key!r}): {kind.remedy}")
+        others = [key for key in metadata if _OURS.fullmatch(key)] if isinstance(metadata, dict) else []
+        found = f", but {others[0]!r}, which `gsdd-rt info` tells of" if others else ""
+        raise InputError(
+            f"{path} is a .safetensors file but not {kind.name} (no metadata {kind.key!r}{found}): {kind.remedy}"
+        )
     fields = parse_json(str(path), f"the metadata {kind.key!r}", text, kind.remedy)
     if not isinstance(fields, dict):
         raise InputError(f"{path}: the metadata {kind.key!r} must be a JSON object: {kind.again}")
