@@ -127,3 +127,21 @@ def test_ranges() -> None:
     for text in ("5", "3:3", "0:6", "x", "-1", "1:2:3"):
         with pytest.raises(InputError, match="--indices"):
             parse_range(text, 5)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--onnx --momentum 0.5", "--momentum is for --onnx-train-step: name it too"),
+        ("--onnx --seed 3", "--seed is for --onnx-train-step: name it too"),
+        ("--torchscript --inline", "--inline is for --onnx: name it too"),
+        ("--pt2 --opset 19", "--opset is for --onnx and --onnx-train-step: name it too"),
+        ("--onnx --max-batch 8", "--max-batch is for --tensorrt and --triton: name it too"),
+        ("--tensorrt --triton-backend tensorrt", "--triton-backend is for --triton: name it too"),
+    ],
+)
+def test_export_refuses_what_no_target_has_a_use_for(
+    words: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["export", str(tmp_path / "set.safetensors"), *words.split()]) == 2
+    assert said in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -119,8 +120,12 @@ def command(
     on_a_device = {place.option for place in places} & {"--pt2", "--aot-inductor"}
     if device is not None and not on_a_device:
         raise InputError("--device is for --pt2 and --aot-inductor: the others take their device where they run")
-    if inline and onnx is None:
-        raise InputError("--inline is for --onnx: name it too")
+    _check_used({place.option for place in places}, {
+        "inline": inline, "opset": opset, "network": network, "seed": seed, "learning_rate": learning_rate,
+        "momentum": momentum, "weight_decay": weight_decay, "set_learning_rate": set_learning_rate,
+        "min_batch": min_batch, "opt_batch": opt_batch, "max_batch": max_batch, "builder": builder,
+        "triton_backend": triton_backend, "triton_library": triton_library,
+    })  # fmt: skip
     options: dict[str, Any] = {"normalize": normalize, "size": parse_size(size), "dtype": _dtype(dtype)}
     placed = {} if device is None else {"device": device}
     versions = {} if opset is None else {"opset": opset}
@@ -148,6 +153,26 @@ def command(
         for place in places:
             _export(source, place, arguments.get(place.option, options))
             print(f"{place.path}: {_bytes(place.path)} bytes")
+
+
+# Options that some targets alone have a use for.
+_ENGINES = ("--tensorrt", "--triton")
+_FOR: dict[str, tuple[str, ...]] = {
+    "inline": ("--onnx",), "opset": ("--onnx", "--onnx-train-step"),
+    **dict.fromkeys(
+        ("network", "seed", "learning_rate", "momentum", "weight_decay", "set_learning_rate"), ("--onnx-train-step",)
+    ),
+    "min_batch": ("--tensorrt",), "opt_batch": ("--tensorrt",), "max_batch": _ENGINES, "builder": _ENGINES,
+    "triton_backend": ("--triton",), "triton_library": ("--triton",),
+}  # fmt: skip
+
+
+def _check_used(targets: set[str], given: dict[str, Any]) -> None:
+    """Refuses an option that is not as it is by default and that no target has a use for."""
+    defaults = inspect.signature(command).parameters
+    for name, value in given.items():
+        if value != defaults[name].default and not targets.intersection(_FOR[name]):
+            raise InputError(f"--{name.replace('_', '-')} is for {' and '.join(_FOR[name])}: name it too")
 
 
 def _bytes(path: Path) -> int:
