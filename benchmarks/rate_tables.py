@@ -101,7 +101,9 @@ def classes(point: Document) -> int:
 
 
 def accuracy(figures: Document) -> str:
-    return f"{100 * figures['mean']:.1f} ± {100 * figures['std']:.1f}"
+    """Mean and deviation, which one network has none of."""
+    mean = f"{100 * figures['mean']:.1f}"
+    return mean if figures["std"] is None else f"{mean} ± {100 * figures['std']:.1f}"
 
 
 TABLES = Tables("rate", ("README.md", "docs/figures.md"), table)

@@ -28,6 +28,11 @@ def test_a_table_says_by_which_networks_its_sets_were_judged() -> None:
     assert rate_tables.table(document).splitlines()[-1] == "Judged by 5 networks `convnet3-w32`, 300 epochs."
 
 
+def test_one_network_has_no_deviation() -> None:
+    assert rate_tables.accuracy({"mean": 0.6217, "std": None}) == "62.2"
+    assert rate_tables.accuracy({"mean": 0.6217, "std": 0.001}) == "62.2 ± 0.1"
+
+
 def test_documents_of_another_protocol_are_not_kept_together(tmp_path: Path) -> None:
     document = json.loads((rate_tables.RESULTS / "fashion-mnist-rate.json").read_text())
     rate_tables.keep("both", [document], tmp_path)
