@@ -130,7 +130,7 @@ def _figures(document: Document, row: str) -> list[float]:
     return [figure for entry in document["sets"] if entry["row"] == row for figure in entry["last_epoch"]]
 
 
-TABLES = Tables("ablation", ("docs/distilling.md",), table)
+TABLES = Tables("ablation", ("docs/figures.md",), table)
 
 
 def run(place: Path, data: RealData, rows: list[str], seeds: list[int], *, networks: int, **judging: Any) -> None:
