@@ -103,7 +103,7 @@ def made(row: str, data: RealData, seed: int, **options: Any) -> DistilledSet:
 def measured(row: str, seed: int, distilled: DistilledSet, found: EvaluationResult) -> Document:
     """One set's entry."""
     return {
-        "row": row, "seed": seed, "images": len(distilled), "bytes": distilled.image_nbytes,
+        "row": row, "seed": seed, "images": len(distilled),
         "last_epoch": [one.at_last_epoch for one in found.repeats],
     }  # fmt: skip
 
@@ -118,10 +118,11 @@ def table(document: Document) -> str:
         mean, deviation = 100 * statistics.fmean(figures), 100 * statistics.pstdev(figures)
         change = "" if row == "whole" else f"{mean - 100 * statistics.fmean(whole):+.1f}"
         lines.append(f"| {ROWS[row][0]} | {mean:.1f} ± {deviation:.1f} | {change} |")
-    how, seeds = document["protocol"], {entry["seed"] for entry in document["sets"]}
+    how, sets = document["protocol"], [sum(entry["row"] == row for entry in document["sets"]) for row in rows]
+    each = counted(sets[0], "set") if len(set(sets)) == 1 else f"{min(sets)} to {max(sets)} sets"
     return "\n".join([
         *lines, "",
-        f"{counted(len(seeds), 'set')} a row, {counted(how['networks'], 'network')} `{how['network']}` each, "
+        f"{each} a row, {counted(how['networks'], 'network')} `{how['network']}` each, "
         f"{counted(how['epochs'], 'epoch')}.",
     ])  # fmt: skip
 

@@ -84,3 +84,5 @@ def test_the_table_has_the_change_to_the_whole() -> None:
         "",
         "1 set a row, 2 networks `convnet3` each, 300 epochs.",
     ]
+    document["sets"].append({"row": "whole", "seed": 1, "last_epoch": [0.75, 0.75]})
+    assert ablation.table(document).splitlines()[-1].startswith("1 to 2 sets a row, ")
