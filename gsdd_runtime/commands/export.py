@@ -12,7 +12,7 @@ import typer
 from gsdd_runtime.commands import outputs
 from gsdd_runtime.commands.parsing import parse_size
 from gsdd_runtime.commands.progress_lines import progress_bar
-from gsdd_runtime.commands.shared import OverwriteOption, SeedOption, SetArgument, SizeOption
+from gsdd_runtime.commands.shared import OverwriteOption, SeedOption, SetArgument, SizeOption, bytes_of
 from gsdd_runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def command(
         source = path if is_model else DistilledSet.load(path)
         for place in places:
             _export(source, place, arguments.get(place.option, options))
-            print(f"{place.path}: {_bytes(place.path)} bytes")
+            print(f"{place.path}: {bytes_of(place.path)} bytes")
 
 
 # Options that some targets alone have a use for.
@@ -173,10 +173,6 @@ def _check_used(targets: set[str], given: dict[str, Any]) -> None:
     for name, value in given.items():
         if value != defaults[name].default and not targets.intersection(_FOR[name]):
             raise InputError(f"--{name.replace('_', '-')} is for {' and '.join(_FOR[name])}: name it too")
-
-
-def _bytes(path: Path) -> int:
-    return sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
 
 
 def _export(source: Any, place: outputs.Output, options: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gsdd_runtime.commands.known_files import Described, described
-from gsdd_runtime.commands.shared import JsonOption, load_set_or_model, print_json
+from gsdd_runtime.commands.shared import JsonOption, bytes_of, load_set_or_model, print_json
 from gsdd_runtime.errors import printable
 
 
@@ -26,8 +26,7 @@ def command(
 ) -> None:
     """Say what a file of gsdd-rt holds and how it was made: a set, a trained network, a run's log, and others."""
     kind, told = described(path, network) or _set_or_model(path, network)
-    size = sum(file.stat().st_size for file in path.iterdir()) if path.is_dir() else path.stat().st_size
-    facts = {"file": str(path), "file_bytes": size, "kind": kind, **told}
+    facts = {"file": str(path), "file_bytes": bytes_of(path), "kind": kind, **told}
     if as_json:
         print_json(facts)
         return

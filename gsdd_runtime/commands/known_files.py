@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.formats import SUFFIXES, suffix_of
+
+if TYPE_CHECKING:
+    from gsdd_runtime.sets.container import Kind
 
 Described = tuple[str, dict[str, Any]]
 # In the words of a message.
@@ -34,17 +37,16 @@ def described(path: Path, network: str | None) -> Described | None:
     permit(network)
     if path.is_dir():
         return _folder(path)
-    tellers: dict[str, tuple[str, Callable[[Path], dict[str, Any]]]] = {
-        view_labels.KIND.key: ("labels of views", _view_labels),
-        trajectory.KIND.key: ("expert", trajectory_description),
-        trajectory.UNFINISHED.key: ("unfinished expert", unfinished_description),
-        checkpoint.KIND.key: ("checkpoint of a run", _checkpoint),
-        fitted_data.KIND.key: ("part of a fitted dataset", _fitted_part),
+    tellers: dict[Kind, tuple[str, Callable[[Path], dict[str, Any]]]] = {
+        view_labels.KIND: ("labels of views", _view_labels),
+        trajectory.KIND: ("expert", trajectory_description),
+        trajectory.UNFINISHED: ("unfinished expert", unfinished_description),
+        checkpoint.KIND: ("checkpoint of a run", _checkpoint),
+        fitted_data.KIND: ("part of a fitted dataset", _fitted_part),
     }
-    kinds = (view_labels.KIND, trajectory.KIND, trajectory.UNFINISHED, checkpoint.KIND, fitted_data.KIND)
-    kind = kind_of(path, kinds)
+    kind = kind_of(path, tuple(tellers))
     if kind is not None:
-        name, tell = tellers[kind.key]
+        name, tell = tellers[kind]
         return name, tell(path)
     suffix = suffix_of(path)
     if suffix == ".jsonl" and path.is_file():

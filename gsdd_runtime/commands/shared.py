@@ -264,3 +264,8 @@ def warn_of_other_data(fingerprint: str | None, size: tuple[int, int], data: Rea
 def print_json(document: dict[str, Any]) -> None:
     """One JSON document on stdout."""
     print(json.dumps(document, indent=2))
+
+
+def bytes_of(path: Path) -> int:
+    """Of a file, or of all in a folder."""
+    return sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
