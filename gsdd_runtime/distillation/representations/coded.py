@@ -49,6 +49,21 @@ _WIDEST, _WIDENING = 4.0, 2.0 ** (1 / 16)
 _WIDEST_OF_FEW, _FEW_BITS = 2.0, 3
 
 
+def _coarser(taken: int, budget: int, count: int, bits_an_octave: float) -> float:
+    """What steps are multiplied by towards a budget of bytes; twice as coarse ones spare each of ``count`` so many bits."""
+    octaves = _GAIN * 8 * (taken - budget) / count / bits_an_octave
+    return float(2.0 ** min(max(octaves, -1.0), 1.0))
+
+
+def _is_near(taken: int, budget: int) -> bool:
+    return abs(taken - budget) <= _NEAR * budget
+
+
+def _until_next(interval: float, *, near: bool) -> float:
+    """Moves until the next look at the bytes, where there were so many until this one."""
+    return min(2 * interval, _LONGEST_INTERVAL) if near else _INTERVAL
+
+
 class CodedGaussianRepresentation(GaussianRepresentation):
     """Gaussians that are drawn as coding will leave them.
 
@@ -140,11 +155,8 @@ class CodedGaussianRepresentation(GaussianRepresentation):
         """Codes the images, and moves the steps' scale towards what would fill the budget."""
         taken = encode_images(self.masters.detach().cpu(), None, self.height, self.width, self.steps).data.numel()
         count = len(self) * self._masters["position"].shape[1]
-        octaves = _GAIN * 8 * (taken - self._budget) / count / _BITS_AN_OCTAVE
-        self._state[0] = (self._state[0] * 2.0 ** min(max(octaves, -1.0), 1.0)).clamp(*_SCALES)
-        near = abs(taken - self._budget) <= _NEAR * self._budget
-        self._state[2] = min(2 * float(self._state[2]), _LONGEST_INTERVAL) if near else _INTERVAL
-        self._state[1] = self._state[2]
+        self._state[0] = (self._state[0] * _coarser(taken, self._budget, count, _BITS_AN_OCTAVE)).clamp(*_SCALES)
+        self._state[1] = self._state[2] = _until_next(float(self._state[2]), near=_is_near(taken, self._budget))
 
     @property
     def nbytes(self) -> int:
@@ -232,12 +244,10 @@ class CodedPixelRepresentation(PixelRepresentation):
     def _look(self, budget: int) -> None:
         """Codes the images, and moves the levels apart, or together again, towards what the budget allows."""
         taken = encode_images(self._pixels.detach().cpu(), None, *self._size, self.steps).data.numel()
-        octaves = _GAIN * 8 * (taken - budget) / self._pixels.numel() / _PIXEL_BITS_AN_OCTAVE
-        self._state[3] = (self._state[3] * 2.0 ** min(max(octaves, -1.0), 1.0)).clamp(1.0, self._widest)
+        factor = _coarser(taken, budget, self._pixels.numel(), _PIXEL_BITS_AN_OCTAVE)
+        self._state[3] = (self._state[3] * factor).clamp(1.0, self._widest)
         within = taken <= budget and float(self._state[3]) == 1
-        near = within or abs(taken - budget) <= _NEAR * budget
-        self._state[5] = min(2 * float(self._state[5]), _LONGEST_INTERVAL) if near else _INTERVAL
-        self._state[4] = self._state[5]
+        self._state[4] = self._state[5] = _until_next(float(self._state[5]), near=within or _is_near(taken, budget))
 
     @property
     def nbytes(self) -> int:
