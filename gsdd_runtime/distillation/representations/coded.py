@@ -50,7 +50,7 @@ _WIDEST_OF_FEW, _FEW_BITS = 2.0, 3
 
 
 def _coarser(taken: int, budget: int, count: int, bits_an_octave: float) -> float:
-    """What steps are multiplied by towards a budget of bytes; twice as coarse ones spare each of ``count`` so many bits."""
+    """What steps are multiplied by towards a budget of bytes; twice as coarse ones spare each number so many bits."""
     octaves = _GAIN * 8 * (taken - budget) / count / bits_an_octave
     return float(2.0 ** min(max(octaves, -1.0), 1.0))
 
