@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from script_folders import first_in_path
 
 from gsdd_runtime.distillation import distill
 from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.splatting.op import splat
 
 with first_in_path(Path(__file__).parent.parent / "benchmarks"):
     import ablation
@@ -39,6 +41,12 @@ def test_with_one_sample_the_set_is_of_images_that_were_drawn_so() -> None:
     sampled = made("samples")
     assert sampled.pixels is not None
     assert not torch.equal(sampled.decode(), made("whole").decode())
+    with mock.patch.dict(ablation.REPRESENTATIONS["gaussians"], {"none": ablation.WithoutSamples}):
+        trained = distill(easy_data(), seed=0, **{**ablation.OPTIONS, **SHORT})
+    images = splat(trained.rows().float(), trained.height, trained.width, supersample=1)
+    assert torch.equal(sampled.pixels, images.bfloat16())
+    drawn = ablation.WithoutSamples(trained.rows().float(), trained.height, trained.width).render()
+    assert torch.equal(drawn, images)
 
 
 @pytest.mark.parametrize("row", [row for row in ablation.ROWS if row not in ("whole", "opacity", "samples", "fit")])
