@@ -12,8 +12,9 @@ from distill_data import SMALL, blobs
 from gsdd_runtime.datasets import RealData, load_dataset
 from gsdd_runtime.distillation import distill
 from gsdd_runtime.distillation.options import resolve
-from gsdd_runtime.distillation.representations import coded as coded_module
-from gsdd_runtime.distillation.representations.coded import CodedGaussianRepresentation, CodedPixelRepresentation
+from gsdd_runtime.distillation.representations import coded_gaussian, steering
+from gsdd_runtime.distillation.representations.coded_gaussian import CodedGaussianRepresentation
+from gsdd_runtime.distillation.representations.coded_pixel import CodedPixelRepresentation
 from gsdd_runtime.distillation.storage import HEADER_BYTES, coded_budget
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.progress import Progress
@@ -57,20 +58,20 @@ def test_the_gradient_is_that_of_the_exact_gaussians() -> None:
 
 def test_the_bytes_are_looked_at_seldom_once_they_are_near_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[int] = []
-    moves, code = [0], coded_module.encode_images
+    moves, code = [0], coded_gaussian.encode_images
 
     def counted(*given: Any) -> Any:
         looks.append(moves[0])
         return code(*given)
 
-    monkeypatch.setattr(coded_module, "encode_images", counted)
+    monkeypatch.setattr(coded_gaussian, "encode_images", counted)
     taken = code(representation().masters.detach(), None, 12, 16, representation().steps).data.numel()
     for budget, expected in ((taken, [24, 74, 174, 374, 774]), (taken // 8, [25 * k - 1 for k in range(1, 33)])):
         looks.clear()
         coded = representation(budget)
         for moves[0] in range(1, 801):
             coded.constrain()
-            coded._state[0] = coded_module.DEFAULT_SCALE  # the images do not move here, nor do the steps
+            coded._state[0] = coded_gaussian.DEFAULT_SCALE  # the images do not move here, nor do the steps
         assert looks == expected
     # What is left until the next look is part of a checkpoint; the first move was made when it began.
     assert coded.buffers()["coding"].tolist()[1:] == [24.0, 25.0]
@@ -78,7 +79,7 @@ def test_the_bytes_are_looked_at_seldom_once_they_are_near_the_budget(monkeypatc
 
 @pytest.mark.parametrize(("budget", "finer"), [(500, False), (1100, True)])
 def test_the_steps_are_steered_to_the_budget(budget: int, finer: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coded_module, "_INTERVAL", 1)
+    monkeypatch.setattr(steering, "INTERVAL", 1)
     coded = representation(budget, images=40)
     before = float(coded.buffers()["coding"][0])
     for _ in range(12):
@@ -157,7 +158,7 @@ def test_a_killed_and_resumed_run_ends_in_the_same_bytes(
     tmp_path: Path, phase: str, step: int, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # So that the steps have moved by the time of the checkpoint.
-    monkeypatch.setattr(coded_module, "_INTERVAL", 5)
+    monkeypatch.setattr(steering, "INTERVAL", 5)
     settings = {**CODED, **options, "device": "cpu", "checkpoint_interval": 5}
     if phase == "fit" and options:
         pytest.skip("pixels are not fitted")

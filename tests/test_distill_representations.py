@@ -15,7 +15,7 @@ from gsdd_runtime.distillation.representations import (
     PixelRepresentation,
     Representation,
 )
-from gsdd_runtime.distillation.representations.coded import CodedPixelRepresentation
+from gsdd_runtime.distillation.representations.coded_pixel import CodedPixelRepresentation
 from gsdd_runtime.distillation.representations.rounding import round_to_bfloat16
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.splatting.gaussians import BOUNDARY_MARGIN, initial_gaussians

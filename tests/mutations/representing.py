@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from mutation import Mutation
 
-CODED = "gsdd_runtime/distillation/representations/coded.py"
+CODED_GAUSSIAN = "gsdd_runtime/distillation/representations/coded_gaussian.py"
+CODED_PIXEL = "gsdd_runtime/distillation/representations/coded_pixel.py"
 FIT = "gsdd_runtime/distillation/fit.py"
 GAUSSIAN = "gsdd_runtime/distillation/representations/gaussian.py"
 IMAGES = "gsdd_runtime/distillation/images.py"
@@ -103,21 +104,21 @@ MUTATIONS = [
     ),
     Mutation(
         "draws coded Gaussians as they are before coding",
-        CODED,
+        CODED_GAUSSIAN,
         "return round_to_steps(masters, self.height, self.width, self.steps)",
         "return masters",
         MATCHING_STEP,
     ),
     Mutation(
         "drops the boundary term where bits have a weight",
-        CODED,
+        CODED_GAUSSIAN,
         "return rate if boundary is None else rate + boundary",
         "return rate",
         MATCHING_STEP,
     ),
     Mutation(
         "ignores the weight of bits",
-        CODED,
+        CODED_GAUSSIAN,
         "rate_weight=options.rate_weight",
         "rate_weight=0.0",
         MATCHING_STEP,
@@ -181,7 +182,7 @@ MUTATIONS = [
     ),
     Mutation(
         "measures coded pixels of whole images where smaller ones are kept",
-        CODED,
+        CODED_PIXEL,
         "(room.data.height // options.downscale, room.data.width // options.downscale)",
         "(room.data.height, room.data.width)",
         ("test_distill_options.py::test_the_storage_holds_four_times_as_many_pixel_images_at_half_the_size",),
@@ -195,7 +196,7 @@ MUTATIONS = [
     ),
     Mutation(
         "never moves the levels of coded pixels apart",
-        CODED,
+        CODED_PIXEL,
         "self._look(self._budget)\n            self._fit()",
         "self._fit()",
         ("test_distill_coding.py::test_levels_lie_further_apart_where_the_pixels_would_take_more_than_the_budget",),

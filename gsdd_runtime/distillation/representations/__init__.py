@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gsdd_runtime.distillation.representations.coded import CodedGaussianRepresentation, CodedPixelRepresentation
+from gsdd_runtime.distillation.representations.coded_gaussian import CodedGaussianRepresentation
+from gsdd_runtime.distillation.representations.coded_pixel import CodedPixelRepresentation
 from gsdd_runtime.distillation.representations.gaussian import GaussianRepresentation
 from gsdd_runtime.distillation.representations.pixel import PixelRepresentation
 from gsdd_runtime.distillation.representations.representation import Representation, Room, Storage
