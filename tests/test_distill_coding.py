@@ -152,6 +152,24 @@ def test_pixels_that_take_more_than_the_storage_are_told_of(tmp_path: Path, bits
     assert lines == ([expected] if told else [])
 
 
+@pytest.mark.parametrize(
+    ("options", "raised"),
+    [
+        ({"gaussians": 9}, "gpc or gaussians"),
+        ({**PIXELS, "gpc": 4}, "gpc"),
+        ({**PIXELS, "pixel_bits": 8, "gpc": 7}, None),
+    ],
+)
+def test_storage_that_is_left_is_told_of(tmp_path: Path, options: dict[str, Any], raised: str | None) -> None:
+    said: list[str] = []
+    settings = {**CODED, **options, "ipc": 2}
+    distilled = distill(blobs(), device="cpu", out=tmp_path / "set.safetensors", say=said.append, **settings)
+    share = distilled.image_nbytes / (coded_budget(blobs(), 2) - HEADER_BYTES)
+    assert (share < 0.9) == (raised is not None)
+    expected = f"the images fill {100 * share:.0f} % of the storage of ipc 2: raise {raised} to use the rest"
+    assert [line for line in said if "of the storage" in line] == ([expected] if raised else [])
+
+
 @pytest.mark.parametrize(("phase", "step"), [("fit", 6), ("match", 7)])
 @pytest.mark.parametrize("options", [{}, {**PIXELS, "downscale": 2}])
 def test_a_killed_and_resumed_run_ends_in_the_same_bytes(

@@ -16,10 +16,13 @@ from gsdd_runtime.distillation.objectives import Objective
 from gsdd_runtime.distillation.options import ResolvedOptions
 from gsdd_runtime.distillation.representations import Representation
 from gsdd_runtime.distillation.resuming import HISTORY
-from gsdd_runtime.distillation.storage import bytes_over
+from gsdd_runtime.distillation.storage import HEADER_BYTES, coded_budget
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.versions import VERSION
 from gsdd_runtime.wording import counted
+
+# A share of the storage below which coded images are said to leave some of it free.
+_FILLED = 0.9
 
 
 class Outcome:
@@ -87,15 +90,26 @@ class Outcome:
     def _rendered(self, rows: Tensor) -> Tensor:
         return self._representation.render(rows.to(self._options.device)).cpu()
 
-    def tell_overrun(self, distilled: DistilledSet, say: Callable[[str], None]) -> None:
-        """Coded pixels take what they take: says so where that is more than the storage they were to fill."""
+    def tell_fill(self, distilled: DistilledSet, say: Callable[[str], None]) -> None:
+        """Coded images take what they take: says so where that is more than their storage, or leaves some of it free.
+
+        Pixels may overrun it; Gaussians may leave some where their steps are as fine as they get.
+        """
         if distilled.coded is None:
             return
-        over = bytes_over(self._options.room.data, self._options.ipc, distilled.image_nbytes)
+        options = self._options
+        held = coded_budget(options.room.data, options.ipc) - HEADER_BYTES
+        over = distilled.image_nbytes - held
         if over > 0:
             say(
-                f"the images take {counted(over, 'byte')} more than the storage of ipc {self._options.ipc}: lower gpc "
-                f"from {self._options.gpc} to stay within it"
+                f"the images take {counted(over, 'byte')} more than the storage of ipc {options.ipc}: lower gpc "
+                f"from {options.gpc} to stay within it"
+            )
+        elif distilled.image_nbytes < _FILLED * held:
+            more = "gpc" if options.representation == "pixels" else "gpc or gaussians"
+            say(
+                f"the images fill {100 * distilled.image_nbytes / held:.0f} % of the storage of ipc {options.ipc}: "
+                f"raise {more} to use the rest"
             )
 
     def _described(self, to_set: Callable[..., DistilledSet], classes: Sequence[int] | None = None) -> DistilledSet:

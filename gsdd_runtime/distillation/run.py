@@ -93,7 +93,7 @@ def distill_with(options: ResolvedOptions, saving: Saving, telling: Telling) -> 
                 run.optimise(phases, start, writer, stop, telling.progress, watch, journal)
                 distilled = run.outcome.made()
                 distilled.save(out)
-                run.outcome.tell_overrun(distilled, telling.say)
+                run.outcome.tell_fill(distilled, telling.say)
                 run.tell_end(journal, out)
             checkpoint.unlink(missing_ok=True)
             together.wait()

@@ -31,11 +31,6 @@ def coded_budget(data: RealData, ipc: int) -> int:
     return float32_bits(data, ipc) // 8 * data.classes
 
 
-def bytes_over(data: RealData, ipc: int, image_bytes: int) -> int:
-    """How many bytes more than the storage of ``ipc`` coded images and their file's header take; 0 or less: none."""
-    return image_bytes + HEADER_BYTES - coded_budget(data, ipc)
-
-
 def bounded(room: int, most: int | None) -> int:
     """A default number of images where ``room`` would fit: at least one, at most ``most``."""
     return max(1, room if most is None else min(room, most))

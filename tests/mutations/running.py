@@ -283,10 +283,17 @@ MUTATIONS = [
         ("test_distill_coding.py::test_pixels_that_take_more_than_the_storage_are_told_of",),
     ),
     Mutation(
+        "asks for more Gaussians where pixels leave storage",
+        OUTCOME,
+        'if options.representation == "pixels"',
+        "if False",
+        ("test_distill_coding.py::test_storage_that_is_left_is_told_of",),
+    ),
+    Mutation(
         "tells of an overrun by the bytes without the header",
-        "gsdd_runtime/distillation/storage.py",
-        "return image_bytes + HEADER_BYTES - coded_budget(data, ipc)",
-        "return image_bytes - coded_budget(data, ipc)",
+        OUTCOME,
+        "coded_budget(options.room.data, options.ipc) - HEADER_BYTES",
+        "coded_budget(options.room.data, options.ipc)",
         ("test_distill_coding.py::test_pixels_that_take_more_than_the_storage_are_told_of",),
     ),
     Mutation(
