@@ -6,11 +6,15 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from random import Random
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
 import safetensors.torch
@@ -26,6 +30,7 @@ from gsdd_runtime.errors import InputError
 
 COMMAND = Path(__file__).parent / "faults" / "run.py"
 with first_in_path(COMMAND.parent):
+    from faults import Bench, killed
     from tally import PAGE, Tally, written
 
 
@@ -50,6 +55,22 @@ def test_commands_survive_kills_and_failing_writes(tmp_path: Path) -> None:
     assert Tally(tally.path).by_kind()["no rights"] == {"told in a line": 7}
     with pytest.raises(ValueError, match="seed 3"):
         Tally(tally.path).begin("the same again", 3)
+
+
+def test_kills_are_counted_until_as_many_died_as_are_asked_for(tmp_path: Path) -> None:
+    """One that was over before is none of them."""
+    tally = Tally(tmp_path / "faults.json")
+    for seed, died in enumerate((40, 57)):
+        tally.begin("an earlier run", seed)
+        tally.add("fit", "killed", Counter({"killed": died, "over before": 9}))
+    assert [tally.missing(job, 100) for job in ("fit", "report")] == [3, 100]
+    assert tally.missing("fit", 90) == 0
+    bench: Any = create_autospec(Bench, instance=True, seconds=1.0, chance=Random(1), kills=1, deaths=3)
+    statuses = [0, -signal.SIGKILL, 0, -signal.SIGKILL, 0, -signal.SIGKILL, 0, 0]
+    bench.disturbed.side_effect = [SimpleNamespace(status=status) for status in statuses]
+    assert list(killed(bench, SimpleNamespace(name="fit"))) == ["over before", "killed"] * 3
+    bench.deaths = None
+    assert list(killed(bench, SimpleNamespace(name="fit"))) == ["over before"]
 
 
 def test_the_page_shows_the_faults_that_were_kept() -> None:

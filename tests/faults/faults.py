@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from random import Random
 
@@ -48,11 +49,15 @@ class Bench:
         kills: of each command at random moments.
         calls: of each command, at most, that it is killed in, and as many that fail.
         short: fewer of the faults that are else all tried.
+
+    Attributes:
+        deaths: of a command by a kill, until which it is killed; where there is no such number, ``kills`` are tried.
     """
 
     def __init__(self, folder: Path, seed: int, kills: int, calls: int, *, short: bool) -> None:
         self.kills, self.calls, self.short, self.jobs = kills, calls, short, JOBS
         self.chance = Random(seed)
+        self.deaths: int | None = None
         self.inputs, self.report, self._out = folder / "inputs", folder / "report", folder / "out"
         for place in (self.inputs, self.report):
             place.mkdir()
@@ -132,12 +137,16 @@ class Bench:
 
 def killed(bench: Bench, job: Job) -> Iterator[str]:
     """SIGKILL at random moments; every third time once more while it goes on."""
-    for number in range(bench.kills):
+    died = 0
+    for number in count():
+        if number == bench.kills if bench.deaths is None else died >= bench.deaths:
+            return
         bench.fresh()
         for again in (False, True) if number % 3 == 2 else (False,):
             moment = bench.chance.random() * bench.seconds
             what = f"killed after {moment:.3f} s"
             ended = bench.disturbed(job, what, meanwhile=killed_after(moment), again=again)
+            died += ended.status == -signal.SIGKILL
             yield "killed" if ended.status == -signal.SIGKILL else "over before"
         bench.check_again(job, "a kill")
 

@@ -3,7 +3,8 @@
     python tests/faults/run.py                      a hundred kills of each command, and all other faults
     python tests/faults/run.py --short              what the tests run: a few of each
     python tests/faults/run.py --kills 10 --only "distill dm" experts --seed 7
-    python tests/faults/run.py --faults killed --keep benchmarks/results/faults.json    adds to what tally.py shows
+    python tests/faults/run.py --until 100 --keep benchmarks/results/faults.json
+                                                    what is missing of a hundred that died of a kill, of each command
 
 After each fault: whatever stands under its final name is whole and what an undisturbed run writes, or not there; what
 was reported saved is there; a process that lived told the reason in one line and left nothing half-written; the command
@@ -29,13 +30,17 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100, help="of each command, at random moments")
+    parser.add_argument("--until", type=int, help="kills alone, until as many of each died, with those that --keep has")
     parser.add_argument("--calls", type=int, default=50, help="of each command, at most: to kill it in, and to fail")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=[], help="commands by name")
     parser.add_argument("--faults", nargs="*", default=[], help="kinds by name")
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--keep", type=Path, help="adds the counts to this file, from a seed that it has not")
-    return parser.parse_args()
+    given = parser.parse_args()
+    if given.until and not given.keep:
+        parser.error("--until needs --keep, which says how many there are")
+    return given
 
 
 def preloaded() -> None:
@@ -53,7 +58,7 @@ def main() -> None:
     if "GSDD_FAULTS_LIBRARY" not in os.environ:
         preloaded()
     from faults import KINDS, Bench, BrokenError
-    from tally import Tally
+    from tally import KILLED, Tally
 
     tally = Tally(given.keep) if given.keep else None
     if tally:
@@ -66,6 +71,11 @@ def main() -> None:
         jobs = [job for job in bench.jobs if not given.only or job.name in given.only]
         found: dict[str, Counter[str]] = {}
         for job in jobs:
+            if given.until and tally:
+                given.faults = [KILLED]
+                bench.deaths = tally.missing(job.name, given.until)
+                if not bench.deaths:
+                    continue
             bench.undisturbed(job)
             for name, kind in KINDS.items():
                 if given.faults and name not in given.faults:

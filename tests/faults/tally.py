@@ -81,6 +81,10 @@ class Tally:
                     found.setdefault(job, Counter()).update(kinds[kind])
         return found
 
+    def missing(self, job: str, enough: int) -> int:
+        """Of a number of deaths of a command by a kill at a random moment, those that no run has."""
+        return max(0, enough - self.by_job(KILLED).get(job, Counter())[KILLED])
+
     def faults(self) -> str:
         """A row a kind of fault."""
         lines = ["| fault | times | what became of it |", "|---|---|---|"]
