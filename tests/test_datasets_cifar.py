@@ -243,6 +243,15 @@ def test_archives_that_unpack_to_far_too_much(tmp_path: Path, monkeypatch: pytes
     refused("cifar10", archive(tmp_path / "f.tar.gz", *(member(str(at)) for at in range(4))), "more than 3 files")
 
 
+def test_an_entry_of_any_size_that_is_not_there_is_not_looked_for(tmp_path: Path) -> None:
+    """The library reads on past the end, once for each ten kilobytes of what the header says: for ever."""
+    info = tarfile.TarInfo("other")
+    info.size = 1 << 80
+    for packed in (bytes, gzip.compress):
+        (tmp_path / "a.tar").write_bytes(packed(info.tobuf(tarfile.GNU_FORMAT)))
+        refused("cifar10", tmp_path / "a.tar", "a.tar is a damaged archive (unexpected end of data)")
+
+
 def test_damaged_archives(tmp_path: Path) -> None:
     whole = pack(tmp_path / "a.tar.gz", binary_files("cifar10")).read_bytes()
     path = tmp_path / "b.tar.gz"

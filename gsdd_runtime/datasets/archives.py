@@ -17,6 +17,8 @@ MAX_UNPACKED_BYTES = 1 << 30
 _MAX_MEMBERS = 10_000
 _GZIP_MAGIC = b"\x1f\x8b"
 _DRAINED = 1 << 20
+# Of tarfile, to find out that an archive is over.
+_READS_AT_END = 8
 _REMEDY = "fetch the archive again, from its official place"
 
 
@@ -52,16 +54,23 @@ def read_archive(path: Path, wanted: Mapping[str, int]) -> dict[str, bytes]:
 
 
 class _Bounded:
-    """A stream that refuses to go on for ever: a few kilobytes may unpack to as many gigabytes."""
+    """A stream that refuses to go on for ever: a few kilobytes may unpack to as many gigabytes.
+
+    Nor does it end for ever: tarfile passes over an entry of any size that a header says in reads of ten kilobytes.
+    """
 
     def __init__(self, stream: IO[bytes] | gzip.GzipFile, path: Path) -> None:
         self._stream = stream
         self._path = path
         self._left = MAX_UNPACKED_BYTES
+        self._at_end = 0
 
     def read(self, size: int) -> bytes:
         part = self._stream.read(min(size, self._left + 1))
         self._left -= len(part)
+        self._at_end += not part
+        if self._at_end > _READS_AT_END:
+            raise EOFError("unexpected end of data")
         if self._left < 0:
             raise InputError(f"{self._path} unpacks to more than {bytes_in_words(MAX_UNPACKED_BYTES)}: {_REMEDY}")
         return part
