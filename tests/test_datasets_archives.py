@@ -227,6 +227,19 @@ def test_a_tar_that_goes_backwards_is_damaged(tmp_path: Path) -> None:
     check_refused(lambda: open_archive(place), "or is damaged")
 
 
+@pytest.mark.parametrize("size", [1 << 45, 1 << 62, 1 << 80])
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, b"Z", b"0"])
+def test_a_size_that_no_file_has_is_refused(kind: bytes, size: int, tmp_path: Path) -> None:
+    """The library reads a name of that size at once, and seeks behind what it does not know."""
+    info = tarfile.TarInfo("cat.tar")
+    info.type, info.size = kind, size
+    header = info.tobuf(tarfile.GNU_FORMAT)
+    place = tmp_path / "sizes.tar"
+    for content in (header + bytes(1024), header + header + bytes(1024), gzip.compress(header + bytes(1024))):
+        place.write_bytes(content)
+        check_refused(lambda: open_archive(place, nested=True), str(place), "fetch the archive again")
+
+
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_an_archive_of_chance_is_read_or_refused(kind: str, tmp_path: Path) -> None:
     whole = pack(SMALL, tmp_path / f"whole.{kind}").read_bytes()

@@ -10,7 +10,7 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, cast
 
 from gsdd_runtime.datasets.images import SUFFIXES
 from gsdd_runtime.datasets.packed import (
@@ -58,7 +58,8 @@ def open_archive(path: Path, *, nested: bool = False, progress: Reporter = silen
             _list_zip(archive)
         else:
             _open_tar(archive)
-            _list_tar(archive, _stream_of(archive), "", 0, nested, progress)
+            stream = _stream_of(archive)
+            _list_tar(archive, _Part(stream, 0, stream.seek(0, os.SEEK_END)), "", 0, nested, progress)
     except InputError:
         raise
     except BROKEN as error:
@@ -109,11 +110,10 @@ def _stream_of(archive: Archive) -> IO[bytes]:
     if isinstance(archive.source, bytes):
         return io.BytesIO(archive.source)
     assert not isinstance(archive.source, zipfile.ZipFile)
-    archive.source.seek(0)
     return archive.source
 
 
-def _list_tar(archive: Archive, stream: IO[bytes], prefix: str, offset: int, nested: bool, progress: Reporter) -> None:
+def _list_tar(archive: Archive, stream: _Part, prefix: str, offset: int, nested: bool, progress: Reporter) -> None:
     """Adds what a tar holds.
 
     Args:
@@ -124,7 +124,7 @@ def _list_tar(archive: Archive, stream: IO[bytes], prefix: str, offset: int, nes
         nested, progress: see :func:`open_archive`.
     """
     total = os.stat(archive.path).st_size >> 20
-    with tarfile.open(fileobj=stream, mode="r:") as tar:
+    with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r:") as tar:
         for count, member in enumerate(_members(tar, stream)):
             name = prefix + member.name
             if member.isdir():
@@ -132,7 +132,7 @@ def _list_tar(archive: Archive, stream: IO[bytes], prefix: str, offset: int, nes
             elif not member.isreg() or member.issparse():
                 _check_link(archive, name)
             elif nested and not prefix and name.endswith(".tar"):
-                inside: Any = _Part(stream, member.offset_data, member.size)
+                inside = stream.part(member.offset_data, member.size)
                 _list_tar(archive, inside, f"{name.removesuffix('.tar')}/", member.offset_data, False, silent)
                 progress(Progress("list archive", (member.offset_data + member.size) >> 20, total))
             else:
@@ -141,7 +141,7 @@ def _list_tar(archive: Archive, stream: IO[bytes], prefix: str, offset: int, nes
                 progress(Progress("list archive", min(member.offset_data >> 20, total), total))
 
 
-def _members(tar: tarfile.TarFile, stream: IO[bytes]) -> Iterator[tarfile.TarInfo]:
+def _members(tar: tarfile.TarFile, stream: _Part) -> Iterator[tarfile.TarInfo]:
     while (member := tar.next()) is not None:
         # It would go backwards, and round for ever.
         if member.size < 0:
@@ -156,10 +156,14 @@ def _members(tar: tarfile.TarFile, stream: IO[bytes]) -> Iterator[tarfile.TarInf
 
 
 class _Part(io.RawIOBase):
-    """A part of a file, as a file."""
+    """A part of a file, as a file. It may be told to seek to, and to read, what no file has: a header says any size."""
 
     def __init__(self, file: IO[bytes], start: int, size: int) -> None:
         self._file, self._start, self._size, self._at = file, start, size, 0
+
+    def part(self, start: int, size: int) -> _Part:
+        """A part of it, as far as it goes."""
+        return _Part(self._file, self._start + start, max(0, min(size, self._size - start)))
 
     def readable(self) -> bool:
         return True
@@ -177,6 +181,8 @@ class _Part(io.RawIOBase):
     def read(self, size: int | None = -1) -> bytes:
         left = max(0, self._size - self._at)
         wanted = left if size is None or size < 0 else min(size, left)
+        if not wanted:
+            return b""
         self._file.seek(self._start + self._at)
         content = self._file.read(wanted)
         self._at += len(content)
