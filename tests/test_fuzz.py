@@ -30,6 +30,14 @@ def test_a_reader_takes_damaged_files_or_refuses_them_in_a_line(name: str, tmp_p
     assert any(refusals)
 
 
+def test_a_changed_header_of_a_tar_has_its_sum_made_right(tmp_path: Path) -> None:
+    """Else every change of it is refused for its sum, and nothing else of it is tried."""
+    target = TARGETS["archive"]
+    changed = next(data for data in target.corpus if data.startswith(b"T")).replace(b"train/a/1", b"train/a/7")
+    assert target.attempt(changed, tmp_path) == ""
+    assert "is damaged" in target.attempt(changed[1:], tmp_path)
+
+
 @pytest.mark.parametrize("path", FOUND, ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_what_fuzzing_found_is_refused_in_a_line(path: Path, tmp_path: Path) -> None:
     TARGETS[path.parent.name].attempt(path.read_bytes(), tmp_path)

@@ -2,6 +2,7 @@
 
 An input is the bytes of a file. Those of our own files may also be their parts, so that a change of one part does not
 break the lengths of the others: ``P``, the header without its description, 0, the description, 0, the tensors' bytes.
+A tar may follow a ``T``: then the sums of its headers are made right, of the first and of each that says it is one.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from gsdd_runtime.sets.description import description
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.sets.foreign import foreign_set, images_and_labels
 
-PARTS = b"P"
+PARTS, SUMMED = b"P", b"T"
 
 
 @dataclass
@@ -51,6 +52,7 @@ class Target:
         sound: writes sound files into a folder.
         key: of the description in the metadata, where it is one of our files.
         words: that its inputs are made of.
+        tar: whether it may be one.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Target:
     sound: Callable[[Path], list[Path]]
     key: str = ""
     words: tuple[str, ...] = field(default=())
+    tar: bool = False
 
     @cached_property
     def corpus(self) -> list[bytes]:
@@ -68,6 +71,8 @@ class Target:
                 found.append(path.read_bytes())
                 if self.key:
                     found.append(self.parts(path))
+                if self.tar:
+                    found.append(SUMMED + found[-1])
             return found
 
     def parts(self, path: Path) -> bytes:
@@ -77,6 +82,8 @@ class Target:
 
     def content(self, data: bytes) -> bytes:
         """The file that an input stands for."""
+        if self.tar and data[:1] == SUMMED:
+            return _summed(data[1:])
         parts = data[1:].split(b"\0", 2)
         if not self.key or data[:1] != PARTS or len(parts) < 3:
             return data
@@ -106,6 +113,15 @@ class Target:
             assert not CONTROLS.search(message)
             return message
         return ""
+
+
+def _summed(tar: bytes) -> bytes:
+    """With the sums that tarfile asks of headers, in every block that says it is one."""
+    blocks = [bytearray(tar[at : at + tarfile.BLOCKSIZE]) for at in range(0, len(tar), tarfile.BLOCKSIZE)]
+    for number, block in enumerate(blocks):
+        if len(block) == tarfile.BLOCKSIZE and (not number or block[257:262] == b"ustar"):
+            block[148:156] = b"%06o\0 " % (256 + sum(block[:148]) + sum(block[156:]))
+    return b"".join(blocks)
 
 
 def _use_set(path: Path) -> None:
@@ -275,6 +291,9 @@ SET = (
 )  # fmt: skip
 NETWORKS = ('"network"', '"convnet1-w4"', '"mlp"', '"vit"', '"resnet18"', '"timm:resnet18"', '"os:system"', *HEADER)
 
+# Sizes in binary of more than memory, than a file and than an offset have.
+TAR = ("ustar", *("\x80" + "\0" * (10 - zeros) + "\x10" + "\0" * zeros for zeros in (4, 7, 9)))
+
 TARGETS = {
     "set": Target("set.safetensors", _use_set, _set_of("plain"), "gsdd", SET),
     "coded": Target("set.safetensors", _use_set, _set_of("coded"), "gsdd", SET),
@@ -284,10 +303,14 @@ TARGETS = {
     ),
     "expert": Target("trajectory.safetensors", _read_trajectory, _of_kind("expert"), KINDS["expert"][2], NETWORKS),
     "idx": Target("images-idx3-ubyte", _read_idx, _idx),
-    "cifar": Target("cifar.tar", lambda path: load_cifar("cifar10", path), _cifar, words=("ustar", "data_batch_1.bin")),
+    "cifar": Target(
+        "cifar.tar", lambda path: load_cifar("cifar10", path), _cifar, words=(*TAR, "data_batch_1.bin"), tar=True
+    ),
     "pickle": Target("data_batch_1", read_plain_pickle, _pickles, words=("numpy", "_reconstruct", "ndarray", "dtype")),
-    "archive": Target("pictures.tar", _read_archive, _archives, words=("ustar", "PK\x01\x02", "PK\x05\x06", "../")),
-    "nested": Target("train.tar", partial(_read_archive, nested=True), _nested, words=("ustar", ".tar", "../")),
+    "archive": Target(
+        "pictures.tar", _read_archive, _archives, words=(*TAR, "PK\x01\x02", "PK\x05\x06", "../"), tar=True
+    ),
+    "nested": Target("train.tar", partial(_read_archive, nested=True), _nested, words=(*TAR, ".tar", "../"), tar=True),
     "tensors": Target("images.pt", _import, _tensors, words=("torch", "_rebuild_tensor_v2", "FloatStorage")),
     "arrays": Target("images.npz", _import, _arrays, words=("\x93NUMPY", "'descr'", "'<f4'", "'shape'", "PK\x01\x02")),
     "kit": Target("meta.mat", _read_kit, _kit, words=("synsets", "WNID", "ILSVRC2012_ID")),
