@@ -184,6 +184,7 @@ OPTIONS: dict[str, dict[str, Reaches]] = {
         "classes_per_pass": Reaches("--classes-per-pass 3", "distill.classes_per_pass", 3),
         "fit_learning_rate": Reaches("--fit-learning-rate 0.5", "distill.fit_learning_rate", 0.5),
         "boundary_weight": Reaches("--boundary-weight 0.5", "distill.boundary_weight", 0.5),
+        "placement": Reaches("--placement uniform", "distill.placement", "uniform"),
         "recipe": Reaches("--recipe sample-dm", "distill.recipe", "sample-dm"),
         "settings": Reaches("--recipe sample-dm --set ipc=3", "distill.ipc", 3),
         "held_out": Reaches("--held-out 0.25", "distill.held_out", 0.25),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gsdd_runtime import reference
 from gsdd_runtime.datasets import load_dataset
-from gsdd_runtime.distillation import distill, fit, fit_images
+from gsdd_runtime.distillation import distill, fit, fit_images, placement
 from gsdd_runtime.distillation.batches import RealImages
 from gsdd_runtime.errors import GsddError, InputError
 from gsdd_runtime.progress import Progress
@@ -103,6 +103,7 @@ def test_real_images_are_fitted_from_their_bytes_a_part_at_a_time(monkeypatch: p
     options: dict[str, Any] = {**SMALL, "device": "cpu", "seed": 4, "iterations": 1}
     whole = distill(data, **options)
     monkeypatch.setattr(fit, "PASS_VALUES", 2 * data.train_images[0].numel())
+    monkeypatch.setattr(placement, "PIXELS_AT_ONCE", 2 * data.train_images[0].numel())
     honest = RealImages.pixels
 
     def pixels(self: RealImages, positions: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ def _made(options: ResolvedOptions, source: Source, kept: Tensor | None) -> tupl
             return taken, None
     if made.fitted and start.chooses:
         real = RealTargets(source.real, start.positions(source), source.device)
-        return made.fresh(room, storage, own, None, options.seed, options.device, kept), real
+        return made.fresh(room, storage, own, real, options.seed, options.device, kept), real
     targets = start.images(source)
     fresh = made.fresh(room, storage, own, targets, options.seed, options.device, kept)
     return fresh, targets if made.fitted else None

@@ -14,6 +14,7 @@ from gsdd_runtime.distillation.declared import check_number, check_whole_number
 from gsdd_runtime.distillation.division import Division
 from gsdd_runtime.distillation.engine import Phase, Told, run_phase
 from gsdd_runtime.distillation.options import DEFAULT_FIT_LEARNING_RATE, DEFAULT_FIT_STEPS
+from gsdd_runtime.distillation.placement import placed_at_edges
 from gsdd_runtime.distillation.representations import GaussianRepresentation, Representation
 from gsdd_runtime.distillation.representations.gaussian import DEFAULT_BOUNDARY_WEIGHT
 from gsdd_runtime.distillation.targets import Targets
@@ -75,6 +76,7 @@ def fit_images(
     targets = check_images(images).to(resolve_device(device))
     total, channels, height, width = targets.shape
     start = initial_gaussians(total, count, channels, height, width, derived_generator(seed, "fit", "initial"))
+    start = placed_at_edges(start, targets)
     representation = GaussianRepresentation(start.to(targets.device), height, width, boundary_weight=boundary_weight)
     # These images are this process's own, whatever others do.
     with ranks.alone():

@@ -24,6 +24,27 @@ KEPT = ("test_distill_step.py::test_every_kind_of_parameter_moves_and_the_last_s
 
 MUTATIONS = [
     Mutation(
+        "starts Gaussians anywhere whatever is asked for",
+        "gsdd_runtime/distillation/representations/gaussian.py",
+        "if targets is not None and options.placement == EDGES:",
+        "if False:",
+        ("test_placement.py::test_a_run_starts_at_the_edges_of_its_images_unless_it_is_told_otherwise",),
+    ),
+    Mutation(
+        "places Gaussians by the columns of another image's rows",
+        "gsdd_runtime/distillation/placement.py",
+        "inverse_of_sums(density[image, row], drawn[..., :1])",
+        "inverse_of_sums(density[0, row], drawn[..., :1])",
+        ("test_placement.py::test_an_image_without_edges_leaves_them_as_they_were_drawn_and_each_is_placed_by_itself",),
+    ),
+    Mutation(
+        "takes the color of another place",
+        "gsdd_runtime/distillation/placement.py",
+        "images.permute(0, 2, 3, 1)[image, row, column]",
+        "images.permute(0, 2, 3, 1)[image, row, row]",
+        ("test_placement.py::test_they_are_narrower_and_of_the_color_of_their_pixel",),
+    ),
+    Mutation(
         "does not normalise synthetic images",
         IMAGES,
         "self._preparation.apply(self._representation.render(part, (batch, k)))",

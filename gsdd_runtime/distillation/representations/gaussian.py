@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from gsdd_runtime.distillation.declared import option
+from gsdd_runtime.distillation.placement import EDGES, PLACEMENTS, placed_at_edges
 from gsdd_runtime.distillation.representations.representation import Representation, Room, Storage
 from gsdd_runtime.distillation.representations.rounding import round_to_bfloat16
 from gsdd_runtime.distillation.storage import gaussian_images
+from gsdd_runtime.distillation.targets import Targets
 from gsdd_runtime.seeds import derived_generator
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.splatting import tiles
@@ -56,6 +58,10 @@ class GaussianRepresentation(Representation):
         boundary_weight: float = option(
             DEFAULT_BOUNDARY_WEIGHT, "Of the penalty that keeps the centres of Gaussians off the edge."
         )
+        placement: str = option(
+            EDGES, "Where Gaussians start that are fitted: along their image's edges, or anywhere.",
+            choices=lambda: PLACEMENTS,
+        )  # fmt: skip
 
     learning_rate: ClassVar[float] = 1e-3
     fitted: ClassVar[bool] = True
@@ -76,7 +82,7 @@ class GaussianRepresentation(Representation):
         room: Room,
         storage: Storage,
         options: Any,
-        targets: Tensor | None,
+        targets: Targets | None,
         seed: int,
         device: str,
         kept: Tensor | None = None,
@@ -86,6 +92,8 @@ class GaussianRepresentation(Representation):
             data.classes * storage.gpc, storage.facts["gaussians_per_image"], data.channels, data.height, data.width,
             derived_generator(seed, "init", "values"), kept,
         )  # fmt: skip
+        if targets is not None and options.placement == EDGES:
+            start = placed_at_edges(start, targets)
         return cls._of(start.to(device), room, options)
 
     @classmethod

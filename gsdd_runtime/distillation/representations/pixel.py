@@ -20,6 +20,7 @@ from gsdd_runtime.distillation.storage import (
     bounded,
     float32_bits,
 )
+from gsdd_runtime.distillation.targets import Targets
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.seeds import derived_generator
 from gsdd_runtime.sets.decoding import scaled
@@ -68,7 +69,7 @@ class PixelRepresentation(Representation):
         room: Room,
         storage: Storage,
         options: Any,
-        targets: Tensor | None,
+        targets: Targets | None,
         seed: int,
         device: str,
         kept: Tensor | None = None,
@@ -79,8 +80,10 @@ class PixelRepresentation(Representation):
             generator = derived_generator(seed, "init", "values")
             noise = torch.randn(data.classes * storage.gpc, data.channels, *size, generator=generator)
             noise = noise if kept is None else noise[kept]
-            targets = torch.tensor(data.mean).view(1, -1, 1, 1) + NOISE * noise
-        return cls._of(scaled(targets.to(device), size), room, options)
+            images = torch.tensor(data.mean).view(1, -1, 1, 1) + NOISE * noise
+        else:
+            images = targets[torch.arange(len(targets), device=targets.device)]
+        return cls._of(scaled(images.to(device), size), room, options)
 
     @classmethod
     def taken_from(cls, room: Room, storage: Storage, options: Any, rows: Tensor, device: str) -> Representation | None:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 from torch import Tensor
 
 from gsdd_runtime.datasets import RealData
+from gsdd_runtime.distillation.targets import Targets
 from gsdd_runtime.sets.distilled_set import DistilledSet
 
 
@@ -80,7 +81,7 @@ class Representation(Protocol):
         room: Room,
         storage: Storage,
         options: Any,
-        targets: Tensor | None,
+        targets: Targets | None,
         seed: int,
         device: str,
         kept: Tensor | None = None,
@@ -90,8 +91,8 @@ class Representation(Protocol):
         Args:
             room, storage: as they were planned with and for.
             options: its own.
-            targets: images to start from, float32 ``[M, C, H, W]`` in pixel units; None for a random start. What is
-                fitted starts at random in any case.
+            targets: images to start from, ``[M, C, H, W]`` in pixel units; None for a random start. What is fitted
+                is not yet like them, however it starts.
             seed: of the run.
             device: where the masters are.
             kept: the images that this process holds, int64 ``[M]``, rising, which ``targets`` are of; all if None.
