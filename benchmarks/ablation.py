@@ -36,7 +36,7 @@ from gsdd_runtime.wording import counted
 
 OPTIONS: dict[str, Any] = {
     "method": "dm", "ipc": 1, "gpc": 10, "iterations": 600, "batch_real": 64, "fit_steps": 400,
-    "learning_rate": 4e-3, "schedule": "cosine",
+    "learning_rate": 4e-3, "schedule": "cosine", "placement": "uniform",
 }  # fmt: skip
 
 
@@ -80,6 +80,12 @@ ROWS: dict[str, tuple[str, type[GaussianRepresentation], dict[str, Any]]] = {
     "rounding": ("unaware of its rounding to bfloat16", WithoutRounding, {}),
     "samples": ("one sample a pixel in place of four", WithoutSamples, {}),
     "fit": ("from real images fitted by 50 steps in place of 400", GaussianRepresentation, {"fit_steps": 50}),
+    "edges": ("fitted from Gaussians along edges", GaussianRepresentation, {"placement": "edges"}),
+    "longer": (
+        "from there by 1000 steps in place of 400",
+        GaussianRepresentation,
+        {"placement": "edges", "fit_steps": 1000},
+    ),
     "kmeans": ("from the real images nearest to k-means' centers", GaussianRepresentation, {"init": "kmeans"}),
     "color": ("from a solid color", GaussianRepresentation, {"init": "color"}),
     "random": ("from random Gaussians", GaussianRepresentation, {"init": "random"}),

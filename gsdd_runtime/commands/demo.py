@@ -51,8 +51,14 @@ DISTILL: dict[str, Any] = {
 }
 # The best of those tried: 2e-3, 4e-3, 1e-2 and 3e-2 for Gaussians, 1e-2 and 5e-2 for pixels (docs/distilling.md).
 DISTILLED: dict[str, dict[str, Any]] = {
-    "gaussians": {"representation": "gaussians", "gpc": 10, "learning_rate": 4e-3},
-    "coded": {"representation": "gaussians", "gpc": 30, "learning_rate": 4e-3, "coding": "entropy"},
+    "gaussians": {"representation": "gaussians", "gpc": 10, "learning_rate": 4e-3, "placement": "uniform"},
+    "coded": {
+        "representation": "gaussians",
+        "gpc": 30,
+        "learning_rate": 4e-3,
+        "placement": "uniform",
+        "coding": "entropy",
+    },
     "pixels": {"representation": "pixels", "learning_rate": 1e-2},
 }
 NAMES = {
