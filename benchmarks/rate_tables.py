@@ -5,8 +5,8 @@
     python benchmarks/rate_tables.py --join RESULT.json ... > ALL.json # of several that differ by --seed alone, one
 
 ``gsdd-rt bench rate SET ... --json`` makes a document. A page has ``<!-- rate: NAME -->`` and ``<!-- end of rate -->``:
-what stands between is the table of ``NAME-rate.json``. ``docs/images/NAME-rate.svg`` is its chart. A test holds the
-pages to what this writes.
+what stands between is the table of ``NAME-rate.json``. ``docs/images/NAME-rate.svg`` is its chart, where a page shows
+one. A test holds the pages to what this writes.
 """
 
 from __future__ import annotations
@@ -121,8 +121,15 @@ def main() -> None:
         name, *files = arguments.keep
         print(keep(name, [json.loads(Path(file).read_text()) for file in files]))
     TABLES.write()
-    for path in TABLES.kept().values():
-        (ROOT / "docs" / "images" / f"{path.stem}.svg").write_text(draw_rate_chart(json.loads(path.read_text())))
+    for place, document in charts().items():
+        place.write_text(draw_rate_chart(document))
+
+
+def charts() -> dict[Path, Document]:
+    """The charts that a page shows, and what they are drawn from."""
+    pages = "".join((ROOT / page).read_text() for page in TABLES.pages)
+    places = {ROOT / "docs" / "images" / f"{path.stem}.svg": path for path in TABLES.kept().values()}
+    return {place: json.loads(path.read_text()) for place, path in places.items() if f"images/{place.name}" in pages}
 
 
 if __name__ == "__main__":
