@@ -87,10 +87,12 @@ def table(document: Document) -> str:
 def kind(point: Document) -> str:
     """What a set's images are kept as, in words."""
     if point["representation"] == "gaussians":
-        said = counted(point["gaussians_per_image"], "Gaussian")
-        if point["coding"] == "bfloat16":
-            return f"{said}, plain"
-        return f"{said}, coded" if point["made"]["options"].get("coding") == "entropy" else f"{said}, compressed"
+        made = point["made"]["options"]
+        coding = "plain" if point["coding"] == "bfloat16" else "compressed"
+        coding = "coded" if made.get("coding") == "entropy" else coding
+        said = f"{counted(point['gaussians_per_image'], 'Gaussian')}, {coding}"
+        # Before there was a choice, fits started anywhere.
+        return f"{said}, from edges" if made.get("placement") == "edges" else said
     bits = "16 bits" if point["coding"] == "bfloat16" else point["coding"].removeprefix("coded, ")
     size = "pixels" if point["downscale"] == 1 else "half-size pixels"
     return f"{size} of {bits}" + ("" if point["coding"] == "bfloat16" else ", coded")
