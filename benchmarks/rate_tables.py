@@ -76,12 +76,18 @@ def table(document: Document) -> str:
     for place, point in enumerate(points):
         best = "**" if place == 0 else ""
         lines.append(
-            f"| {point['made']['method'].upper()} | {kind(point)} | {point['images'] // classes(point)} "
+            f"| {objective(point)} | {kind(point)} | {point['images'] // classes(point)} "
             f"| {point['bytes']['all']:,} | {best}{accuracy(point['last_epoch'])}{best} |"
         )
     how = document["protocol"]
     judged = f"{counted(how['networks'], 'network')} `{how['network']}`, {counted(how['epochs'], 'epoch')}"
     return "\n".join([*lines, "", f"Judged by {judged}."])
+
+
+def objective(point: Document) -> str:
+    """What a set was distilled by, or that it was not."""
+    method: str = point["made"]["method"]
+    return "random real images" if method == "random-real" else method.upper()
 
 
 def kind(point: Document) -> str:

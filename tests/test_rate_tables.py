@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from script_folders import first_in_path
@@ -25,6 +26,16 @@ def test_the_chart_that_a_page_shows_is_of_what_was_measured(place: Path) -> Non
 def test_a_table_says_by_which_networks_its_sets_were_judged() -> None:
     document = json.loads((rate_tables.RESULTS / "fashion-mnist-rate.json").read_text())
     assert rate_tables.table(document).splitlines()[-1] == "Judged by 5 networks `convnet3-w32`, 300 epochs."
+
+
+def test_a_row_says_what_its_images_are_and_where_their_fit_began() -> None:
+    made: dict[str, Any] = {"method": "dm", "options": {"coding": "entropy", "placement": "edges"}}
+    point = {"representation": "gaussians", "gaussians_per_image": 20, "coding": "coded", "made": made}
+    assert (rate_tables.objective(point), rate_tables.kind(point)) == ("DM", "20 Gaussians, coded, from edges")
+    made["options"] = {"placement": "uniform"}
+    assert rate_tables.kind(point) == "20 Gaussians, compressed"
+    assert rate_tables.kind({**point, "coding": "bfloat16"}) == "20 Gaussians, plain"
+    assert rate_tables.objective({"made": {"method": "random-real"}}) == "random real images"
 
 
 def test_one_network_has_no_deviation() -> None:
