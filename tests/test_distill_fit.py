@@ -103,7 +103,7 @@ def test_real_images_are_fitted_from_their_bytes_a_part_at_a_time(monkeypatch: p
     options: dict[str, Any] = {**SMALL, "device": "cpu", "seed": 4, "iterations": 1}
     whole = distill(data, **options)
     monkeypatch.setattr(fit, "PASS_VALUES", 2 * data.train_images[0].numel())
-    monkeypatch.setattr(placement, "PIXELS_AT_ONCE", 2 * data.train_images[0].numel())
+    monkeypatch.setattr(placement, "VALUES_AT_ONCE", 2 * data.train_images[0].numel())
     honest = RealImages.pixels
 
     def pixels(self: RealImages, positions: Tensor) -> Tensor:

@@ -21,8 +21,8 @@ PLACEMENTS = (EDGES, UNIFORM)
 _EVEN = 0.2
 _NARROWER = 0.5
 _COLOR_SHARE = 0.6
-# Pixels of the images that are looked at together.
-PIXELS_AT_ONCE = 1 << 22
+# Numbers of each step between, 32 MB of float64, for the images that are looked at together.
+VALUES_AT_ONCE = 1 << 22
 
 
 def placed_at_edges(gaussians: Tensor, images: Targets) -> Tensor:
@@ -41,8 +41,10 @@ def placed_at_edges(gaussians: Tensor, images: Targets) -> Tensor:
     placed = gaussians.clone()
     if len(gaussians) == 0:
         return placed
-    first = images[torch.zeros(1, dtype=torch.long, device=images.device)]
-    for rows in torch.arange(len(gaussians)).split(max(1, PIXELS_AT_ONCE // first[0, 0].numel())):
+    first = images[torch.zeros(1, dtype=torch.long, device=images.device)][0]
+    # Each Gaussian finds its column in a row of its own.
+    values = max(first.numel(), gaussians.shape[1] * first.shape[2])
+    for rows in torch.arange(len(gaussians)).split(max(1, VALUES_AT_ONCE // values)):
         placed[rows] = _placed(gaussians[rows], images[rows.to(images.device)].cpu())
     return placed
 
@@ -64,9 +66,8 @@ def _placed(gaussians: Tensor, images: Tensor) -> Tensor:
     bias = torch.tensor([CHOLESKY_BIAS, 0.0, CHOLESKY_BIAS])
     placed[..., CHOLESKY] = (gaussians[..., CHOLESKY] + bias) * _NARROWER - bias
     placed[..., COLOR] = _COLOR_SHARE * images.permute(0, 2, 3, 1)[image, row, column]
-    return torch.where(
-        (density == density[:, :1, :1]).all(dim=2, keepdim=True).all(dim=1, keepdim=True), gaussians, placed
-    )
+    even = (density == density[:, :1, :1]).flatten(1).all(dim=1)
+    return torch.where(even.view(-1, 1, 1), gaussians, placed)
 
 
 def edge_density(images: Tensor) -> Tensor:
