@@ -36,6 +36,13 @@ MUTATIONS = [
         (f"{ARCHIVES}::test_what_an_archive_may_not_hold",),
     ),
     Mutation(
+        "seeks to where a tar's header says, however far beyond the end",
+        LISTING,
+        '        if not wanted:\n            return b""\n',
+        "",
+        (f"{ARCHIVES}::test_a_size_that_no_file_has_is_refused",),
+    ),
+    Mutation(
         "takes what follows a damaged header of a tar for nothing",
         LISTING,
         "if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):",
