@@ -74,7 +74,7 @@ def table(document: Document) -> str:
     return "\n".join(lines)
 
 
-TABLES = Tables("networks", ("docs/networks.md",), table)
+TABLES = Tables("networks", ("docs/networks.md", "docs/figures.md"), table)
 
 
 def main() -> None:
