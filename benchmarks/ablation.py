@@ -82,7 +82,7 @@ ROWS: dict[str, tuple[str, type[GaussianRepresentation], dict[str, Any]]] = {
     "fit": ("from real images fitted by 50 steps in place of 400", GaussianRepresentation, {"fit_steps": 50}),
     "edges": ("fitted from Gaussians along edges", GaussianRepresentation, {"placement": "edges"}),
     "longer": (
-        "from there by 1000 steps in place of 400",
+        "fitted from Gaussians along edges, by 1000 steps in place of 400",
         GaussianRepresentation,
         {"placement": "edges", "fit_steps": 1000},
     ),
