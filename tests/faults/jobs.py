@@ -10,22 +10,28 @@ from pathlib import Path
 
 import safetensors.torch
 from easy_data import easy_data, folder_of
+from teacher_data import teacher_of
 
 from gsdd_runtime.commands.cli import run
+from gsdd_runtime.datasets import load_dataset
 from gsdd_runtime.distillation.checkpoint import Checkpoint
 from gsdd_runtime.distillation.journal import read_log
 from gsdd_runtime.experts.trajectory import Trajectory, Unfinished
 from gsdd_runtime.networks.model_file import load_model
 from gsdd_runtime.sets.distilled_set import DistilledSet
 
-SMALL = "--network convnet1-w4 --device cpu"
+NETWORK = "convnet1-w4"
+TEACHER = f"{NETWORK}-batch"
+SMALL = f"--network {NETWORK} --device cpu"
 SHORT = "--gpc 2 --iterations 6 --fit-steps 6 --checkpoint-interval 2"
+INPUTS = ("pictures", "experts", "set.safetensors", "teacher.safetensors")
 OBJECTIVES = {
     "dm": "--batch-real 5",
     "dc": "--batch-real 5 --outer-loops 2 --inner-loops 1",
     "ncfm": "--batch-real 5 --frequencies 8",
     "dance": "--batch-real 5 --experts {experts}",
     "tm": "--experts {experts} --syn-steps 2 --max-start-epoch 1 --expert-epochs 1 --batch-syn 3 --trajectories 2",
+    "squeeze": f"--teacher {{teacher}} --network {TEACHER} --batch-syn 4",
 }
 
 
@@ -47,8 +53,8 @@ class Job:
 
     def line(self, inputs: Path, out: Path, *, again: bool = False) -> list[str]:
         """The arguments."""
-        places = {name: inputs / name for name in ("pictures", "experts", "set.safetensors")}
-        text = self.words.format(out=out, set=places.pop("set.safetensors"), **places)
+        places = {Path(name).stem: inputs / name for name in INPUTS}
+        text = self.words.format(out=out, **places)
         return [*text.split(), *(self.again or "--overwrite").split()] if again else text.split()
 
     @property
@@ -99,12 +105,13 @@ JOBS = [
 
 
 def make_inputs(folder: Path) -> None:
-    """Pictures, experts and a set, that jobs read."""
+    """``INPUTS``, which jobs read."""
     pictures = folder_of(easy_data(), folder / "pictures")
     experts = f"experts --dataset {pictures} --no-cache --count 2 --epochs 3 --batch-size 8 {SMALL}"
     assert run([*experts.split(), "--out", str(folder / "experts")]) == 0
     words = f"distill --dataset {pictures} --no-cache {SMALL} {SHORT} --batch-real 5 --out {folder}/set.safetensors"
     assert run(words.split()) == 0
+    teacher_of(folder / "teacher.safetensors", load_dataset(pictures, cache=False), TEACHER)
 
 
 def _trajectory(path: Path) -> None:
