@@ -100,6 +100,21 @@ def test_an_option_given_beside_a_recipe_takes_its_place() -> None:
     assert chosen.record() == {"name": "sample-dm", "values": {**ours, "learning_rate": 2e-3, "batch_syn": 3}}
 
 
+def test_what_another_coding_or_method_has_not_is_left_out_of_a_recipe() -> None:
+    ours = load_recipe("fashion-mnist-ncfm-coded").distill
+    chosen = with_recipe("fashion-mnist-ncfm-coded", {"coding": "none", "gpc": 10})
+    kept = {name: value for name, value in ours.items() if name not in ("gaussians", "rate_weight")}
+    assert chosen.options == {**kept, "coding": "none", "gpc": 10}
+    assert chosen.told() == (
+        "recipe fashion-mnist-ncfm-coded with coding none in place of entropy, gpc 10 in place of 64, "
+        "and so without its gaussians, rate_weight"
+    )
+    with pytest.raises(InputError, match=r"gaussians is an option of .* with coding entropy"):
+        resolve(with_recipe("sample-dm", {"gaussians": 4}).options, stand_in("sample-dm"))
+    recovered = with_recipe("sample-squeeze", {"method": "dm"})
+    assert recovered.left == ("statistics_weight", "first_norm_weight", "crop_scale")
+
+
 def test_a_recipe_is_on_record_and_does_what_its_options_do(tmp_path: Path) -> None:
     data, out = blobs(), tmp_path / "set.safetensors"
     said: list[str] = []

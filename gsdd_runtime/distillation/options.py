@@ -181,8 +181,9 @@ def resolve(given: Mapping[str, Any], data: RealData, recipe: Mapping[str, Any] 
     """
     chosen = _chosen(given)
     common = taken(CommonOptions, chosen)
-    representation, objective = REPRESENTATIONS[common.representation][common.coding], OBJECTIVES[common.method]
-    _check_owners(chosen, common, representation, objective)
+    representation, objective = _types(common)
+    for name, why in _foreign(chosen, common):
+        raise InputError(f"{name} is an option of {why}: leave it out")
     start = start_of(common.init)
     _check_start(common, representation, start)
     judged = None
@@ -270,12 +271,24 @@ def _spelled_out(chosen: dict[str, Any]) -> dict[str, Any]:
     return chosen | stands_for
 
 
-def _check_owners(
-    chosen: Mapping[str, Any], common: CommonOptions, representation: type[Representation], objective: type[Objective]
-) -> None:
-    """Refuses an option of another method or representation."""
+def options_of_others(given: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the options among ``given`` that its method, representation and coding do not have.
+
+    Raises:
+        InputError: an unknown name, or a value of an option of every run that it may not have.
+    """
+    chosen = _chosen(given)
+    return tuple(name for name, _ in _foreign(chosen, taken(CommonOptions, chosen)))
+
+
+def _types(common: CommonOptions) -> tuple[type[Representation], type[Objective]]:
+    return REPRESENTATIONS[common.representation][common.coding], OBJECTIVES[common.method]
+
+
+def _foreign(chosen: Mapping[str, Any], common: CommonOptions) -> Iterator[tuple[str, str]]:
+    """Each option of another method or representation, and whose it is, in words."""
     known = all_options()
-    usable = {one.name for options in (CommonOptions, representation.Options, objective.Options)
+    usable = {one.name for options in (CommonOptions, *(kind.Options for kind in _types(common)))
               for one in declared(options)}  # fmt: skip
     for name in chosen:
         if name in usable:
@@ -285,7 +298,7 @@ def _check_owners(
         here = f"method {common.method}" if of_method else f"representation {common.representation}"
         if not of_method and common.coding != CODINGS[0]:
             here += f" with coding {common.coding}"
-        raise InputError(f"{name} is an option of {' and '.join(owners)}, not of {here}: leave it out")
+        yield name, f"{' and '.join(owners)}, not of {here}"
 
 
 def _check_start(common: CommonOptions, representation: type[Representation], start: Start) -> None:

@@ -68,8 +68,8 @@ MUTATIONS = [
     Mutation(
         "lets a recipe win over an option that is given",
         RECIPES,
-        "return Chosen(name, {**ours, **given}, changed)",
-        "return Chosen(name, {**given, **ours}, changed)",
+        "whole = {**ours, **given}",
+        "whole = {**given, **ours}",
         ("test_distill_recipes.py::test_an_option_given_beside_a_recipe_takes_its_place",),
         short=True,
     ),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gsdd_runtime.distillation.declared import Declared
-from gsdd_runtime.distillation.options import all_options
+from gsdd_runtime.distillation.options import all_options, options_of_others
 from gsdd_runtime.errors import InputError
 
 if sys.version_info >= (3, 11):
@@ -84,11 +84,13 @@ class Chosen:
         name: of the recipe.
         options: of ``distill``, those given included.
         changed: what was given in place of the recipe's, by name: its value and the one given.
+        left: the recipe's options that the method, representation or coding given in place of its own has not.
     """
 
     name: str
     options: Mapping[str, Any]
     changed: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    left: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """For the set and the log."""
@@ -99,7 +101,8 @@ class Chosen:
     def told(self) -> str:
         """What was chosen, in a line."""
         words = [f"{name} {now} in place of {before}" for name, (before, now) in self.changed.items()]
-        return f"recipe {self.name}{' with ' if words else ''}{', '.join(words)}"
+        left = f", and so without its {', '.join(self.left)}" if self.left else ""
+        return f"recipe {self.name}{' with ' if words else ''}{', '.join(words)}{left}"
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -152,13 +155,17 @@ def parsed(name: str, text: str) -> Recipe:
 def with_recipe(name: str, given: Mapping[str, Any]) -> Chosen:
     """The options of a recipe, with those ``given``; None stands for what was not given.
 
+    Where another method, representation or coding is given, the recipe's options that it has not are left out.
+
     Raises:
-        InputError: there is no such recipe.
+        InputError: there is no such recipe; an unknown option, or a value that it may not have.
     """
     ours = load_recipe(name).distill
     given = {key: value for key, value in given.items() if value is not None}
     changed = {key: (ours[key], value) for key, value in given.items() if key in ours and ours[key] != value}
-    return Chosen(name, {**ours, **given}, changed)
+    whole = {**ours, **given}
+    left = tuple(key for key in options_of_others(whole) if key not in given)
+    return Chosen(name, {key: value for key, value in whole.items() if key not in left}, changed, left)
 
 
 def setting_of(words: str) -> tuple[str, Any]:
