@@ -157,7 +157,7 @@ def test_a_recipe_says_nothing_that_is_not_known(text: str, told: str) -> None:
 
 def test_no_recipe_lies_outside_the_folder() -> None:
     for name in ("../recipes/sample-dm", "", "sample-dm.toml", "no"):
-        with pytest.raises(InputError, match="choose one of cifar10-ncfm-coded, cifar10-tm-ipc1, "):
+        with pytest.raises(InputError, match="choose one of cifar10-ncfm-coded, cifar10-ncfm-coded-ipc10, "):
             load_recipe(name)
     assert {path.suffix for path in FOLDER.iterdir() if path.is_file()} == {".py", ".toml"}
 
