@@ -39,6 +39,7 @@ demo: build ## distill, evaluate, export and draw the embedded data (at most ten
 pictures: build ## draw the README's and the docs' pictures again, and their tables; DEMO=demo takes over what `make demo` made
 	$(BIN)/python docs/draw_pictures.py $(if $(DEMO),--keep $(DEMO))
 	$(BIN)/python benchmarks/rate_tables.py
+	$(BIN)/python benchmarks/headline_tables.py
 
 test: build ## run the tests
 	$(BIN)/python -m pytest

@@ -11,11 +11,15 @@ ROOT = Path(__file__).parent.parent
 with first_in_path(ROOT / "benchmarks"):
     import ablation
     import decoupled_tables
+    import headline_tables
     import network_tables
     import rate_tables
     from pages import Tables
 
-ALL = {module.__name__: module.TABLES for module in (ablation, decoupled_tables, network_tables, rate_tables)}
+ALL = {
+    module.__name__: module.TABLES
+    for module in (ablation, decoupled_tables, headline_tables, network_tables, rate_tables)
+}
 
 
 @pytest.mark.parametrize("script", ALL)
