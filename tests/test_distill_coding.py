@@ -77,6 +77,23 @@ def test_the_bytes_are_looked_at_seldom_once_they_are_near_the_budget(monkeypatc
     assert coded.buffers()["coding"].tolist()[1:] == [24.0, 25.0]
 
 
+def test_the_bytes_are_looked_at_seldom_where_steps_cannot_be_finer(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    moves, code = [0], coded_gaussian.encode_images
+
+    def counted(*given: Any) -> Any:
+        looks.append(moves[0])
+        return code(*given)
+
+    monkeypatch.setattr(coded_gaussian, "encode_images", counted)
+    coded = representation(1_000_000)
+    for moves[0] in range(1, 801):
+        coded.constrain()
+    # An eighth of the steps of the start is reached at the third.
+    assert looks == [24, 49, 74, 124, 224, 424]
+    assert coded.steps == coded_gaussian.SHARES.scaled(float(torch.tensor(coded_gaussian._SCALES[0])))
+
+
 @pytest.mark.parametrize(("budget", "finer"), [(500, False), (1100, True)])
 def test_the_steps_are_steered_to_the_budget(budget: int, finer: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steering, "INTERVAL", 1)
