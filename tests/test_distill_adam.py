@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from easy_data import easy_data
 from torch import Tensor
 
 import gsdd_runtime as gsdd
-from gsdd_runtime.distillation.adam import LEAST, MOVES, Adam
+from gsdd_runtime.distillation import engine
+from gsdd_runtime.distillation.adam import LEAST, MOVES, image_adam
+
+Made = Callable[[list[dict[str, Any]]], torch.optim.Adam]
 
 
-def moved(kind: type[torch.optim.Adam], gradients: list[Tensor], start: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+def moved(make: Made, gradients: list[Tensor], start: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     value = start.clone().requires_grad_()
-    optimizer = kind([value], lr=4e-3)
+    optimizer = make([{"params": [value], "lr": 4e-3}])
     for gradient in gradients:
         value.grad = gradient.clone()
         optimizer.step()
@@ -35,14 +41,14 @@ def gradients_that_end(count: int) -> list[Tensor]:
 def test_the_moves_are_those_of_adam_bit_for_bit() -> None:
     start = torch.randn(1000, generator=torch.Generator().manual_seed(1))
     gradients = gradients_that_end(3 * MOVES)
-    ours, theirs = (moved(kind, gradients, start)[0] for kind in (Adam, torch.optim.Adam))
+    ours, theirs = (moved(make, gradients, start)[0] for make in (image_adam, torch.optim.Adam))
     assert torch.equal(ours, theirs)
     assert not torch.equal(ours, start)
 
 
 def test_no_mean_is_denormal_or_a_zero_whose_root_is_slow() -> None:
     gradients, start = gradients_that_end(15 * MOVES), torch.zeros(1000)
-    kept = moved(Adam, gradients, start)[1]
+    kept = moved(image_adam, gradients, start)[1]
     least = torch.finfo(torch.float32).tiny
     assert not ((kept["exp_avg"] != 0) & (kept["exp_avg"].abs() < least)).any()
     assert (kept["exp_avg"][:666] == 0).all()
@@ -52,15 +58,15 @@ def test_no_mean_is_denormal_or_a_zero_whose_root_is_slow() -> None:
 
 
 def test_images_are_moved_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    moves: list[int] = []
-    step = Adam.step
+    made: list[torch.optim.Adam] = []
 
-    def counted(self: Adam) -> None:
-        moves.append(len(self.param_groups))
-        step(self)
+    def kept(groups: list[dict[str, Any]]) -> torch.optim.Adam:
+        made.append(image_adam(groups))
+        return made[-1]
 
-    monkeypatch.setattr(Adam, "step", counted)
+    monkeypatch.setattr(engine, "image_adam", kept)
     options = {"network": "convnet1-w4", "device": "cpu", "batch_real": 4, "gpc": 2}
     gsdd.distill(easy_data(), iterations=3, fit_steps=2, **options)
-    # Positions, factors, colours and opacities, in fitting and in matching.
-    assert moves == [4] * 5
+    # Of fitting and of matching; positions, factors, colours and opacities.
+    assert [len(optimizer.state) for optimizer in made] == [4, 4]
+    assert all((state["exp_avg_sq"] > 0).all() for optimizer in made for state in optimizer.state.values())

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 
 # Moves between two looks: a gradient of zero takes the mean of gradients from LEAST to a thousandth of it meanwhile.
 MOVES = 64
@@ -14,24 +12,24 @@ MOVES = 64
 LEAST = 1e-30
 
 
-class Adam(torch.optim.Adam):
+def image_adam(groups: list[dict[str, Any]]) -> torch.optim.Adam:
     """``torch.optim.Adam``, whose means of gradients never are denormal numbers, nor those of squares zero for long.
 
     The moves are the same. A CPU takes thirty times as long for the root of a zero, and eight times for a product of
     a denormal number, which stays one: nine tenths of the least of them are rounded to it again.
+
+    Args:
+        groups: of parameters, with their rates.
     """
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> Any:
-        """Moves all parameters once."""
-        result = super().step(closure)
-        for kept in self.state.values():
-            if int(kept["step"]) % MOVES == 1:
-                _keep_normal(kept["exp_avg"], kept["exp_avg_sq"])
-        return result
+    optimizer = torch.optim.Adam(groups)
+    optimizer.register_step_post_hook(_keep_normal)
+    return optimizer
 
 
-def _keep_normal(mean: Tensor, mean_of_squares: Tensor) -> None:
-    if mean.device.type == "cpu":
-        mean.masked_fill_(mean.abs() < LEAST, 0.0)
-        mean_of_squares.clamp_(min=LEAST)
+@torch.no_grad()
+def _keep_normal(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    for kept in optimizer.state.values():
+        mean = kept["exp_avg"]
+        if mean.device.type == "cpu" and int(kept["step"]) % MOVES == 1:
+            mean.masked_fill_(mean.abs() < LEAST, 0.0)
+            kept["exp_avg_sq"].clamp_(min=LEAST)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gsdd_runtime import ranks
-from gsdd_runtime.distillation.adam import Adam
+from gsdd_runtime.distillation.adam import image_adam
 from gsdd_runtime.distillation.checkpoint import Checkpoint, CheckpointWriter
 from gsdd_runtime.distillation.division import Division
 from gsdd_runtime.distillation.objectives import Learned, Objective
@@ -108,7 +108,7 @@ def run_phase(
     """
     groups = representation.parameter_groups(phase.learning_rate)
     base_rates = [group["lr"] for group in groups]
-    optimizer = Adam(groups)
+    optimizer = image_adam(groups)
     learned = {name: one.optimizer([one.value]) for name, one in phase.learned().items()}
     state = RunState(representation, optimizer, phase.objective, learned, division)
     first = 0
