@@ -97,8 +97,9 @@ def kind(point: Document) -> str:
         coding = "plain" if point["coding"] == "bfloat16" else "compressed"
         coding = "coded" if made.get("coding") == "entropy" else coding
         said = f"{counted(point['gaussians_per_image'], 'Gaussian')}, {coding}"
-        # Before there was a choice, fits started anywhere.
-        return f"{said}, from edges" if made.get("placement") == "edges" else said
+        # Before there was a choice, fits started anywhere; a run that goes on from a set fits nothing.
+        fitted = not made.get("init", "").startswith("set:")
+        return f"{said}, from edges" if fitted and made.get("placement") == "edges" else said
     bits = "16 bits" if point["coding"] == "bfloat16" else point["coding"].removeprefix("coded, ")
     size = "pixels" if point["downscale"] == 1 else "half-size pixels"
     return f"{size} of {bits}" + ("" if point["coding"] == "bfloat16" else ", coded")

@@ -32,6 +32,8 @@ def test_a_row_says_what_its_images_are_and_where_their_fit_began() -> None:
     made: dict[str, Any] = {"method": "dm", "options": {"coding": "entropy", "placement": "edges"}}
     point = {"representation": "gaussians", "gaussians_per_image": 20, "coding": "coded", "made": made}
     assert (rate_tables.objective(point), rate_tables.kind(point)) == ("DM", "20 Gaussians, coded, from edges")
+    made["options"]["init"] = "set:sha256:0"
+    assert rate_tables.kind(point) == "20 Gaussians, coded"
     made["options"] = {"placement": "uniform"}
     assert rate_tables.kind(point) == "20 Gaussians, compressed"
     assert rate_tables.kind({**point, "coding": "bfloat16"}) == "20 Gaussians, plain"
