@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,9 @@ def test_the_gradient_is_that_of_the_exact_gaussians() -> None:
     assert opacity.abs().sum() > 0
 
 
-def test_the_bytes_are_looked_at_seldom_once_they_are_near_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
+    """Moves images 800 times without an optimiser, and says at which moves their bytes were looked at."""
     looks: list[int] = []
     moves, code = [0], coded_gaussian.encode_images
 
@@ -65,33 +68,54 @@ def test_the_bytes_are_looked_at_seldom_once_they_are_near_the_budget(monkeypatc
         return code(*given)
 
     monkeypatch.setattr(coded_gaussian, "encode_images", counted)
-    taken = code(representation().masters.detach(), None, 12, 16, representation().steps).data.numel()
-    for budget, expected in ((taken, [24, 74, 174, 374, 774]), (taken // 8, [25 * k - 1 for k in range(1, 33)])):
+
+    def looks_of(coded: CodedGaussianRepresentation, scale: float | None = None) -> list[int]:
         looks.clear()
-        coded = representation(budget)
         for moves[0] in range(1, 801):
             coded.constrain()
-            coded._state[0] = coded_gaussian.DEFAULT_SCALE  # the images do not move here, nor do the steps
-        assert looks == expected
+            if scale is not None:
+                coded._state[0] = scale
+        return list(looks)
+
+    return looks_of
+
+
+def test_the_bytes_are_looked_at_seldom_once_they_are_near_the_budget(looked: Callable[..., list[int]]) -> None:
+    taken = coded_gaussian.encode_images(
+        representation().masters.detach(), None, 12, 16, representation().steps
+    ).data.numel()
+    for budget, expected in ((taken, [24, 74, 174, 374, 774]), (taken // 8, [25 * k - 1 for k in range(1, 33)])):
+        coded = representation(budget)
+        # The images do not move here, nor do the steps.
+        assert looked(coded, coded_gaussian.DEFAULT_SCALE) == expected
     # What is left until the next look is part of a checkpoint; the first move was made when it began.
     assert coded.buffers()["coding"].tolist()[1:] == [24.0, 25.0]
 
 
-def test_the_bytes_are_looked_at_seldom_where_steps_cannot_be_finer(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks: list[int] = []
-    moves, code = [0], coded_gaussian.encode_images
-
-    def counted(*given: Any) -> Any:
-        looks.append(moves[0])
-        return code(*given)
-
-    monkeypatch.setattr(coded_gaussian, "encode_images", counted)
+def test_the_bytes_are_looked_at_seldom_where_steps_cannot_be_finer(looked: Callable[..., list[int]]) -> None:
     coded = representation(1_000_000)
-    for moves[0] in range(1, 801):
-        coded.constrain()
     # An eighth of the steps of the start is reached at the third.
-    assert looks == [24, 49, 74, 124, 224, 424]
+    assert looked(coded) == [24, 49, 74, 124, 224, 424]
     assert coded.steps == coded_gaussian.SHARES.scaled(float(torch.tensor(coded_gaussian._SCALES[0])))
+
+
+@pytest.mark.parametrize(
+    ("taken", "finest", "longer"),
+    [(991, False, True), (1009, False, True), (500, False, False), (500, True, True), (2000, True, False)],
+)
+def test_looks_are_seldom_near_the_budget_or_below_it_by_the_finest_steps(
+    taken: int, finest: bool, longer: bool
+) -> None:
+    assert steering.until_next(50.0, taken, 1000, finest=finest) == (100 if longer else steering.INTERVAL)
+
+
+def test_coded_pixels_are_looked_at_seldom_where_levels_cannot_be_nearer() -> None:
+    pixels = torch.rand(4, 1, 12, 16, generator=torch.Generator().manual_seed(0))
+    coded = CodedPixelRepresentation(pixels, bits=2, budget=1_000_000)
+    for _ in range(200):
+        coded.constrain()
+    # Looked at by move 175 for the third time, and next 200 moves later.
+    assert coded.buffers()["coding"].tolist()[-1] == 200
 
 
 @pytest.mark.parametrize(("budget", "finer"), [(500, False), (1100, True)])

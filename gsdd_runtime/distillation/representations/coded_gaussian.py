@@ -129,10 +129,8 @@ class CodedGaussianRepresentation(GaussianRepresentation):
         self._state[0] = (self._state[0] * steering.coarser(taken, self._budget, count, _BITS_AN_OCTAVE)).clamp(
             *_SCALES
         )
-        finest = taken <= self._budget and bool(self._state[0] <= _SCALES[0])
-        self._state[1] = self._state[2] = steering.until_next(
-            float(self._state[2]), near=finest or steering.is_near(taken, self._budget)
-        )
+        finest = bool(self._state[0] <= _SCALES[0])
+        self._state[1] = self._state[2] = steering.until_next(float(self._state[2]), taken, self._budget, finest=finest)
 
     @property
     def nbytes(self) -> int:

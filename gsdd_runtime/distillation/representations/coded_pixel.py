@@ -107,10 +107,8 @@ class CodedPixelRepresentation(PixelRepresentation):
         taken = encode_images(self._pixels.detach().cpu(), None, *self._size, self.steps).data.numel()
         factor = steering.coarser(taken, budget, self._pixels.numel(), _BITS_AN_OCTAVE)
         self._state[3] = (self._state[3] * factor).clamp(1.0, self._widest)
-        within = taken <= budget and float(self._state[3]) == 1
-        self._state[4] = self._state[5] = steering.until_next(
-            float(self._state[5]), near=within or steering.is_near(taken, budget)
-        )
+        finest = float(self._state[3]) == 1
+        self._state[4] = self._state[5] = steering.until_next(float(self._state[5]), taken, budget, finest=finest)
 
     @property
     def nbytes(self) -> int:

@@ -14,11 +14,11 @@ def coarser(taken: int, budget: int, count: int, bits_an_octave: float) -> float
     return float(2.0 ** min(max(octaves, -1.0), 1.0))
 
 
-def is_near(taken: int, budget: int) -> bool:
-    """Whether ``taken`` bytes are within a share of the budget, above or below it."""
-    return abs(taken - budget) <= _NEAR * budget
+def until_next(interval: float, taken: int, budget: int, *, finest: bool) -> float:
+    """Moves until the next look at the bytes, where there were ``interval`` until this one.
 
-
-def until_next(interval: float, *, near: bool) -> float:
-    """Moves until the next look at the bytes, where there were so many until this one."""
-    return min(2 * interval, _LONGEST_INTERVAL) if near else INTERVAL
+    More where the bytes are within a share of the budget, above or below it, or where less than it is taken and steps
+    are the ``finest`` that there are.
+    """
+    settled = abs(taken - budget) <= _NEAR * budget or (finest and taken <= budget)
+    return min(2 * interval, _LONGEST_INTERVAL) if settled else INTERVAL
