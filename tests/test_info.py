@@ -162,3 +162,13 @@ def test_of_anything_else_it_says_what_to_give(
     assert words in error
     assert str(tmp_path / name) in error
     assert len(error.splitlines()) == 1
+
+
+def test_the_text_has_no_brackets_of_python_and_few_digits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "set.safetensors"
+    options = {"steps": {"color": 0.07081181121192352}, "shape": [3, 2], "share": 0.7225999999999999}
+    easy_set(DATA, options=options).save(path)
+    assert run(["info", str(path)]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("options "))
+    assert line.split("  ")[-1].strip() == "shape=(3, 2), share=0.7226, steps=(color=0.0708118)"
+    assert told(path, capsys)["options"] == options
