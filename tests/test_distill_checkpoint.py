@@ -128,7 +128,7 @@ DAMAGE = {
     "empty": (lambda path: path.write_bytes(b""), "is not a .safetensors file"),
     "truncated": (lambda path: path.write_bytes(path.read_bytes()[:-100]), "is damaged"),
     "no header": (lambda path: save_file(load_file(path), path), "not a checkpoint"),
-    "a folder": (lambda path: (path.unlink(), path.mkdir()), "is a folder, and not an ordinary file"),
+    "a folder": (lambda path: (path.unlink(), path.mkdir()), "is not an ordinary file"),
     "version": (lambda path: header_changed(path, format_version=0), "the format version must be"),
     "step": (lambda path: header_changed(path, step=-1), "its description is damaged"),
     "fingerprint": (lambda path: header_changed(path, fingerprint=None), "its description is damaged"),

@@ -24,6 +24,8 @@ from gsdd_runtime.formats import log_path
 from gsdd_runtime.networks import catalog
 from gsdd_runtime.splatting.gaussians import storage_budget
 
+CHECKOUT = Path(__file__).parent.parent
+
 # The rows of the paper's table: images and Gaussians of each in a class, and the size of the images.
 PAPER = {
     "cifar10-tm-ipc1": (1, 30, 22, 32), "cifar10-tm-ipc10": (10, 160, 42, 32), "cifar10-tm-ipc50": (50, 250, 136, 32),
@@ -43,6 +45,19 @@ def test_every_row_of_the_papers_table_is_a_recipe() -> None:
         assert storage_budget(size, size, 3, ipc, gpc) == count, name
         assert recipe.data.get("size", "32") == str(size), name
         assert recipe.distill["method"] in name
+
+
+@every_recipe
+def test_a_figure_that_we_measured_is_of_the_recipe_as_it_is(name: str) -> None:
+    recipe = load_recipe(name)
+    for one in recipe.expect:
+        if not one.source.startswith("benchmarks/results/"):
+            continue
+        points = json.loads((CHECKOUT / one.source).read_text())["points"]
+        found = [point for point in points if round(100 * point["last_epoch"]["mean"], 1) == one.accuracy]
+        # Before there was a choice, fits started anywhere.
+        made = [{"placement": "uniform", **point["made"]["options"]} for point in found]
+        assert any(recipe.distill.items() <= options.items() for options in made), (name, one)
 
 
 @every_recipe

@@ -32,7 +32,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    refused(tmp_path, "is a folder, and not an ordinary file")
+    refused(tmp_path, "is not an ordinary file, but a folder")
 
 
 def test_a_named_pipe_does_not_block(tmp_path: Path) -> None:

@@ -119,8 +119,8 @@ def open_container(path: str | os.PathLike[str], kind: Kind) -> Container:
     try:
         # Asked before opening, which would wait for the other end of a pipe.
         if not stat.S_ISREG(mode := path.stat().st_mode):
-            folder = "a folder, and " if stat.S_ISDIR(mode) else ""
-            raise InputError(f"{path} is {folder}not an ordinary file: {kind.remedy}")
+            folder = ", but a folder" if stat.S_ISDIR(mode) else ""
+            raise InputError(f"{path} is not an ordinary file{folder}: {kind.remedy}")
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())
             text = _header_text(path, kind, file, status.st_size)
