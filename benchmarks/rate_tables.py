@@ -88,8 +88,9 @@ def objective(point: Document) -> str:
     """What a set was distilled by, or that it was not."""
     made = point["made"]
     method: str = made["method"]
-    # One step at a rate that moves nothing keeps the images that a run began with.
-    still = made.get("options", {}).get("learning_rate", 1.0) < 1e-6
+    options = made.get("options", {})
+    # Before runs could go without a step, one at a rate that moves nothing kept the images that they began with.
+    still = options.get("learning_rate", 1.0) < 1e-6 or (method == "fit" and options.get("init") == "real")
     return "random real images" if still or method == "random-real" else method.upper()
 
 

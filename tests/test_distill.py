@@ -61,6 +61,18 @@ def test_pixels_start_as_real_images_of_their_class_and_move() -> None:
     assert (moved.decode() - made.decode()).abs().max() > 1e-2
 
 
+@pytest.mark.parametrize("coding", ["none", "entropy"])
+def test_without_a_step_the_first_images_are_kept_as_they_were_fitted(coding: str) -> None:
+    options = {**SMALL, "coding": coding, "gpc": 4, "device": "cpu"}
+    kept = distill(blobs(), **{**options, "iterations": 0})
+    still = distill(blobs(), **{**options, "iterations": 1, "learning_rate": 1e-9})
+    assert (kept.method, still.method) == ("fit", "dm")
+    assert kept.options["iterations"] == 0
+    assert torch.equal(kept.rows(), still.rows())
+    moved = distill(blobs(), **options)
+    assert not torch.equal(kept.rows(), moved.rows())
+
+
 def test_pixels_at_half_the_size_start_as_the_same_images_and_move() -> None:
     options = {"representation": "pixels", "downscale": 2, "gpc": 6, "seed": 3, "device": "cpu"}
     short = distill(blobs(), **{**SMALL, **options, "iterations": 1, "learning_rate": 1e-9})

@@ -222,6 +222,13 @@ def test_a_plan_is_told_first_and_what_it_takes_after_some_steps() -> None:
     assert told[1:] == ["match: 0.5 steps a second, about 33 min left"]
 
 
+def test_a_plan_without_a_step_names_no_objective() -> None:
+    told = plan(DATA, device="cpu", **{**SMALL, "iterations": 0}).text()
+    assert told.startswith(
+        "9 images of 18 Gaussians (3 a class, 0.8 kB a class), 8 steps of fitting, then no matching, on cpu; about "
+    )
+
+
 def test_a_plan_counts_passes_and_the_images_of_one() -> None:
     whole = plan(DATA, device="cpu", **SMALL)
     parts = plan(DATA, device="cpu", classes_per_pass=2, **SMALL)

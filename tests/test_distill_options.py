@@ -92,7 +92,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"device": "meta"}, "device 'meta' is not supported: choose auto, cpu or cuda"),
     ({"ipc": 0}, "ipc must be a whole number of at least 1, got 0"),
     ({"gpc": -3}, "gpc must be a whole number of at least 1, got -3"),
-    ({"iterations": 0}, "iterations must be a whole number of at least 1, got 0"),
+    ({"iterations": -1}, "iterations must be a whole number of at least 0, got -1"),
     ({"batch_real": 2.5}, "batch_real must be a whole number of at least 1, got 2.5"),
     ({"batch_syn": 0}, "batch_syn must be a whole number of at least 1, got 0"),
     ({"gpc": 3, "batch_syn": 4}, "batch_syn is 4, more than the 3 images of a class: lower it"),

@@ -144,6 +144,12 @@ def test_what_was_distilled_from_what_by_which_recipe() -> None:
     )
 
 
+def test_what_was_fitted_and_not_matched_names_no_objective() -> None:
+    records = [{"record": "start", "data": {"name": "cifar10"}}]
+    lead = account(some_set(method="fit", options={"iterations": 0}, ipc=2), "a", 1234, records)["lead"]
+    assert lead.endswith("bytes. Fitted to images of cifar10, without matching at IPC 2.")
+
+
 @pytest.mark.parametrize(
     ("init", "words"),
     [

@@ -40,6 +40,8 @@ def test_a_row_says_what_its_images_are_and_where_their_fit_began() -> None:
     assert rate_tables.objective({"made": {"method": "random-real"}}) == "random real images"
     still = {"made": {"method": "dm", "options": {"iterations": 1, "learning_rate": 1e-9}}}
     assert rate_tables.objective(still) == "random real images"
+    assert rate_tables.objective({"made": {"method": "fit", "options": {"init": "real"}}}) == "random real images"
+    assert rate_tables.objective({"made": {"method": "fit", "options": {"init": "kmeans"}}}) == "FIT"
 
 
 def test_one_network_has_no_deviation() -> None:

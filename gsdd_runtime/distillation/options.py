@@ -47,7 +47,9 @@ class CommonOptions:
         "none", "With entropy, images are rounded and coded, as many as the storage then holds.",
         choices=lambda: CODINGS,
     )  # fmt: skip
-    iterations: int | None = option(None, "Matching steps.", least=1, shown="the paper's", resume="raise")
+    iterations: int | None = option(
+        None, "Matching steps; 0 keeps the first images, fitted.", least=0, shown="the paper's", resume="raise"
+    )
     init: str = option("real", f"The first images: {known_starts()}.")
     network: str | None = option(None, "Sees the images.", shown="a ConvNet by their size")
     learning_rate: float | None = option(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gsdd_runtime import ranks
 from gsdd_runtime.distillation.division import Division
+from gsdd_runtime.distillation.fit import FIT
 from gsdd_runtime.distillation.objectives import Objective
 from gsdd_runtime.distillation.options import ResolvedOptions
 from gsdd_runtime.distillation.representations import Representation
@@ -126,7 +127,8 @@ class Outcome:
             zca=data.zca,
             ipc=options.ipc,
             gpc=options.gpc,
-            method=options.method,
+            # Without a step of it, the objective has no part in the images.
+            method=options.method if options.iterations else FIT,
             options=options.as_dict() | ({HISTORY: self._history} if self._history else {}),
             seed=options.seed,
             fingerprint=data.fingerprint,

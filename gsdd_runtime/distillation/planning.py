@@ -67,6 +67,9 @@ class Plan:
         size = "" if self.gaussians_per_image is None else f" of {counted(self.gaussians_per_image, 'Gaussian')}"
         fit = f"{counted(self.fit_steps, 'step')} of fitting, then " if self.fit_steps else ""
         passes = "" if self.passes is None else f" of {counted(self.passes, 'pass')}"
+        matching = f"{counted(self.steps, 'step')}{passes} by {self.method} with {self.network}"
+        if self.steps == 0:
+            matching = "no matching,"
         drawn = "" if self.renderer is None or self.device == "cpu" else f", drawn by {self.renderer}"
         memory = "" if self.memory_bytes is None else f"; about {bytes_in_words(self.memory_bytes)} of memory"
         if memory and self.processes > 1:
@@ -76,8 +79,7 @@ class Plan:
             memory += f" beside {bytes_in_words(held)} that PyTorch and the data take"
         return (
             f"{counted(self.images, 'image')}{size} ({self.images_per_class} a class, "
-            f"{bytes_in_words(self.bytes_per_class)} a class), {fit}{counted(self.steps, 'step')}{passes} by "
-            f"{self.method} with {self.network} on {self.device}{drawn}{memory}"
+            f"{bytes_in_words(self.bytes_per_class)} a class), {fit}{matching} on {self.device}{drawn}{memory}"
         )
 
 

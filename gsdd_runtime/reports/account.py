@@ -104,15 +104,16 @@ _COLORS = {1: "gray", 3: "color"}
 def _made(distilled: DistilledSet, data: str | None) -> str:
     if distilled.method is None:
         return ""
-    words = ["Distilled"]
+    matched = distilled.method != "fit"
+    words = ["Distilled" if matched else "Fitted"]
     if data is not None:
-        words.append(f"from {data}")
-    words.append(f"by the objective {distilled.method}")
+        words.append(f"{'from' if matched else 'to images of'} {data}{'' if matched else ','}")
+    words.append(f"by the objective {distilled.method}" if matched else "without matching")
     recipe = distilled.options.get("recipe")
     if isinstance(recipe, Mapping) and "name" in recipe:
         changed = ", ".join(recipe.get("changed") or ())
         words.append(f"with the recipe {recipe['name']}{f' (changed: {changed})' if changed else ''}")
-    if isinstance(distilled.options.get("iterations"), int):
+    if matched and isinstance(distilled.options.get("iterations"), int):
         words.append(f"in {counted(distilled.options['iterations'], 'step')}")
     if distilled.ipc is not None:
         words.append(f"at IPC {distilled.ipc}")
