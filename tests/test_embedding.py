@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gsdd_runtime import networks
 from gsdd_runtime.memory import keep_freed_memory
 from gsdd_runtime.networks import Network, embedding, winograd
-from gsdd_runtime.networks.embedding import embedded
+from gsdd_runtime.networks.embedding import classified, embedded
 from gsdd_runtime.networks.norm_relu_pool import norm_relu_pool
 
 
@@ -247,6 +247,19 @@ def test_pieces_are_those_of_the_cache_and_add_up_to_the_whole(monkeypatch: pyte
     pieces = embedded(network, images)
     assert sizes == [3, 3, 1]
     torch.testing.assert_close(pieces, whole)
+
+
+def test_a_network_that_is_trained_sees_larger_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, images = network_of("convnet1-w8").requires_grad_(), images_of(9)
+    sizes: list[int] = []
+    honest = embedding._embed
+    monkeypatch.setattr(embedding, "_embed", lambda net, part: sizes.append(len(part)) or honest(net, part))
+    monkeypatch.setattr(embedding, "CACHED_BYTES", 4 * 8 * 16 * 16 // torch.get_num_threads() + 1)
+    classified(network, images)
+    assert sizes == [4, 4, 1]
+    sizes.clear()
+    embedded(network.requires_grad_(False), images.requires_grad_())
+    assert sizes == [1] * 9
 
 
 def test_statistics_of_a_batch_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:

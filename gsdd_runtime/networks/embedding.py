@@ -17,6 +17,8 @@ from gsdd_runtime.networks.network import Network
 
 # Bytes of the largest map of a piece, for each thread of the CPU: what its cache keeps from one layer to the next.
 CACHED_BYTES = 2 * 2**20
+# So many times as much where weights are trained: each piece adds a gradient of all of them.
+TRAINED_PIECES = 4
 # The same on other devices: 1024 images of 32 x 32 with 128 filters.
 DEVICE_BYTES = 512 * 2**20
 # Bytes of the largest maps of all images up to which a graph keeps what it needs; it keeps about three times as much.
@@ -124,14 +126,19 @@ def _layers(network: Network, images: Tensor) -> list[nn.Module]:
 
 
 def _has_graph(network: Network, images: Tensor) -> bool:
-    asked = images.requires_grad or any(weight.requires_grad for weight in network.parameters())
-    return torch.is_grad_enabled() and asked
+    return torch.is_grad_enabled() and (images.requires_grad or _is_trained(network))
+
+
+def _is_trained(network: Network) -> bool:
+    return any(weight.requires_grad for weight in network.parameters())
 
 
 def _pieces(network: Network, images: Tensor) -> tuple[Tensor, ...]:
     room = CACHED_BYTES * torch.get_num_threads() if images.device.type == "cpu" else DEVICE_BYTES
     if convolved_block.fits(_layers(network, images)[:4]) and not _has_graph(network, images):
         room *= 4  # of a map that is pooled at once only a quarter is kept
+    elif images.device.type == "cpu" and torch.is_grad_enabled() and _is_trained(network):
+        room *= TRAINED_PIECES
     return images.split(max(1, room // (4 * _largest_map(network, images))))
 
 
