@@ -167,6 +167,8 @@ def test_what_sets_cannot_be_judged_on_is_told_first(tmp_path: Path) -> None:
         distilled(out, held_out=0.0)
     without = dataclasses.replace(DATA, test_images=DATA.test_images[:0], test_labels=DATA.test_labels[:0])
     choosing = Choosing(4, Judge(), {}, on_test=True)
+    with pytest.raises(InputError, match="iterations is 0: judge it by gsdd-rt eval"):
+        distilled(out, iterations=0)
     with pytest.raises(InputError, match="blobs has no test image to judge sets on"):
         distill(without, out=out, device="cpu", choosing=choosing, **SMALL)
     for name, value in (("choosing", choosing), ("picture_every", 3), ("tensorboard", tmp_path)):

@@ -74,6 +74,8 @@ class Telling:
         reads = options.reads
         check_not_read(log_path(out), reads)
         if self.choosing is not None:
+            if options.iterations == 0:
+                raise InputError("sets are judged as they are matched, and iterations is 0: judge it by gsdd-rt eval")
             if not self.choosing.on_test and options.judged is None:
                 raise InputError("no training image is held out to judge sets on: give held_out, such as 0.1")
             if self.choosing.on_test and not len(options.room.data.test_labels):
