@@ -166,7 +166,7 @@ def test_of_anything_else_it_says_what_to_give(
 
 def test_the_text_has_no_brackets_of_python_and_few_digits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "set.safetensors"
-    options = {"steps": {"color": 0.07081181121192352}, "shape": [3, 2], "share": 0.7225999999999999}
+    options = {"steps": {"color": 0.07081181121192352}, "shape": [3, 2], "share": 0.7225999999999999, "most": None}
     easy_set(DATA, options=options).save(path)
     assert run(["info", str(path)]) == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("options "))

@@ -50,7 +50,7 @@ def _readable(value: object) -> str:
     if isinstance(value, list) and value and all(isinstance(one, dict) and "last_epoch" in one for one in value):
         return ", ".join(f"{one['network']} {100 * one['last_epoch']['mean']:.2f} %" for one in value)
     if isinstance(value, dict):
-        return ", ".join(f"{name}={_nested(item)}" for name, item in value.items())
+        return ", ".join(f"{name}={_nested(item)}" for name, item in value.items() if item is not None)
     if isinstance(value, (list, tuple)):
         return ", ".join(_nested(item) for item in value)
     # All digits are for --json.
