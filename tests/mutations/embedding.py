@@ -32,6 +32,13 @@ MUTATIONS = [
         ("test_cuda_layers.py::test_under_autocast_a_network_keeps_its_own_layers",),
     ),
     Mutation(
+        "gives a network that is trained no larger pieces than one that is not",
+        EMBEDDING,
+        "room *= TRAINED_PIECES",
+        "room *= 1",
+        ("test_embedding.py::test_a_network_that_is_trained_sees_larger_pieces",),
+    ),
+    Mutation(
         "takes the gradient of a norm's weights from one image",
         NORM_RELU_POOL,
         "g.sum(dim=0) if wanted",

@@ -117,6 +117,13 @@ MUTATIONS = [
         FITTING_STEP,
     ),
     Mutation(
+        "names the objective of a set that no step of it has moved",
+        OUTCOME,
+        "options.method if options.iterations else FIT",
+        "options.method",
+        ("test_distill.py::test_without_a_step_the_first_images_are_kept_as_they_were_fitted",),
+    ),
+    Mutation(
         "labels images in turn instead of class after class",
         OUTCOME,
         "torch.tensor(classes or range(data.classes)).repeat_interleave(options.gpc)",
