@@ -29,7 +29,7 @@ from gsdd_runtime.formats import parts_path
 from gsdd_runtime.progress import Progress, Reporter, silent
 from gsdd_runtime.seeds import derived_seed
 from gsdd_runtime.sets.container import Kind, open_container, write_container
-from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.sets.distilled_set import FITTED, DistilledSet
 from gsdd_runtime.splatting.gaussians import parameters_per_gaussian
 from gsdd_runtime.versions import VERSION
 from gsdd_runtime.wording import counted
@@ -231,7 +231,7 @@ class _Job:
             each = int(counts[0]) if bool((counts == counts[0]).all()) else None
             made = DistilledSet(
                 gaussians, data.train_labels, data.height, data.width, class_names=data.class_names, mean=data.mean,
-                std=data.std, zca=data.zca, gpc=each, method="fit", seed=self.seed, fingerprint=data.fingerprint,
+                std=data.std, zca=data.zca, gpc=each, method=FITTED, seed=self.seed, fingerprint=data.fingerprint,
                 options={**self.record, REACHED: float(reached.mean()), f"least_{REACHED}": float(reached.min())},
                 versions={"gsdd-rt": VERSION, "torch": torch.__version__},
             )  # fmt: skip

@@ -12,13 +12,12 @@ from torch import Tensor
 
 from gsdd_runtime import ranks
 from gsdd_runtime.distillation.division import Division
-from gsdd_runtime.distillation.fit import FIT
 from gsdd_runtime.distillation.objectives import Objective
 from gsdd_runtime.distillation.options import ResolvedOptions
 from gsdd_runtime.distillation.representations import Representation
 from gsdd_runtime.distillation.resuming import HISTORY
 from gsdd_runtime.distillation.storage import HEADER_BYTES, coded_budget
-from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.sets.distilled_set import FITTED, DistilledSet
 from gsdd_runtime.versions import VERSION
 from gsdd_runtime.wording import counted
 
@@ -128,7 +127,7 @@ class Outcome:
             ipc=options.ipc,
             gpc=options.gpc,
             # Without a step of it, the objective has no part in the images.
-            method=options.method if options.iterations else FIT,
+            method=options.method if options.iterations else FITTED,
             options=options.as_dict() | ({HISTORY: self._history} if self._history else {}),
             seed=options.seed,
             fingerprint=data.fingerprint,

@@ -17,10 +17,10 @@ from gsdd_runtime.networks.network import Network
 
 # Bytes of the largest map of a piece, for each thread of the CPU: what its cache keeps from one layer to the next.
 CACHED_BYTES = 2 * 2**20
-# So many times as much where weights are trained: each piece adds a gradient of all of them.
-TRAINED_PIECES = 4
 # The same on other devices: 1024 images of 32 x 32 with 128 filters.
 DEVICE_BYTES = 512 * 2**20
+# So many times as much on the CPU where weights are trained: each piece adds a gradient of all of them.
+TRAINED_PIECES = 4
 # Bytes of the largest maps of all images up to which a graph keeps what it needs; it keeps about three times as much.
 GRAPH_BYTES = 512 * 2**20
 

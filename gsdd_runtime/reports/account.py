@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from gsdd_runtime.sets.description import description
-from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.sets.distilled_set import FITTED, DistilledSet
 from gsdd_runtime.splatting.gaussians import SHAPE_PARAMETERS
 from gsdd_runtime.wording import counted, percent, time_in_words
 
@@ -104,11 +104,11 @@ _COLORS = {1: "gray", 3: "color"}
 def _made(distilled: DistilledSet, data: str | None) -> str:
     if distilled.method is None:
         return ""
-    matched = distilled.method != "fit"
-    words = ["Distilled" if matched else "Fitted"]
-    if data is not None:
-        words.append(f"{'from' if matched else 'to images of'} {data}{'' if matched else ','}")
-    words.append(f"by the objective {distilled.method}" if matched else "without matching")
+    matched = distilled.method != FITTED
+    if matched:
+        words = ["Distilled" if data is None else f"Distilled from {data}", f"by the objective {distilled.method}"]
+    else:
+        words = ["Fitted" if data is None else f"Fitted to images of {data},", "without matching"]
     recipe = distilled.options.get("recipe")
     if isinstance(recipe, Mapping) and "name" in recipe:
         changed = ", ".join(recipe.get("changed") or ())

@@ -119,7 +119,7 @@ MUTATIONS = [
     Mutation(
         "names the objective of a set that no step of it has moved",
         OUTCOME,
-        "options.method if options.iterations else FIT",
+        "options.method if options.iterations else FITTED",
         "options.method",
         ("test_distill.py::test_without_a_step_the_first_images_are_kept_as_they_were_fitted",),
     ),
