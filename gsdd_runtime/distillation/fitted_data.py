@@ -29,7 +29,8 @@ from gsdd_runtime.formats import parts_path
 from gsdd_runtime.progress import Progress, Reporter, silent
 from gsdd_runtime.seeds import derived_seed
 from gsdd_runtime.sets.container import Kind, open_container, write_container
-from gsdd_runtime.sets.distilled_set import FITTED, DistilledSet
+from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.sets.origins import FITTED
 from gsdd_runtime.splatting.gaussians import parameters_per_gaussian
 from gsdd_runtime.versions import VERSION
 from gsdd_runtime.wording import counted

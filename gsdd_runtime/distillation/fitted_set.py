@@ -11,7 +11,8 @@ from gsdd_runtime.distillation.fit import fit_images
 from gsdd_runtime.distillation.options import DEFAULT_FIT_STEPS
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.progress import Reporter, silent
-from gsdd_runtime.sets.distilled_set import FITTED, DistilledSet
+from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.sets.origins import FITTED
 from gsdd_runtime.splatting.gaussians import storage_budget
 from gsdd_runtime.versions import VERSION
 from gsdd_runtime.wording import counted

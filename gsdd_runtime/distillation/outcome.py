@@ -17,7 +17,8 @@ from gsdd_runtime.distillation.options import ResolvedOptions
 from gsdd_runtime.distillation.representations import Representation
 from gsdd_runtime.distillation.resuming import HISTORY
 from gsdd_runtime.distillation.storage import HEADER_BYTES, coded_budget
-from gsdd_runtime.sets.distilled_set import FITTED, DistilledSet
+from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.sets.origins import FITTED
 from gsdd_runtime.versions import VERSION
 from gsdd_runtime.wording import counted
 

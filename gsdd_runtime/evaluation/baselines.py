@@ -14,6 +14,7 @@ from gsdd_runtime.errors import InputError
 from gsdd_runtime.networks import Network
 from gsdd_runtime.seeds import derived_generator
 from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.sets.origins import real_images_method
 from gsdd_runtime.sets.preparation import Preparation
 from gsdd_runtime.wording import counted
 
@@ -126,7 +127,7 @@ def real_set(
         std=data.std,
         zca=data.zca,
         gpc=per_class,
-        method=f"{kind}-real",
+        method=real_images_method(kind),
         seed=seed if kind == "random" else None,
         fingerprint=data.fingerprint,
     )

@@ -8,7 +8,8 @@ from pathlib import PurePath
 from typing import Any
 
 from gsdd_runtime.sets.description import description
-from gsdd_runtime.sets.distilled_set import FITTED, DistilledSet
+from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.sets.origins import in_words, is_objective
 from gsdd_runtime.splatting.gaussians import SHAPE_PARAMETERS
 from gsdd_runtime.wording import counted, percent, time_in_words
 
@@ -104,16 +105,13 @@ _COLORS = {1: "gray", 3: "color"}
 def _made(distilled: DistilledSet, data: str | None) -> str:
     if distilled.method is None:
         return ""
-    matched = distilled.method != FITTED
-    if matched:
-        words = ["Distilled" if data is None else f"Distilled from {data}", f"by the objective {distilled.method}"]
-    else:
-        words = ["Fitted" if data is None else f"Fitted to images of {data},", "without matching"]
+    how = in_words(distilled.method, data)
+    words = [how[0].upper() + how[1:]]
     recipe = distilled.options.get("recipe")
     if isinstance(recipe, Mapping) and "name" in recipe:
         changed = ", ".join(recipe.get("changed") or ())
         words.append(f"with the recipe {recipe['name']}{f' (changed: {changed})' if changed else ''}")
-    if matched and isinstance(distilled.options.get("iterations"), int):
+    if is_objective(distilled.method) and isinstance(distilled.options.get("iterations"), int):
         words.append(f"in {counted(distilled.options['iterations'], 'step')}")
     if distilled.ipc is not None:
         words.append(f"at IPC {distilled.ipc}")

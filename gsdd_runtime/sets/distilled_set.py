@@ -21,9 +21,6 @@ from gsdd_runtime.sets.source import Identity, Source
 from gsdd_runtime.sets.stored import StoredTensors
 from gsdd_runtime.wording import counted
 
-# The method of a set whose images were fitted, and that no objective has matched.
-FITTED = "fit"
-
 
 class DistilledSet(DrawnImages, InNotebooks):
     """A small set of images that trains a network almost as well as the real data it was made from.

@@ -20,6 +20,7 @@ from torch import Tensor
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.sets.distilled_set import DistilledSet
 from gsdd_runtime.sets.foreign_tensors import read_foreign, read_tensors
+from gsdd_runtime.sets.origins import IMPORTED
 from gsdd_runtime.sets.preparation import Preparation
 from gsdd_runtime.versions import VERSION
 from gsdd_runtime.wording import counted
@@ -154,7 +155,7 @@ def foreign_set(
         mean=None if given is None else given.mean,
         std=None if given is None else given.std,
         zca=None if given is None else given.zca,
-        method="imported",
+        method=IMPORTED,
         options={"source": source, "formation": formation},
         versions={"gsdd-rt": VERSION},
         training=None if learned_rate is None else {"learning_rate": learned_rate},

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gsdd_runtime.errors import GsddError, InputError
+from gsdd_runtime.sets.origins import in_words
 from gsdd_runtime.splatting.gaussians import CHOLESKY, CHOLESKY_BIAS, COLOR, OPACITY, POSITION
 from gsdd_runtime.wording import counted
 
@@ -41,7 +42,7 @@ class InNotebooks:
     def _repr_html_(self) -> str:
         """What it is in a line, and that picture."""
         own = self._shown
-        made = f", distilled by {own.method}" if own.method else ""
+        made = f", {in_words(own.method)}" if own.method else ""
         accuracy = "".join(
             f"<br>{html.escape(str(one.get('network')))}: {100 * one['last_epoch']['mean']:.2f} %"
             for one in own.accuracy

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gsdd_runtime.errors import InputError
 from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.sets.origins import MERGED
 from gsdd_runtime.versions import VERSION
 from gsdd_runtime.wording import counted
 
@@ -104,7 +105,7 @@ def merge_sets(
         zca=None if stated else first.zca,
         ipc=_sum([one.ipc for one in sets.values()]) if same_classes else _common([one.ipc for one in sets.values()]),
         gpc=_sum([one.gpc for one in sets.values()]) if same_classes else _common([one.gpc for one in sets.values()]),
-        method=_common([one.method for one in sets.values()]) or "merged",
+        method=_common([one.method for one in sets.values()]) or MERGED,
         options={"merged": [_origin(one) for one in sets.values()]},
         fingerprint=first.fingerprint if len(fingerprints) == 1 and same_classes else None,
         training=trainings[0] if all(each == trainings[0] for each in trainings) else None,
