@@ -53,11 +53,13 @@ RUNS: dict[str, dict[str, Any]] = {
     "coded": {"method": "dm", "coding": "entropy", "classes_per_pass": 1},
     "noise": {"method": "dm", "representation": "pixels", "init": "random", "classes_per_pass": 1},
     "sampled": {"method": "ncfm", "sampling_network": True, "update": "step"},
+    "unmatched": {"method": "dm", "iterations": 0, "classes_per_pass": 1},
     "judged": {"method": "dm", "classes_per_pass": 1, "choosing": JUDGED, "picture_every": 1},
     "judged in turn": {"method": "dm", "update": "class", "choosing": JUDGED},
 }  # fmt: skip
 # Those of them whose images are divided over the processes, and those that are summed up over them.
-DIVIDED = ("dm", "dm in turn", "pixels in turn", "dance", "ncfm", "noise", "sampled", "judged", "judged in turn")
+DIVIDED = ("dm", "dm in turn", "pixels in turn", "dance", "ncfm", "noise", "sampled", "unmatched", "judged",
+           "judged in turn")  # fmt: skip
 SUMMED = ("tm", "sampled")
 SPREAD = SyntheticImages.spread
 
