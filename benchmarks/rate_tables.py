@@ -1,6 +1,6 @@
 """Writes the tables and charts of accuracy by bytes into the pages that show them, from ``benchmarks/results``.
 
-    python benchmarks/rate_tables.py                                  # README.md, docs/figures.md: between their marks
+    python benchmarks/rate_tables.py                                  # README.md, docs/figures*.md: between their marks
     python benchmarks/rate_tables.py --keep NAME RESULT.json ...       # first: these documents' sets, in NAME-rate.json
     python benchmarks/rate_tables.py --join RESULT.json ... > ALL.json # of several that differ by --seed alone, one
 
@@ -119,7 +119,7 @@ def accuracy(figures: Document) -> str:
     return mean if figures["std"] is None else f"{mean} ± {100 * figures['std']:.1f}"
 
 
-TABLES = Tables("rate", ("README.md", "docs/figures.md"), table)
+TABLES = Tables("rate", ("README.md", "docs/figures.md", "docs/figures-tried.md"), table)
 
 
 def main() -> None:
