@@ -69,14 +69,16 @@ def _of_a_set(point: Document) -> Document:
 
 
 def table(document: Document) -> str:
-    """A row a set, the best first, and how they were judged."""
+    """A row a set, the best first, and how they were judged. Rows that would read the same say their steps."""
     lines = ["| objective | images are | a class | bytes, labels and all | last epoch, % |",
              "|---|---|---|---|---|"]  # fmt: skip
     points = sorted(document["points"], key=lambda point: -point["last_epoch"]["mean"])
-    for place, point in enumerate(points):
+    cells = [(objective(point), kind(point), point["images"] // classes(point)) for point in points]
+    for place, (point, (by, images, count)) in enumerate(zip(points, cells, strict=True)):
         best = "**" if place == 0 else ""
+        steps = f", {point['made']['options']['iterations']} steps" if cells.count(cells[place]) > 1 else ""
         lines.append(
-            f"| {objective(point)} | {kind(point)} | {point['images'] // classes(point)} "
+            f"| {by}{steps} | {images} | {count} "
             f"| {point['bytes']['all']:,} | {best}{accuracy(point['last_epoch'])}{best} |"
         )
     how = document["protocol"]

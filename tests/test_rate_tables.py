@@ -44,6 +44,16 @@ def test_a_row_says_what_its_images_are_and_where_their_fit_began() -> None:
     assert rate_tables.objective({"made": {"method": "fit", "options": {"init": "kmeans"}}}) == "FIT"
 
 
+def test_rows_of_sets_that_are_alike_say_how_many_steps_made_each() -> None:
+    document = json.loads((rate_tables.RESULTS / "fashion-mnist-ipc-10-300-epochs-rate.json").read_text())
+    assert " steps" not in rate_tables.table(document)
+    first, *_ = document["points"]
+    longer = {**first, "made": {**first["made"], "options": {**first["made"]["options"], "iterations": 3000}}}
+    lines = rate_tables.table({**document, "points": [first, longer]}).splitlines()
+    steps = first["made"]["options"]["iterations"]
+    assert [line.split(" | ")[0] for line in lines[2:4]] == [f"| NCFM, {steps} steps", "| NCFM, 3000 steps"]
+
+
 def test_one_network_has_no_deviation() -> None:
     assert rate_tables.accuracy({"mean": 0.6217, "std": None}) == "62.2"
     assert rate_tables.accuracy({"mean": 0.6217, "std": 0.001}) == "62.2 ± 0.1"
