@@ -7,12 +7,20 @@ from mutation import Mutation
 ACCOUNT = "gsdd_runtime/reports/account.py"
 COMPARISON = "gsdd_runtime/reports/comparison.py"
 GALLERY = "gsdd_runtime/reports/gallery.py"
+ORIGINS = "gsdd_runtime/sets/origins.py"
 PAGE = "gsdd_runtime/reports/page.py"
 TERMINAL = "gsdd_runtime/reports/terminal.py"
 WATCH = "gsdd_runtime/commands/watch.py"
 ZOOM = "gsdd_runtime/reports/zoom.py"
 
 MUTATIONS = [
+    Mutation(
+        "calls chosen real images distilled",
+        ORIGINS,
+        "(FITTED, IMPORTED, MERGED, *_CHOSEN)",
+        "(FITTED, IMPORTED, MERGED)",
+        ("test_origins.py::test_what_no_objective_made_is_not_called_distilled",),
+    ),
     Mutation(
         "lets a set's text end the page's script",
         PAGE,
