@@ -74,9 +74,10 @@ def table(document: Document) -> str:
              "|---|---|---|---|---|"]  # fmt: skip
     points = sorted(document["points"], key=lambda point: -point["last_epoch"]["mean"])
     cells = [(objective(point), kind(point), point["images"] // classes(point)) for point in points]
-    for place, (point, (by, images, count)) in enumerate(zip(points, cells, strict=True)):
+    for place, (point, cell) in enumerate(zip(points, cells, strict=True)):
+        by, images, count = cell
         best = "**" if place == 0 else ""
-        steps = f", {point['made']['options']['iterations']} steps" if cells.count(cells[place]) > 1 else ""
+        steps = f", {counted(point['made']['options']['iterations'], 'step')}" if cells.count(cell) > 1 else ""
         lines.append(
             f"| {by}{steps} | {images} | {count} "
             f"| {point['bytes']['all']:,} | {best}{accuracy(point['last_epoch'])}{best} |"

@@ -33,6 +33,7 @@ from gsdd_runtime.evaluation.result import EvaluationResult, stored_measurement
 from gsdd_runtime.reports.comparison import draw_comparison
 from gsdd_runtime.reports.zoom import draw_zoom
 from gsdd_runtime.sets.distilled_set import DistilledSet
+from gsdd_runtime.sets.origins import real_images_method
 from gsdd_runtime.wording import counted, percent
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def _evaluated(
 def bytes_per_class(distilled: DistilledSet) -> int:
     """Of the images of a set of the demo, as the module counts them."""
     size = distilled.image_nbytes
-    if distilled.method == "random-real" and distilled.pixels is not None:
+    if distilled.method == real_images_method("random") and distilled.pixels is not None:
         size = distilled.pixels.numel()
     return size // distilled.classes
 

@@ -126,15 +126,16 @@ def _layers(network: Network, images: Tensor) -> list[nn.Module]:
 
 
 def _has_graph(network: Network, images: Tensor) -> bool:
-    return torch.is_grad_enabled() and (
-        images.requires_grad or any(weight.requires_grad for weight in network.parameters())
-    )
+    return _is_trained(network) or (torch.is_grad_enabled() and images.requires_grad)
+
+
+def _is_trained(network: Network) -> bool:
+    return torch.is_grad_enabled() and any(weight.requires_grad for weight in network.parameters())
 
 
 def _pieces(network: Network, images: Tensor) -> tuple[Tensor, ...]:
     room = CACHED_BYTES * torch.get_num_threads() if images.device.type == "cpu" else DEVICE_BYTES
-    trained = torch.is_grad_enabled() and any(weight.requires_grad for weight in network.parameters())
-    if trained and images.device.type == "cpu":
+    if images.device.type == "cpu" and _is_trained(network):
         room *= TRAINED_PIECES
     elif not _has_graph(network, images) and convolved_block.fits(_layers(network, images)[:4]):
         room *= 4  # of a map that is pooled at once only a quarter is kept

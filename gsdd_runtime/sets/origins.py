@@ -8,13 +8,17 @@ FITTED = "fit"
 IMPORTED = "imported"
 # Of sets that were made by different methods.
 MERGED = "merged"
-# Real images as they are, by how they were chosen.
-_CHOSEN = {"random-real": "at random", "herding-real": "by herding", "kcenter-real": "by kcenter"}
 
 
 def real_images_method(choice: str) -> str:
     """The method of a set of real images that were chosen by ``choice``."""
     return f"{choice}-real"
+
+
+_CHOSEN = {
+    real_images_method(choice): words
+    for choice, words in (("random", "at random"), ("herding", "by herding"), ("kcenter", "by kcenter"))
+}
 
 
 def is_objective(method: str) -> bool:
